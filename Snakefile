@@ -1,0 +1,29 @@
+# Selective Reflection-Tuning, from raw instruction data to tables, figures and report.
+# `snakemake --cores all` runs the demo of config/config.yaml; `--configfile config/paper.yaml` the paper.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# A config file stands alone: Snakemake would merge a `configfile:` with the one on the command line in silence.
+if not workflow.configfiles:
+
+    configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/reflect.smk"
+include: "workflow/rules/score.smk"
+include: "workflow/rules/selection.smk"
+include: "workflow/rules/finetune.smk"
+include: "workflow/rules/generate.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        RESULTS + layout.REPORT,
+        expand(RESULTS + layout.TABLE, table=layout.TABLES, ext=["csv", "md", "tex"]),
+        expand(RESULTS + layout.FIGURE, figure=layout.FIGURES, ext=["pdf", "png"]),

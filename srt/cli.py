@@ -1,0 +1,169 @@
+"""The command line: one subcommand per step, its flags made from the settings' fields.
+
+A flag overrides the config file's value; where every flag is given, as in the workflow's rules, no config file is
+read at all. Wrong input ends in one line on standard error and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from srt import __version__
+from srt import config as settings_of
+from srt.config import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Settings, flag_fields
+from srt.lifeline import watch_owner
+from srt.records import VARIANTS, InputError
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+# Named sections of the config: the flag that names one, and the map in the config.
+NAMED = {"dataset": "datasets", "teacher": "teachers", "student": "students", "recipe": "recipes", "judge": "judges"}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Subcommands with flags that cannot be abbreviated, so that a misspelt one is refused."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **more)
+
+
+def add_settings(
+    parser: argparse.ArgumentParser, kind: type[Settings], prefix: str = "", only: Sequence[str] = ()
+) -> None:
+    """One optional flag per field of a section (of those in `only`); what is not given is the config file's value."""
+    group = parser.add_argument_group(f"settings ({kind.__name__})", "each is taken from the config file if not given")
+    for name, field in flag_fields(kind).items():
+        flag = f"--{prefix}{name}".replace("_", "-")
+        if any(action.dest == f"{prefix}{name}".replace("-", "_") for action in parser._actions) or (
+            only and name not in only
+        ):
+            continue
+        shown = _shown_type(field)
+        group.add_argument(
+            flag, metavar=shown, default=argparse.SUPPRESS, help=(field.description or "").replace("%", "%%")
+        )
+
+
+def _shown_type(field: FieldInfo) -> str:
+    if typing.get_origin(field.annotation) is typing.Literal:
+        return "{" + ",".join(typing.get_args(field.annotation)) + "}"
+    kinds = typing.get_args(field.annotation) if isinstance(field.annotation, types.UnionType) else (field.annotation,)
+    return "|".join("null" if kind is type(None) else getattr(kind, "__name__", "value").upper() for kind in kinds)
+
+
+def given_settings(args: argparse.Namespace, kind: type[Settings], prefix: str = "") -> dict[str, Any]:
+    """The fields of a section that were given as flags, typed; InputError names the flag of a bad value."""
+    given: dict[str, Any] = {}
+    for name, field in flag_fields(kind).items():
+        text = getattr(args, f"{prefix}{name}".replace("-", "_"), None)
+        if text is None:
+            continue
+        try:
+            given[name] = None if text == "null" else TypeAdapter(field.annotation).validate_strings(text)
+        except ValidationError as error:
+            flag = f"--{prefix}{name}".replace("_", "-")
+            raise InputError(f"{flag}: {error.errors()[0]['msg']}, found {text!r}") from None
+    return given
+
+
+def resolve(
+    args: argparse.Namespace, kind: type[AnySettings], section: Callable[[Config], Settings | None], prefix: str = ""
+) -> AnySettings:
+    """A section's settings: the flags, and the config file for what they leave out."""
+    given = given_settings(args, kind, prefix)
+    if set(flag_fields(kind)) <= set(given):
+        # Lists and maps are no flags: only the workflow reads them.
+        base = {name: typing.get_origin(f.annotation)() for name, f in kind.model_fields.items() if name not in given}
+    else:
+        found = section(_config(args))
+        base = found.model_dump() if found else {}
+    return settings_of.validated(kind, {**base, **given}, "flags and config")
+
+
+def _config(args: argparse.Namespace) -> Config:
+    config, _ = settings_of.load(args.config)
+    return config
+
+
+def named(args: argparse.Namespace, flag: str) -> Callable[[Config], Settings]:
+    """The section of a map that `--flag NAME` names; the only one where there is no choice."""
+
+    def pick(config: Config) -> Settings:
+        known: Mapping[str, Settings] = getattr(config, NAMED[flag])
+        name = getattr(args, f"use_{flag}", None) or (next(iter(known)) if len(known) == 1 else None)
+        if name is None or name not in known:
+            raise InputError(f"--use-{flag}: expected one of {sorted(known)}, found {name!r}")
+        return known[name]
+
+    return pick
+
+
+def add_execution(parser: argparse.ArgumentParser, step: str) -> None:
+    """The flags of `execution:` that a step reads."""
+    add_settings(parser, ExecutionConfig, only=EXECUTION_FLAGS[step])
+
+
+def execution(args: argparse.Namespace) -> ExecutionConfig:
+    """The section `execution`; endpoints are not flags and stay with the config file."""
+    return resolve(args, ExecutionConfig, lambda config: config.execution)
+
+
+def endpoint(args: argparse.Namespace, name: str | None) -> Endpoint | None:
+    """The server of a named teacher or judge: from `--endpoint NAME=URL[,ENV]`, else from the config file."""
+    for item in args.endpoint:
+        known, _, server = item.partition("=")
+        url, _, key = server.partition(",")
+        if not url.startswith(("http://", "https://")):
+            raise InputError(f"--endpoint: expected NAME=http(s)://HOST/v1[,KEY_VARIABLE], found {item!r}")
+        if known == name:
+            return Endpoint(base_url=url, api_key_env=key or None)
+    return _config(args).execution.endpoints.get(name) if name else None
+
+
+def assignments(items: list[str], flag: str) -> dict[str, Path]:
+    """VARIANT=FILE arguments as a map; InputError for an unknown or repeated variant."""
+    found: dict[str, Path] = {}
+    for item in items:
+        variant, _, path = item.partition("=")
+        if variant not in VARIANTS or not path or variant in found:
+            raise InputError(f"{flag}: expected VARIANT=FILE once per variant of {VARIANTS}, found {item!r}")
+        found[variant] = Path(path)
+    return found
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    from srt import commands
+
+    parser = _Parser(prog="srt", description="Selective Reflection-Tuning, step by step (arXiv 2402.10110).")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    steps = parser.add_subparsers(required=True, metavar="STEP")
+    for command in commands.ALL:
+        command(steps)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand; the exit code is 0, or 2 for wrong input."""
+    args = build_parser().parse_args(arguments)
+    watch_owner()
+    try:
+        args.call(args)
+    except InputError as error:
+        print(f"srt: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The benchmarks: one module each, one result schema (`srt.records.Evaluation`)."""

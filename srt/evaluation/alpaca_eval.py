@@ -1,0 +1,267 @@
+"""AlpacaEval 1.0 by way of the alpaca-eval package: a judge compares each answer with a reference's answer.
+
+The package fills the prompt, draws the order of the two outputs, reads the verdict and computes the win rate. The
+requests are ours: its own client and cache lose up to a chunk of paid verdicts, never ask again for one that cannot
+be read, and know a cached verdict by the annotator's name without the judge's model.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from srt.config import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig, locate, read_yaml
+from srt.evaluation.judge import TRIES, Judge, described, inert, server_log, versions
+from srt.evaluation.questions import Question, read_questions
+from srt.records import Answer, Evaluation, InputError, Metric, read_records, write_json, write_text
+from srt.server import serving
+
+# Arguments of alpaca-eval's client that are no part of a request.
+CLIENT_ARGUMENTS = ("model_name", "requires_chatml", "is_chat", "price_per_token", "client_config_path", "num_procs")
+# What alpaca-eval's client sends where a config says nothing.
+CLIENT_DEFAULTS = {"max_tokens": 2048, "temperature": 0.7, "top_p": 1.0}
+PLACEHOLDERS = r"\{(instruction|output_1|output_2|input)\}"
+
+
+@dataclass(frozen=True)
+class Annotator:
+    """A judge's prompt and parser: alpaca-eval's config, with what is ours taken out of it."""
+
+    name: str
+    prompt: str
+    config: dict[str, Any]
+    request: dict[str, Any]
+    served: dict[str, Any]
+
+
+def evaluate(
+    answers: Path,
+    out: Path,
+    settings: AlpacaEvalConfig,
+    judge: JudgeConfig,
+    endpoint: Endpoint | None,
+    execution: ExecutionConfig,
+    cache: Path,
+) -> None:
+    """Judge a model's answers against the reference's and write the win rate as one `Evaluation`.
+
+    Args:
+        answers: JSONL of `Answer`, joined with the questions by id.
+        out: the evaluation's JSON.
+        settings: questions, reference and annotator.
+        judge: who judges.
+        endpoint: where the judge answers, if it is not served.
+        execution: concurrency, and what a served judge may use.
+        cache: folder of the judge's replies; a killed evaluation goes on from there.
+
+    Raises:
+        InputError: answers that are not to these questions, or settings that cannot work.
+        ServerError: the judge does not answer.
+    """
+    questions = read_questions(settings.questions)
+    pairs, missing = paired(questions, read_records(answers, Answer), answers)
+    annotator = read_annotator(settings.annotator, judge)
+    name = str(out.resolve())
+    with (
+        serving(judge, execution, endpoint, server_log(cache, out)) as server,
+        Judge(server, judge, execution, cache, name) as asked,
+    ):
+        preferences, reasons = _preferences(pairs, annotator, asked, judge.serve, cache)
+    lengths = [len(pair["output"]) for pair in pairs]
+    evaluation = Evaluation(
+        benchmark=out.stem,
+        metrics=win_metrics(preferences, lengths),
+        judge={**described(judge, annotator.prompt), "annotator": annotator.name},
+        task_versions=None,
+        settings=settings.model_dump(),
+        versions=versions(judge, asked.answered_as, "alpaca-eval"),
+        missing=dict(missing + reasons),
+    )
+    write_json(out, evaluation.model_dump())
+
+
+def paired(
+    questions: Sequence[Question], answers: Sequence[Answer], path: Path
+) -> tuple[list[dict[str, str]], Counter[str]]:
+    """Question, reference's output and answer joined by id, and how many questions have no answer.
+
+    Raises:
+        InputError: an answer to no question or to another text of it, or a question without a reference's answer.
+    """
+    by_id = {answer.id: answer for answer in answers}
+    known = {question.id for question in questions}
+    for answer in answers:
+        if answer.id not in known:
+            raise InputError(f"{path}: record {answer.id!r}: id: expected the id of one of the {len(known)} questions")
+    pairs = []
+    for question in questions:
+        if question.reference is None:
+            raise InputError(f"question {question.id!r}: output: is missing, expected the reference's answer")
+        found = by_id.get(question.id)
+        if found is None:
+            continue
+        if found.question != question.question:
+            raise InputError(
+                f"{path}: record {found.id!r}: question: expected {question.question[:60]!r}, found another"
+            )
+        fields = {"instruction": _inert(question.question), "output_1": _inert(question.reference)}
+        pairs.append({"id": found.id, **fields, "output_2": _inert(found.answer), "output": found.answer})
+    unanswered = len(questions) - len(pairs)
+    return pairs, Counter({"no answer": unanswered} if unanswered else {})
+
+
+def _inert(text: str) -> str:
+    """Text that neither ends the judge's turn nor is taken for a placeholder of the prompt."""
+    return re.sub(PLACEHOLDERS, r"{ \1 }", inert(text))
+
+
+def read_annotator(name: str, judge: JudgeConfig) -> Annotator:
+    """An annotator from a folder `config/judges/*` or, by its name, from alpaca-eval.
+
+    One of alpaca-eval's own names its judge's model, and the judge's settings must name the same one.
+
+    Raises:
+        InputError: there is none of that name, or it needs more than one chat request per pair.
+    """
+    folder, stock = locate(name), _package_folder() / "evaluators_configs" / name
+    own = (folder / "configs.yaml").is_file()
+    if not own and not (stock / "configs.yaml").is_file():
+        raise InputError(f"annotator: expected a folder with configs.yaml or a name in alpaca-eval, found {name!r}")
+    path = (folder if own else stock) / "configs.yaml"
+    configs = read_yaml(path)
+    if not isinstance(configs, dict) or len(configs) != 1:
+        raise InputError(f"{path}: expected one annotator, found {configs!r}"[:200])
+    key, config = next(iter(configs.items()))
+    arguments = {**CLIENT_DEFAULTS, **config.get("completions_kwargs", {})}
+    model = arguments.get("model_name", judge.model)
+    if model != judge.model:
+        raise InputError(
+            f"{path}: this annotator's judge is {model!r}: expected it as the judge's model, found {judge.model!r}"
+        )
+    if (
+        config.get("fn_completions") != "openai_completions"
+        or config.get("batch_size", 1) != 1
+        or "tokens_to_avoid" in arguments
+    ):
+        raise InputError(f"{path}: expected fn_completions openai_completions, batch_size 1 and no tokens_to_avoid")
+    template = path.parents[1] / config["prompt_template"]
+    if not template.is_file():
+        raise InputError(f"{path}: prompt_template: no such file {template}")
+    prompt = template.read_text(encoding="utf-8")
+    if not (prompt.strip().startswith("<|im_start|>") and prompt.strip().endswith("<|im_end|>")):
+        raise InputError(f"{template}: expected a chat, from <|im_start|> to <|im_end|>")
+    theirs = {k: v for k, v in config.items() if k not in ("completions_kwargs", "fn_completions", "served")}
+    theirs["prompt_template"] = str(template.resolve())
+    request = {k: v for k, v in arguments.items() if k not in CLIENT_ARGUMENTS}
+    return Annotator(key, prompt, theirs, request, config.get("served", {}))
+
+
+def _package_folder() -> Path:
+    spec = find_spec("alpaca_eval")
+    if spec is None or spec.origin is None:
+        raise InputError("the package alpaca-eval is not installed: run `make .venv`")
+    return Path(spec.origin).parent
+
+
+def _package() -> Any:
+    """The package alpaca-eval, imported late, as version 1.0, and without the root logger that it turns to INFO."""
+    os.environ.setdefault("IS_ALPACA_EVAL_2", "False")
+    level = logging.getLogger().level
+    import alpaca_eval
+
+    logging.getLogger().setLevel(level)
+    return alpaca_eval
+
+
+def _preferences(
+    pairs: Sequence[Mapping[str, str]], annotator: Annotator, judge: Judge, served: bool, cache: Path
+) -> tuple[list[float | None], Counter[str]]:
+    """Per pair the preference (1 reference to 2 model, 1.5 a draw), null after two tries, and why by count."""
+    config = cache / "annotators" / judge.identity_key / annotator.name / "configs.yaml"
+    write_text(config, yaml.safe_dump({annotator.name: annotator.config}))
+    preferences: list[float | None] = [None] * len(pairs)
+    refusals: dict[str, str] = {}
+    for attempt in range(TRIES):
+        open_items = [i for i, preference in enumerate(preferences) if preference is None]
+        if not open_items:
+            break
+        refusals.clear()
+        completions = _completions(annotator, judge, served, attempt, refusals)
+        rows = _annotate([pairs[i] for i in open_items], config, completions)
+        for i in open_items:
+            preferences[i] = rows[pairs[i]["id"]]
+    lost = [pair for pair, preference in zip(pairs, preferences, strict=True) if preference is None]
+    return preferences, Counter(_reason(pair, refusals) for pair in lost)
+
+
+def _annotate(
+    pairs: Sequence[Mapping[str, str]], config: Path, completions: Callable[..., dict[str, list[Any]]]
+) -> dict[str, float | None]:
+    """Id: preference, by alpaca-eval's annotator with our completions and none of its caches."""
+    annotator = _package().annotators.PairwiseAnnotator(
+        annotators_config=config.resolve(), caching_path=None, fn_completions=completions, annotation_type=float
+    )
+    fields = ("id", "instruction", "output_1", "output_2")
+    rows = annotator.annotate_pairs([{name: pair[name] for name in fields} for pair in pairs], chunksize=None)
+    return {row["id"]: _number(row["preference"]) for row in rows}
+
+
+def _completions(
+    annotator: Annotator, judge: Judge, served: bool, attempt: int, refusals: dict[str, str]
+) -> Callable[..., dict[str, list[Any]]]:
+    """What alpaca-eval calls for completions; whatever the judge refuses goes into `refusals` by its prompt."""
+    prompt_to_chatml = _package().utils.prompt_to_chatml
+    extra = {"extra_body": annotator.served} if served and annotator.served else {}
+
+    def completions(prompts: Sequence[str]) -> dict[str, list[Any]]:
+        requests = [{"messages": prompt_to_chatml(prompt), **annotator.request, **extra} for prompt in prompts]
+        replies = judge.ask(requests, attempt, "alpaca_eval")
+        refusals.update({p: reply.refused for p, reply in zip(prompts, replies, strict=True) if reply.refused})
+        choices = [{**reply.choice, "text": reply.text} for reply in replies]
+        return {"completions": [reply.text for reply in replies], "completions_all": choices}
+
+    return completions
+
+
+def _reason(pair: Mapping[str, str], refusals: Mapping[str, str]) -> str:
+    texts = [pair[name] for name in ("instruction", "output_1", "output_2")]
+    found = [reason for prompt, reason in refusals.items() if all(text in prompt for text in texts)]
+    return found[0] if found else "unreadable verdict"
+
+
+def win_metrics(preferences: Sequence[float | None], lengths: Sequence[int]) -> list[Metric]:
+    """AlpacaEval 1.0's leaderboard row: win rate in percent, wins, draws, losses, mean length in characters.
+
+    Args:
+        preferences: 1 the reference won, 2 the model won, between them the probability of the latter; 1.5 or 0 a
+            draw; null without a usable verdict (left out of every count but the length).
+        lengths: of all the model's answers, in characters.
+    """
+    judged = [preference for preference in preferences if preference is not None]
+    mean = float(int(sum(lengths) / len(lengths))) if lengths else None
+    length = Metric(name="avg_length", value=mean, se=None, n=len(lengths))
+    if not judged:
+        return [
+            *(Metric(name=name, value=None, se=None, n=0) for name in ("win_rate", "wins", "draws", "losses")),
+            length,
+        ]
+    row = _package().metrics.get_winrate([{"preference": preference} for preference in judged])
+    counts = {"wins": row["n_wins"], "draws": row["n_draws"], "losses": row["n_wins_base"]}
+    if sum(counts.values()) != len(judged):
+        raise ValueError(f"{counts} of {len(judged)} verdicts: a preference is outside 1 to 2")
+    win_rate = Metric(name="win_rate", value=float(row["win_rate"]), se=_number(row["standard_error"]), n=len(judged))
+    return [win_rate, *(Metric(name=k, value=float(v), se=None, n=len(judged)) for k, v in counts.items()), length]
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)

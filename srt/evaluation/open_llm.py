@@ -1,0 +1,297 @@
+"""The four benchmarks of the Open LLM Leaderboard v1, run by lm-eval (EleutherAI/lm-evaluation-harness).
+
+Prompts, choices and the metric of each item are lm-eval's. A suite (config/tasks/*.yaml) says which tasks, how many
+few-shot examples, and whether the items come from the hub or from local files of the same shapes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from pydantic import Field, model_validator
+
+from srt import models
+from srt.config import ExecutionConfig, OpenLlmConfig, Settings, locate, read_yaml, validated
+from srt.progress import track
+from srt.records import Evaluation, InputError, Journal, Metric, content_key, read_lines, write_json
+
+FEWSHOT_SEED = 1234  # lm-eval's own default
+# No BOS, as the leaderboard's commit for Llama; in bfloat16 a sum of log-probabilities would keep three digits.
+FIXED: dict[str, Any] = {"add_bos_token": False, "softmax_dtype": "float32"}
+BATCHES_PER_CHUNK = 16  # what a kill can lose
+VERSIONED = ("lm_eval", "transformers", "torch")
+Benchmark = Literal["arc", "hellaswag", "mmlu", "truthfulqa"]
+
+# Per benchmark: the fields of an item that lm-eval's task reads, and where its choices and right answer stand.
+FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "arc": {"question": str, "choices": dict, "answerKey": str},
+    "hellaswag": {"activity_label": str, "ctx_a": str, "ctx_b": str, "endings": list, "label": (str, int)},
+    "mmlu": {"question": str, "choices": list, "answer": int},
+    "truthfulqa": {"question": str, "mc2_targets": dict},
+}
+CHOICES_AND_ANSWER: dict[str, Callable[[Any], tuple[Any, Any]]] = {
+    "arc": lambda item: (item["choices"]["text"], item["choices"]["label"].index(item["answerKey"])),
+    "hellaswag": lambda item: (item["endings"], int(item["label"])),
+    "mmlu": lambda item: (item["choices"], item["answer"]),
+    "truthfulqa": lambda item: (item["mc2_targets"]["choices"], item["mc2_targets"]["labels"].index(1)),
+}
+
+
+class SuiteBenchmark(Settings):
+    """One benchmark of a suite: lm-eval's tasks whose unweighted mean it is, and where their items come from."""
+
+    folder: str = Field(description="where lm-eval keeps the tasks, below its own tasks folder")
+    tasks: list[str] = Field(min_length=1, description="lm-eval's names; several count as their unweighted mean")
+    num_fewshot: int = Field(ge=0, description="examples before each question")
+    metric: Literal["acc", "acc_norm"] = Field(description="lm-eval's metric of one item")
+    items: str | None = Field(description="a local JSONL file per {task}; null for lm-eval's data set on the hub")
+    fewshot: str | None = Field(description="the local few-shot examples per {task}; null without local items or shots")
+
+    @model_validator(mode="after")
+    def _fewshot_goes_with_items(self) -> SuiteBenchmark:
+        needed = self.items is not None and self.num_fewshot > 0
+        if needed != (self.fewshot is not None):
+            raise ValueError("fewshot: expected a file where items is one and num_fewshot is above 0, null otherwise")
+        return self
+
+
+class Suite(Settings):
+    """A suite file. A benchmark that it leaves out is reported as missing."""
+
+    benchmarks: dict[Benchmark, SuiteBenchmark] = Field(min_length=1)
+
+
+def evaluate(
+    model: str, revision: str | None, out: Path, settings: OpenLlmConfig, execution: ExecutionConfig, cache: Path
+) -> None:
+    """Evaluate a model folder or hub model on the suite, and write one Evaluation with metrics in percent.
+
+    Every log-likelihood is journaled in `cache`, so that a killed evaluation goes on where it was. Raises InputError
+    for a missing model, a bad suite or bad items.
+    """
+    import lm_eval
+
+    models.require(model)
+    path = locate(settings.suite)
+    suite = validated(Suite, read_yaml(path), str(path))
+    tasks = _load_tasks(suite, str(path))
+    backend = _JournaledModel(model, revision, settings.dtype, execution, cache)
+    result = lm_eval.evaluate(backend, {"tasks": tasks}, limit=settings.limit, bootstrap_iters=0, log_samples=True)
+    entries = {task: entry for entry in suite.benchmarks.values() for task in entry.tasks}
+    scores = {n: _task_score(tasks[n], result["samples"][n], entries[n].metric, backend.was_cut) for n in entries}
+    metrics, missing = _summary(suite, scores)
+    fixed = {**FIXED, "fewshot_seed": FEWSHOT_SEED, "max_length": backend.max_length}
+    evaluation = Evaluation(
+        benchmark="open_llm",
+        metrics=metrics,
+        judge=None,
+        task_versions=scores,
+        settings={"model": model, "revision": revision, **settings.model_dump(), **fixed},
+        versions=models.versions(*VERSIONED),
+        missing=dict(missing),
+    )
+    write_json(out, evaluation.model_dump())
+
+
+def _load_tasks(suite: Suite, where: str) -> dict[str, Any]:
+    """lm-eval's task objects by name, with the suite's shots and items in place of the stock ones."""
+    import lm_eval.tasks
+
+    stock = Path(lm_eval.tasks.__file__).parent
+    folders = sorted({str(stock / entry.folder) for entry in suite.benchmarks.values()})
+    manager = lm_eval.tasks.TaskManager(include_path=folders, include_defaults=False)
+    members: dict[str, dict[str, Any]] = {}
+    for benchmark, entry in suite.benchmarks.items():
+        for task in entry.tasks:
+            if task in members or task not in manager.all_subtasks:
+                problem = "occurs twice" if task in members else f"is no task of lm-eval in {entry.folder!r}"
+                raise InputError(f"{where}: benchmarks.{benchmark}.tasks: {task!r} {problem}")
+            local = _local_dataset(benchmark, entry, task) if entry.items else {}
+            members[task] = {"task": task, "num_fewshot": entry.num_fewshot, **local}
+    logging.getLogger("lm_eval.api.task").setLevel(logging.ERROR)  # it warns of every local data set
+    try:
+        loaded = manager.load({"group": "open_llm", "task": list(members.values())})["tasks"]
+    except OSError as error:  # of a hub data set: no network, or no such name
+        raise InputError(f"{where}: a data set cannot be loaded from the hub: {str(error).splitlines()[0]}") from None
+    for task in loaded.values():
+        task.set_fewshot_seed(FEWSHOT_SEED)
+    return cast("dict[str, Any]", loaded)
+
+
+def _local_dataset(benchmark: str, entry: SuiteBenchmark, task: str) -> dict[str, Any]:
+    """The settings that make an lm-eval task read local files; they are read and checked here."""
+    splits = {}
+    for split, pattern in (("test", entry.items), ("fewshot", entry.fewshot)):
+        if pattern is not None:
+            splits[split] = read_items(locate(pattern.format(task=task)), benchmark)
+    if len(splits.get("fewshot", [])) < entry.num_fewshot:
+        found = len(splits.get("fewshot", []))
+        raise InputError(f"{entry.fewshot}: {task}: expected at least {entry.num_fewshot} examples, found {found}")
+
+    def dataset(**_: Any) -> Any:
+        from datasets import Dataset, DatasetDict
+
+        return DatasetDict({split: Dataset.from_list(rows) for split, rows in splits.items()})
+
+    stock = dict.fromkeys(("dataset_name", "training_split", "validation_split", "fewshot_split"))
+    return {**stock, **{f"{split}_split": split for split in splits}, "custom_dataset": dataset}
+
+
+def read_items(path: Path, benchmark: str) -> list[dict[str, Any]]:
+    """A benchmark's items from a JSONL file, in the shape of its hub data set; InputError names line and field."""
+    items = []
+    for number, item in read_lines(path):
+        place = f"{path}: line {number}"
+        for field, kind in FIELDS[benchmark].items():
+            if not isinstance(item, dict) or not isinstance(item.get(field), kind):
+                raise InputError(f"{place}: {field}: expected an item of {benchmark} with {list(FIELDS[benchmark])}")
+        try:
+            choices, answer = CHOICES_AND_ANSWER[benchmark](item)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{place}: expected choices and the right one among them: {error!r}") from None
+        texts = isinstance(choices, list) and all(isinstance(choice, str) and choice for choice in choices)
+        if not texts or len(choices) < 2 or not 0 <= answer < len(choices):
+            raise InputError(f"{place}: expected two or more choices and the right one's place, found {answer!r}")
+        items.append({field: item[field] for field in FIELDS[benchmark]})
+    if not items:
+        raise InputError(f"{path}: has no items, expected at least one line")
+    return items
+
+
+class _JournaledModel:
+    """What lm-eval's `evaluate` asks for log-likelihoods: the journal first, then lm-eval's `hf` backend."""
+
+    rank = 0
+    world_size = 1
+
+    def __init__(self, model: str, revision: str | None, dtype: str, execution: ExecutionConfig, cache: Path) -> None:
+        from lm_eval.models.huggingface import HFLM
+
+        identity = content_key(models.identity(model, revision), dtype, models.versions(*VERSIONED))
+        self._journal = Journal(cache / "open_llm" / f"{identity[:32]}.jsonl")
+        self._unusable: dict[str, tuple[Any, ...]] = {}  # not journaled: asked again the next time
+        self._backend = HFLM(
+            pretrained=models.load_model(model, revision, dtype, models.device(execution.device)),
+            tokenizer=models.load_tokenizer(model, revision),
+            batch_size=execution.evaluation_batch,
+            **FIXED,
+        )
+        self.max_length = int(self._backend.max_length)
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        """(log-likelihood in nats, is it the greedy continuation) of every request, in order."""
+        keys = [content_key(*request.args) for request in requests]
+        waiting = {key: request for key, request in zip(keys, requests, strict=True) if key not in self._journal}
+        size = BATCHES_PER_CHUNK * self._backend.batch_size
+        chunks = [list(waiting)[start : start + size] for start in range(0, len(waiting), size)]
+        for chunk in track(chunks, len(chunks), f"open_llm ({len(waiting)} of {len(keys)} requests to do)"):
+            answers = self._backend.loglikelihood([waiting[key] for key in chunk], disable_tqdm=True)
+            for key, (log_likelihood, greedy) in zip(chunk, answers, strict=True):
+                answer = (log_likelihood, greedy, self._is_cut(waiting[key]))
+                if math.isnan(log_likelihood):
+                    self._unusable[key] = answer
+                else:
+                    self._journal.add(key, answer, sync=key == chunk[-1])
+        return [(float(answer[0]), bool(answer[1])) for answer in map(self._answer, keys)]
+
+    def was_cut(self, arguments: tuple[str, str]) -> bool:
+        """Whether an answered request was longer than the model's context, so that lm-eval cut its beginning."""
+        return bool(self._answer(content_key(*arguments))[2])
+
+    def _answer(self, key: str) -> Any:
+        return self._unusable[key] if key in self._unusable else self._journal[key]
+
+    def _is_cut(self, request: Any) -> bool:
+        text = "".join(request.args)
+        if len(text.encode("utf-8")) <= self.max_length:  # a token has at least one byte
+            return False
+        return len(self._backend.tok_encode(text)) > self.max_length + 1
+
+
+def _task_score(task: Any, samples: list[dict[str, Any]], metric: str, was_cut: Callable[..., bool]) -> dict[str, Any]:
+    """What is reported of one lm-eval task: its percentage over the usable items, and what exactly was run."""
+    reasons = [_why_unusable(sample, metric) for sample in samples]
+    usable = [float(sample[metric]) for sample, reason in zip(samples, reasons, strict=True) if reason is None]
+    value, se = _mean_and_error(usable)
+    return {
+        "version": str(task.VERSION),
+        "num_fewshot": task.config.num_fewshot,
+        "metric": metric,
+        "value": value,
+        "se": se,
+        "n": len(usable),
+        "missing": dict(Counter(reason for reason in reasons if reason is not None)),
+        "truncated": sum(any(was_cut(pair) for pair in sample["arguments"]) for sample in samples),
+        "config_sha256": content_key(_plain(task.config)),
+        "items_sha256": content_key([[s["doc_hash"], s["prompt_hash"], s["target_hash"]] for s in samples]),
+    }
+
+
+def _why_unusable(sample: dict[str, Any], metric: str) -> str | None:
+    log_likelihoods = [response[0] for response in sample["filtered_resps"]]
+    if any(map(math.isnan, log_likelihoods)) or all(map(math.isinf, log_likelihoods)):
+        return "the choices' log-likelihoods are not numbers"
+    if metric not in sample:
+        return f"lm-eval gave no {metric}"
+    return None if math.isfinite(sample[metric]) else f"{metric} is not a number"
+
+
+def _plain(value: Any) -> Any:
+    """A task's config as JSON that is the same on every machine: functions by their source, no data, no paths."""
+    if isinstance(value, dict) or dataclasses.is_dataclass(value):
+        items = value if type(value) is dict else vars(value)
+        hidden = ("custom_dataset", "config_source")
+        return {str(key): _plain(item) for key, item in items.items() if key not in hidden and item is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if callable(value):
+        return inspect.getsource(value)
+    return value
+
+
+def _mean_and_error(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Mean in percent, and its standard error: the sample's standard deviation over sqrt(n), null for one item."""
+    if not values:
+        return None, None
+    error = 100 * statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    return 100 * statistics.fmean(values), error
+
+
+def unweighted_mean(parts: Iterable[tuple[Any, Any]]) -> tuple[float | None, float | None]:
+    """The unweighted mean of k independent (value, standard error), null if one value is.
+
+    Its standard error is sqrt(se_1^2 + ... + se_k^2) / k, that of a mean of independent means; null if one of them
+    is. It takes the subjects (or benchmarks) as given and only their items as sampled.
+    """
+    values, errors = zip(*parts, strict=True)
+    if any(value is None for value in values):
+        return None, None
+    squares = None if any(error is None for error in errors) else sum(error**2 for error in errors)
+    return sum(values) / len(values), None if squares is None else math.sqrt(squares) / len(values)
+
+
+def _summary(suite: Suite, scores: dict[str, Any]) -> tuple[list[Metric], Counter[str]]:
+    """The four metrics and their average (null if one of them is), and the items without a value by reason."""
+    metrics = []
+    missing: Counter[str] = Counter()
+    for benchmark in get_args(Benchmark):
+        if benchmark not in suite.benchmarks:
+            missing[f"{benchmark}: is not in the suite"] += 1
+            metrics.append(Metric(name=benchmark, value=None, se=None, n=0))
+            continue
+        parts = [scores[task] for task in suite.benchmarks[benchmark].tasks]
+        value, se = unweighted_mean((part["value"], part["se"]) for part in parts)
+        metrics.append(Metric(name=benchmark, value=value, se=se, n=sum(part["n"] for part in parts)))
+        for part in parts:
+            missing.update({f"{benchmark}: {reason}": count for reason, count in part["missing"].items()})
+    value, se = unweighted_mean((metric.value, metric.se) for metric in metrics)
+    metrics.append(Metric(name="average", value=value, se=se, n=sum(metric.n for metric in metrics)))
+    return metrics, missing

@@ -1,0 +1,226 @@
+"""Pairwise comparison: a judge scores two models' answers from 1 to 10, in both orders (PROTOCOL.md, Evaluation)."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from srt.config import Endpoint, ExecutionConfig, JudgeConfig, PairwiseConfig, Settings, locate, read_yaml, validated
+from srt.evaluation.judge import TRIES, Judge, Reply, described, inert, server_log, versions
+from srt.evaluation.questions import Question, read_questions
+from srt.prompts import fill
+from srt.records import Answer, Evaluation, InputError, Metric, read_records, write_json
+from srt.server import serving
+
+Scores = tuple[float, float]
+Verdict = Literal["win", "tie", "lose"]
+UNREADABLE = "unreadable verdict"
+POINTS: dict[Verdict, int] = {"win": 1, "tie": 0, "lose": -1}
+
+
+class PairwisePrompt(Settings):
+    """The judge's prompt (config/judges/pairwise.yaml): what it is, what it is asked, and how."""
+
+    system: str
+    ask: str = Field(description="with {question}, {first} and {second}")
+    request: dict[str, Any] = Field(description="arguments of every chat completion")
+    served: dict[str, Any] = Field(description="sent as well where vLLM serves the judge")
+
+
+@dataclass(frozen=True)
+class Match:
+    """One question with the two models' answers."""
+
+    id: str
+    question: str
+    ours: str
+    theirs: str
+
+
+def verdict(scores: Scores, scores_reversed: Scores) -> Verdict:
+    """The outcome for our model from the scores in both orders.
+
+    Win: ahead in both orders, or ahead in one and equal in the other. Tie: equal in both, or ahead in one each.
+
+    Args:
+        scores: of (ours, theirs), ours shown first.
+        scores_reversed: of (theirs, ours), theirs shown first: the order in which the judge gave them.
+    """
+    ahead = _sign(scores[0] - scores[1]) + _sign(scores_reversed[1] - scores_reversed[0])
+    return "win" if ahead > 0 else "lose" if ahead < 0 else "tie"
+
+
+def _sign(difference: float) -> int:
+    return (difference > 0) - (difference < 0)
+
+
+def parse_scores(text: str) -> Scores | None:
+    """The two scores of a reply: two numbers on its first line, or JSON with `first` and `second`.
+
+    Null unless there are exactly two, both from 1 to 10.
+    """
+    found = _json_scores(text) if text.lstrip().startswith("{") else _line_scores(text)
+    if found is None or not all(1 <= score <= 10 for score in found):
+        return None
+    return found
+
+
+def _line_scores(text: str) -> Scores | None:
+    number = r"(\d+(?:\.\d+)?)"
+    match = re.fullmatch(rf"\s*{number}(?:\s*,\s*|\s+){number}\s*", (text.strip().splitlines() or [""])[0])
+    return (float(match[1]), float(match[2])) if match else None
+
+
+def _json_scores(text: str) -> Scores | None:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return None
+    scores = [value.get(name) for name in ("first", "second")]
+    if not all(isinstance(score, int | float) and not isinstance(score, bool) for score in scores):
+        return None
+    return float(scores[0]), float(scores[1])
+
+
+def evaluate(
+    answers: Path,
+    opponent: Path,
+    out: Path,
+    settings: PairwiseConfig,
+    judge: JudgeConfig,
+    endpoint: Endpoint | None,
+    execution: ExecutionConfig,
+    cache: Path,
+) -> None:
+    """Compare a model's answers with an opponent's and write one `Evaluation`, named after the stem of `out`.
+
+    Args:
+        answers: our model's answers, JSONL of `Answer`.
+        opponent: the other model's, to the same questions.
+        out: the evaluation's JSON, `pairwise_{opponent}.json`.
+        settings: the questions and the judge's prompt.
+        judge: who judges.
+        endpoint: where the judge answers, if it is not served.
+        execution: concurrency, and what a served judge may use.
+        cache: folder of the judge's replies; a killed evaluation goes on from there.
+
+    Raises:
+        InputError: answers that are not to these questions, or settings that cannot work.
+        ServerError: the judge does not answer.
+    """
+    questions = read_questions(settings.questions)
+    prompt = read_prompt(settings.prompt)
+    matches, missing = matched(questions, answers, opponent)
+    name = str(out.resolve())
+    with (
+        serving(judge, execution, endpoint, server_log(cache, out)) as server,
+        Judge(server, judge, execution, cache, name) as asked,
+    ):
+        verdicts, reasons = _verdicts(matches, prompt, asked, judge.serve, out.stem)
+    evaluation = Evaluation(
+        benchmark=out.stem,
+        metrics=score_metrics(verdicts),
+        judge=described(judge, prompt.model_dump_json()),
+        task_versions=None,
+        settings=settings.model_dump(),
+        versions=versions(judge, asked.answered_as),
+        missing=dict(missing + reasons),
+    )
+    write_json(out, evaluation.model_dump())
+
+
+def read_prompt(name: str) -> PairwisePrompt:
+    """The judge's prompt from its YAML file; InputError names what is missing or mistyped."""
+    path = locate(name)
+    prompt = validated(PairwisePrompt, read_yaml(path), str(path))
+    for placeholder in ("{question}", "{first}", "{second}"):
+        if placeholder not in prompt.ask:
+            raise InputError(f"{path}: ask: expected the placeholder {placeholder}")
+    return prompt
+
+
+def matched(questions: Sequence[Question], answers: Path, opponent: Path) -> tuple[list[Match], Counter[str]]:
+    """The questions that both models answered, joined by id, and how many each left out.
+
+    Raises:
+        InputError: an answer to no question, or to another text of it.
+    """
+    ours, theirs = _answers(questions, answers), _answers(questions, opponent)
+    both = [q for q in questions if q.id in ours and q.id in theirs]
+    missing = Counter(
+        "no answer" if q.id not in ours else "no answer of the opponent" for q in questions if q not in both
+    )
+    return [Match(q.id, q.question, ours[q.id], theirs[q.id]) for q in both], missing
+
+
+def _answers(questions: Sequence[Question], path: Path) -> dict[str, str]:
+    texts = {question.id: question.question for question in questions}
+    found = {}
+    for answer in read_records(path, Answer):
+        if answer.id not in texts:
+            raise InputError(f"{path}: record {answer.id!r}: id: expected the id of one of the {len(texts)} questions")
+        if answer.question != texts[answer.id]:
+            raise InputError(
+                f"{path}: record {answer.id!r}: question: expected {texts[answer.id][:60]!r}, found another"
+            )
+        found[answer.id] = answer.answer
+    return found
+
+
+def _verdicts(
+    matches: Sequence[Match], prompt: PairwisePrompt, judge: Judge, served: bool, label: str
+) -> tuple[list[Verdict], Counter[str]]:
+    """The verdicts that can be read, and why the others cannot, by count."""
+    requests = {
+        (match.id, turned): _request(match, turned, prompt, served) for match in matches for turned in (False, True)
+    }
+    scores: dict[tuple[str, bool], Scores] = {}
+    reasons: dict[str, str] = {}
+    for attempt in range(TRIES):
+        wanted = {key: request for key, request in requests.items() if key not in scores}
+        reasons.clear()
+        for key, reply in zip(wanted, judge.ask(list(wanted.values()), attempt, label), strict=True):
+            found = _scores(reply)
+            if isinstance(found, str):
+                reasons[key[0]] = found
+            else:
+                scores[key] = found
+    verdicts = [verdict(scores[m.id, False], scores[m.id, True]) for m in matches if m.id not in reasons]
+    return verdicts, Counter(reasons.values())
+
+
+def _scores(reply: Reply) -> Scores | str:
+    return reply.refused or parse_scores(reply.text) or UNREADABLE
+
+
+def _request(match: Match, turned: bool, prompt: PairwisePrompt, served: bool) -> Mapping[str, Any]:
+    first, second = (match.theirs, match.ours) if turned else (match.ours, match.theirs)
+    fields = {"question": inert(match.question), "first": inert(first), "second": inert(second)}
+    messages = [
+        {"role": "system", "content": prompt.system},
+        {"role": "user", "content": fill(prompt.ask, fields)},
+    ]
+    return {"messages": messages, **prompt.request, **({"extra_body": prompt.served} if served else {})}
+
+
+def score_metrics(verdicts: Sequence[Verdict]) -> list[Metric]:
+    """Wins, ties, losses, and the winning score (wins - losses) / all + 1 with its standard error.
+
+    "All" are the questions with a verdict: 1 is parity, 0 and 2 the ends of the scale.
+    """
+    n = len(verdicts)
+    points = [POINTS[outcome] for outcome in verdicts]
+    score = statistics.fmean(points) + 1 if n else None
+    error = statistics.stdev(points) / math.sqrt(n) if n > 1 else None
+    outcomes: dict[str, Verdict] = {"wins": "win", "ties": "tie", "losses": "lose"}
+    counts = [Metric(name=k, value=float(verdicts.count(v)) if n else None, se=None, n=n) for k, v in outcomes.items()]
+    return [Metric(name="winning_score", value=score, se=error, n=n), *counts]

@@ -1,0 +1,93 @@
+"""Where every artefact lies below the results folder: the one place that the workflow and the report read.
+
+The patterns are Snakemake's and Python's format strings alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from srt.config import FIXED_METHODS, Config, Run
+from srt.records import VARIANTS
+
+ORIGINAL = "data/{dataset}/original.jsonl"
+REFLECTED = "data/{dataset}/{teacher}/{variant}.jsonl"
+REFLECTED_FOR_STUDENT = "data/{dataset}/{teacher}/{student}/{variant}.jsonl"
+TRAIN = "runs/{run}/train.jsonl"
+LEDGER = "runs/{run}/ledger.jsonl"
+MODEL = "runs/{run}/model"
+ANSWERS = "runs/{run}/answers/{benchmark}.jsonl"
+EVALUATION = "runs/{run}/evaluation/{benchmark}.json"
+TABLES = ("alpaca_eval", "open_llm", "pairwise", "data")
+FIGURES = ("score_vs_data", "pairwise", "ifd_distributions")
+TABLE = "tables/{table}.{ext}"
+FIGURE = "figures/{figure}.{ext}"
+REPORT = "report.html"
+
+
+def scores_of(pairs: str) -> str:
+    """The pattern of the scores of a pairs file: `scores/{student}/` and the data's own path."""
+    return "scores/{student}/" + pairs.removeprefix("data/")
+
+
+def coherence_of(pairs: str) -> str:
+    """The pattern of the coherence of a pairs file: like its scores, under `coherence/`."""
+    return "coherence/{student}/" + pairs.removeprefix("data/")
+
+
+def meta_of(path: str) -> str:
+    """The sidecar with the settings and versions behind a JSONL artefact."""
+    return path.removesuffix(".jsonl") + ".meta.json"
+
+
+def pairs_pattern(variant: str, responses: str) -> str:
+    """The pattern of a variant's pairs under a plan for the response reflection (`all` or `selected`)."""
+    if variant == "original":
+        return ORIGINAL
+    if responses == "selected" and variant in ("response", "both"):
+        return REFLECTED_FOR_STUDENT
+    return REFLECTED
+
+
+def variants_read(run: Run) -> Sequence[str]:
+    """The variants whose pairs a run's method reads (PROTOCOL: the method table's second column)."""
+    if run.method == "none":
+        return ()
+    return (run.method,) if run.method in FIXED_METHODS else VARIANTS
+
+
+def reads_scores(run: Run) -> bool:
+    """A fixed variant at ratio 1 is taken whole and needs no student; every other choice or ranking does."""
+    return run.method != "none" and not (run.method in FIXED_METHODS and run.ratio == 1)
+
+
+def pairs_paths(run: Run, responses: str) -> dict[str, str]:
+    """variant: path below the results folder, for what the run reads."""
+    return {v: pairs_pattern(v, responses).format(variant=v, **run.model_dump()) for v in variants_read(run)}
+
+
+def scores_paths(run: Run, responses: str) -> dict[str, str]:
+    """variant: path of the scores, for what the run's method compares or ranks."""
+    if not reads_scores(run):
+        return {}
+    patterns = {v: scores_of(pairs_pattern(v, responses)) for v in variants_read(run)}
+    return {v: pattern.format(variant=v, **run.model_dump()) for v, pattern in patterns.items()}
+
+
+def coherence_paths(run: Run, responses: str) -> dict[str, str]:
+    """variant: path of the coherence file, for runs whose method reads it."""
+    if run.method != "coherence":
+        return {}
+    patterns = {v: coherence_of(pairs_pattern(v, responses)) for v in variants_read(run)}
+    return {v: pattern.format(variant=v, **run.model_dump()) for v, pattern in patterns.items()}
+
+
+def opponents(config: Config, run: str) -> list[str]:
+    """The runs that a run is judged against, itself left out."""
+    return [name for name in config.evaluate.pairwise.opponents if name != run] if config.evaluate.pairwise else []
+
+
+def benchmarks(config: Config, run: str) -> list[str]:
+    """The evaluations of a run by file name: `pairwise_{opponent}` is one each."""
+    names = [name for name in ("alpaca_eval", "open_llm") if getattr(config.evaluate, name) is not None]
+    return names + [f"pairwise_{opponent}" for opponent in opponents(config, run)]

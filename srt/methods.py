@@ -1,0 +1,215 @@
+"""The methods of selection as pure functions over scores (sections 2.1 and 2.2 of the paper, and its ablations).
+
+Each method chooses one candidate in each of two phases, then may filter; what is left is ranked for the ratio.
+A tie keeps the unreflected candidate, and a candidate that failed or was not scored is none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from srt.config import FIXED_METHODS, SelectionConfig
+from srt.records import LedgerEntry, Score
+
+# Phase 1 chooses between the pairs before response reflection; phase 2 adds the response reflection of the winner.
+REFLECTED_RESPONSE = {"original": "response", "instruction": "both"}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One version of a record with what the method may compare; a null statistic has a reason."""
+
+    variant: str
+    score: Score | None
+    coherence: float | None = None
+    absent: str | None = None
+
+    @property
+    def perplexity(self) -> float | None:
+        """ppl(y given x), from the NLL in nats per token; None if it was not scored."""
+        nll = self.score.nll_response_given_instruction if self.score else None
+        return None if nll is None else math.exp(min(nll, 700.0))
+
+
+Statistic = Callable[[Candidate], float | None]
+
+
+def _ifd(candidate: Candidate) -> float | None:
+    return candidate.score.ifd if candidate.score else None
+
+
+def _r_ifd(candidate: Candidate) -> float | None:
+    return candidate.score.r_ifd if candidate.score else None
+
+
+def _negated(statistic: Statistic) -> Statistic:
+    def negative(candidate: Candidate) -> float | None:
+        value = statistic(candidate)
+        return None if value is None else -value
+
+    return negative
+
+
+def preferences(method: str, settings: SelectionConfig) -> tuple[Statistic, Statistic]:
+    """The statistic that each phase maximises (`random` has none: a seeded coin)."""
+    ppl: Statistic = lambda candidate: candidate.perplexity  # noqa: E731
+    if settings.perplexity_prefers == "lower":
+        ppl = _negated(ppl)
+    coherence: Statistic = lambda candidate: candidate.coherence  # noqa: E731
+    lower_r_ifd = _negated(_r_ifd)
+    table = {
+        "paper": (_ifd, lower_r_ifd),
+        "released": (_ifd, lower_r_ifd),
+        "ifd": (_ifd, _ifd),
+        "r_ifd": (lower_r_ifd, lower_r_ifd),
+        "perplexity": (ppl, ppl),
+        "coherence": (coherence, coherence),
+    }
+    return table[method]
+
+
+def better(unreflected: Candidate | None, reflected: Candidate | None, statistic: Statistic) -> Candidate | None:
+    """The candidate with the higher statistic. A tie keeps the unreflected one; a null is no candidate."""
+    first = statistic(unreflected) if unreflected else None
+    second = statistic(reflected) if reflected else None
+    if first is None and second is None:
+        return None
+    if first is None:
+        return reflected
+    if second is None:
+        return unreflected
+    return reflected if second > first else unreflected
+
+
+def phase_one_winner(scores: Mapping[str, Score | None]) -> str | None:
+    """`original` or `instruction`, the one with the higher IFD; None where neither has one (the plan `selected`)."""
+    candidates = {variant: Candidate(variant, score) for variant, score in scores.items()}
+    winner = better(candidates.get("original"), candidates.get("instruction"), _ifd)
+    return winner.variant if winner else None
+
+
+def coin(seed: int, record: str, phase: int) -> bool:
+    """A fair coin that depends on the seed, the record and the phase only, not on order or company."""
+    digest = hashlib.sha256(f"{seed}:{record}:{phase}".encode()).digest()
+    return random.Random(digest).random() < 0.5
+
+
+def _toss(unreflected: Candidate | None, reflected: Candidate | None, heads: bool) -> Candidate | None:
+    usable = [c for c in (unreflected, reflected) if c is not None and _ifd(c) is not None]
+    if len(usable) < 2:
+        return usable[0] if usable else None
+    return usable[1] if heads else usable[0]
+
+
+def choose(
+    record: str, candidates: Mapping[str, Candidate], method: str, seed: int, settings: SelectionConfig
+) -> tuple[Candidate | None, str]:
+    """One record's winner over both phases, and the branch taken, in words."""
+    present = {variant: c for variant, c in candidates.items() if c.absent is None}
+    if method in FIXED_METHODS:
+        return present.get(method), f"{method}: fixed"
+
+    def decide(unreflected: str, reflected: str, phase: int) -> Candidate | None:
+        pair = present.get(unreflected), present.get(reflected)
+        if method == "random":
+            return _toss(*pair, heads=coin(seed, record, phase))
+        return better(*pair, preferences(method, settings)[phase - 1])
+
+    first = decide("original", "instruction", 1)
+    if first is None:
+        return None, "phase 1: no candidate"
+    # A missing reflection of the response leaves the winner of phase 1 alone in phase 2.
+    second = decide(first.variant, REFLECTED_RESPONSE[first.variant], 2) or first
+    kept = "reflected" if second.variant != first.variant else "kept"
+    return second, f"instruction {'reflected' if first.variant == 'instruction' else 'kept'}, response {kept}"
+
+
+def refusal(chosen: Candidate, method: str, settings: SelectionConfig) -> str | None:
+    """Why the filter of the method drops a winner; None if it does not."""
+    if method not in ("paper", "released"):
+        return None
+    if method == "released" and chosen.variant in REFLECTED_RESPONSE:
+        return "the response was not reflected"
+    for name, value, limit in (
+        ("IFD", _ifd(chosen), settings.ifd_below),
+        ("r-IFD", _r_ifd(chosen), settings.r_ifd_below),
+    ):
+        if value is None:
+            return f"{name} is null: {chosen.score.reason if chosen.score else 'not scored'}"
+        if value >= limit:
+            return f"{name} is not below {limit:g}"
+    return None
+
+
+def keep_ratio(selected: Sequence[tuple[str, float]], ratio: float) -> set[str]:
+    """The ids with the highest IFD, equal ones by id: floor(ratio x n) of them, at least 1."""
+    ranked = sorted(selected, key=lambda item: (-item[1], item[0]))
+    # 1e-9: a ratio such as 0.07 is a little less than it says in binary, and floor would lose one record.
+    return {record for record, _ in ranked[: max(1, math.floor(ratio * len(ranked) + 1e-9))]}
+
+
+def decide_all(
+    records: Mapping[str, Mapping[str, Candidate]],
+    method: str,
+    ratio: float,
+    seed: int,
+    settings: SelectionConfig,
+    ranked: bool = True,
+) -> list[LedgerEntry]:
+    """The ledger of a whole data set. Without `ranked` (a fixed variant at ratio 1) no score is needed."""
+    entries: list[LedgerEntry] = []
+    for record, candidates in records.items():
+        chosen, branch = choose(record, candidates, method, seed, settings)
+        reason = _drop_reason(chosen, candidates, method, settings, ranked)
+        entries.append(
+            LedgerEntry(
+                id=record,
+                candidates={variant: _facts(candidate) for variant, candidate in candidates.items()},
+                chosen=chosen.variant if chosen else None,
+                branch=branch,
+                kept=reason is None,
+                reason=reason or "selected",
+            )
+        )
+    if ranked:
+        _apply_ratio(entries, ratio)
+    return entries
+
+
+def _drop_reason(
+    chosen: Candidate | None, candidates: Mapping[str, Candidate], method: str, settings: SelectionConfig, ranked: bool
+) -> str | None:
+    if chosen is None:
+        absent = [c.absent or (c.score.reason if c.score else None) for c in candidates.values()]
+        return f"no candidate is left: {next((why for why in absent if why), 'no statistic')}"
+    refused = refusal(chosen, method, settings)
+    if refused:
+        return refused
+    if ranked and _ifd(chosen) is None:
+        return f"IFD is null: {chosen.score.reason if chosen.score else 'not scored'}"
+    return None
+
+
+def _apply_ratio(entries: list[LedgerEntry], ratio: float) -> None:
+    kept = [(entry.id, entry.candidates[entry.chosen]["ifd"]) for entry in entries if entry.kept and entry.chosen]
+    inside = keep_ratio(kept, ratio) if kept else set()
+    for entry in entries:
+        if entry.kept and entry.id not in inside:
+            entry.kept = False
+            entry.reason = f"outside the ratio {ratio:g} by IFD"
+
+
+def _facts(candidate: Candidate) -> dict[str, Any]:
+    if candidate.absent is not None:
+        return {"absent": candidate.absent}
+    facts: dict[str, Any] = {"ifd": _ifd(candidate), "r_ifd": _r_ifd(candidate), "perplexity": candidate.perplexity}
+    if candidate.coherence is not None:
+        facts["coherence"] = candidate.coherence
+    if candidate.score and candidate.score.reason:
+        facts["reason"] = candidate.score.reason
+    return facts

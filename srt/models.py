@@ -1,0 +1,101 @@
+"""Loading models, local or from the hub, always with a dtype said aloud; and what identifies one."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+from srt.records import InputError
+
+
+def is_local(model: str) -> bool:
+    """True where a model is named by a folder: it exists, or is written as a path that no hub name looks like."""
+    path = Path(model)
+    return (
+        path.exists()
+        or path.is_absolute()
+        or model.startswith((".", "~"))
+        or model.count("/") != 1
+        or _has_parent(path)
+    )
+
+
+def _has_parent(path: Path) -> bool:
+    return path.parent != Path() and path.parent.is_dir()
+
+
+def require(model: str) -> None:
+    """InputError unless a locally named model is a folder with a config.json; hub names are left to the hub."""
+    if not is_local(model):
+        return
+    if not Path(model).is_dir():
+        raise InputError(f"{model}: no such model folder; expected a Hugging Face checkpoint or a hub name owner/name")
+    if not (Path(model) / "config.json").is_file():
+        raise InputError(f"{model}: is not a model folder: config.json is missing")
+
+
+def identity(model: str, revision: str | None) -> str:
+    """What a cache may rely on: the hash of a local folder's contents, or `name@commit` of the hub."""
+    require(model)
+    if not is_local(model):
+        from transformers import AutoConfig
+
+        commit = getattr(AutoConfig.from_pretrained(model, revision=revision), "_commit_hash", None)
+        return f"{model}@{commit or revision}"
+    digest = hashlib.sha256()
+    for path in sorted(Path(model).rglob("*")):
+        if path.is_file():
+            digest.update(path.relative_to(model).as_posix().encode())
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def device(name: str) -> str:
+    """`auto` as cuda where there is one, else cpu; other names as they are."""
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_tokenizer(model: str, revision: str | None) -> Any:
+    """The model's tokenizer; InputError where the folder is missing or holds none."""
+    from transformers import AutoTokenizer
+
+    require(model)
+    try:
+        return AutoTokenizer.from_pretrained(model, revision=revision)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{model}: the tokenizer cannot be loaded: {_first_line(error)}") from None
+
+
+def load_model(model: str, revision: str | None, dtype: str, device: str) -> Any:
+    """The causal language model in eval mode on the device, in that dtype; InputError where it cannot be loaded."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    require(model)
+    try:
+        loaded = AutoModelForCausalLM.from_pretrained(model, revision=revision, dtype=getattr(torch, dtype))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{model}: the model cannot be loaded: {_first_line(error)}") from None
+    return loaded.to(device).eval()
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Installed versions by distribution name; a package that is not installed is left out."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,75 @@
+"""Prepare: from a file or a hub data set to pairs with ids, counted and checked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from srt import models
+from srt.config import PrepareConfig, locate
+from srt.layout import meta_of
+from srt.progress import say
+from srt.records import InputError, write_json, write_records
+from srt.sources import plain_fields, read_rows, with_ids
+
+
+def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
+    """Write the pairs of a source, with source, resolved revision and counts in the sidecar.
+
+    Records without an instruction or without an output are left out and counted; exact repeats are counted, and
+    dropped where the settings say so. InputError where a record is malformed or none is left.
+    """
+    rows, origin = _open_source(source, settings)
+    counts: Counter[str] = Counter()
+    kept: list[dict[str, str]] = []
+    seen: set[tuple[str, ...]] = set()
+    for where, row in islice(rows, settings.limit):
+        fields = plain_fields(row, f"{source}: {where}")
+        counts["read"] += 1
+        if not fields["instruction"].strip() or not fields["output"].strip():
+            counts["empty"] += 1
+            continue
+        content = tuple(fields.values())
+        if content in seen:
+            counts["duplicates"] += 1
+            if settings.duplicates == "drop":
+                continue
+        seen.add(content)
+        kept.append(fields)
+    if not kept:
+        raise InputError(f"{source}: no usable record among {counts['read']}, expected at least one pair")
+    meta = {
+        "origin": origin,
+        "settings": settings.model_dump(),
+        "counts": {name: counts[name] for name in ("read", "empty", "duplicates")} | {"written": len(kept)},
+        "versions": models.versions("selective-reflection-tuning", "datasets"),
+    }
+    write_json(Path(meta_of(str(out))), meta)
+    write_records(out, with_ids(kept))
+    say(f"{out}: " + ", ".join(f"{count} {name}" for name, count in meta["counts"].items()))
+
+
+def _open_source(source: str, settings: PrepareConfig) -> tuple[Iterator[tuple[str, Any]], dict[str, str | None]]:
+    path = locate(source)
+    if path.exists() or path.suffix in (".json", ".jsonl", ".parquet"):
+        return read_rows(path), {"file": source}
+    return _hub_rows(source, settings)
+
+
+def _hub_rows(source: str, settings: PrepareConfig) -> tuple[Iterator[tuple[str, Any]], dict[str, str | None]]:
+    """The rows of a hub data set at the commit that the revision resolves to now, which is recorded."""
+    from datasets import load_dataset
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        commit = HfApi().dataset_info(source, revision=settings.revision).sha
+        data = load_dataset(source, revision=commit, split=settings.split)
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{source}: is neither a file here nor a hub data set that can be reached: {reason}") from None
+    rows = ((f"record {number}", row) for number, row in enumerate(data))
+    return rows, {"hub": source, "revision": settings.revision, "commit": commit, "split": settings.split}

@@ -1,0 +1,33 @@
+"""Progress of long work: a bar on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from tqdm import tqdm
+
+LINE_SECONDS = 15.0
+
+T = TypeVar("T")
+
+
+def say(message: str) -> None:
+    """One line for the log or the terminal."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[T], total: int, label: str) -> Iterator[T]:
+    """The items, with their progress shown on standard error."""
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, desc=label)
+        return
+    start = last = time.monotonic()
+    for count, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - last >= LINE_SECONDS or count == total:
+            say(f"{label}: {count} of {total} ({now - start:.0f} s)")
+            last = now

@@ -1,0 +1,87 @@
+"""Prompts are data: reading them, filling them, and the two training prompts that alpaca-eval ships."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from srt.config import locate, read_yaml, validated
+from srt.records import InputError
+
+# Names of the training prompts, and the folder in alpaca-eval's wheel that holds each.
+WHEEL_PROMPTS = {"vicuna_v1.1": "vicuna-7b", "alpaca": "alpaca-7b"}
+
+
+def fill(template: str, fields: Mapping[str, str]) -> str:
+    """Replace `{name}` for the names in `fields`, in one pass: braces inside the values stay as they are."""
+    pattern = "|".join(re.escape("{" + name + "}") for name in fields)
+    return re.sub(pattern, lambda match: fields[match.group()[1:-1]], template)
+
+
+def training_prompt(name: str) -> str:
+    """A training prompt with `{instruction}`, byte for byte as alpaca-eval's wheel has it (no import of it)."""
+    spec = find_spec("alpaca_eval")
+    if spec is None or spec.origin is None:
+        raise InputError("the package alpaca-eval is not installed; it holds the training prompts: run `make .venv`")
+    path = Path(spec.origin).parent / "models_configs" / WHEEL_PROMPTS[name] / "prompt.txt"
+    return path.read_text(encoding="utf-8")
+
+
+def joined(instruction: str, input: str) -> str:
+    """Instruction and input as one instruction, on lines of their own: the plain join."""
+    return f"{instruction}\n{input}" if input else instruction
+
+
+class _TemplateFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    without_input: str
+    with_input: str
+
+
+@dataclass(frozen=True)
+class StudentTemplate:
+    """T(x): the student's prompt around an instruction, with and without an input."""
+
+    without_input: str
+    with_input: str
+
+    def render(self, instruction: str, input: str = "") -> str:
+        """The context before a response."""
+        template = self.with_input if input else self.without_input
+        return fill(template, {"instruction": instruction, "input": input})
+
+
+def student_template(name: str) -> StudentTemplate:
+    """A template by name (vicuna_v1.1, alpaca: from alpaca-eval's wheel) or from a YAML file, kept byte for byte.
+
+    The wheel's prompts have no form with an input; PROTOCOL.md's is `{instruction}`, newline, `Input:`,
+    newline, `{input}` in the instruction's place.
+    """
+    if name in WHEEL_PROMPTS:
+        prompt = training_prompt(name)
+        return StudentTemplate(prompt, prompt.replace("{instruction}", "{instruction}\nInput:\n{input}"))
+    path = locate(name)
+    parsed = validated(_TemplateFile, read_yaml(path), str(path))
+    for key, needed in (("without_input", ["{instruction}"]), ("with_input", ["{instruction}", "{input}"])):
+        for placeholder in needed:
+            if placeholder not in getattr(parsed, key):
+                raise InputError(f"{path}: {key}: expected the placeholder {placeholder}")
+    return StudentTemplate(parsed.without_input, parsed.with_input)
+
+
+def guess_prompt(name: str) -> str:
+    """g(y): the request to guess the instruction, text with `{response}`, kept byte for byte."""
+    path = locate(name)
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            text = file.read()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    if "{response}" not in text:
+        raise InputError(f"{path}: expected the placeholder {{response}}")
+    return text

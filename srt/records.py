@@ -1,0 +1,270 @@
+"""The record types that the steps hand to each other, and the only ways they are read and written.
+
+A record's id is a hash of its original content and stays with it through every variant; (id, variant)
+is the key, and nothing is joined by position.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+VARIANTS = ("original", "instruction", "response", "both")
+
+
+class InputError(Exception):
+    """Something the user gave is wrong: one line with file, record, field and what was expected.
+
+    The command line prints it and exits with code 2.
+    """
+
+
+class Record(BaseModel):
+    """Base of all record types: strict types, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class Pair(Record):
+    """One instruction-response pair in Alpaca's fields."""
+
+    id: str
+    instruction: str
+    input: str = ""
+    output: str
+
+
+class ReflectedPair(Pair):
+    """A pair after reflection; where that failed, the pair is the unreflected one and `reason` says why."""
+
+    status: Literal["reflected", "failed"]
+    reason: str | None
+    critique: str | None
+
+
+class Score(Record):
+    """The student's statistics of one pair: mean NLLs in nats per token, token counts, the two ratios.
+
+    `truncated` names the NLLs whose text was cut to the length limit. What could not be computed is null
+    and `reason` says why; it is never 0.
+    """
+
+    id: str
+    nll_instruction: float | None
+    nll_response: float | None
+    nll_instruction_given_response: float | None
+    nll_response_given_instruction: float | None
+    tokens_instruction: int
+    tokens_response: int
+    tokens_instruction_given_response: int
+    tokens_response_given_instruction: int
+    ifd: float | None
+    r_ifd: float | None
+    truncated: list[str]
+    status: Literal["scored", "failed"]
+    reason: str | None
+
+
+class Coherence(Record):
+    """Cosine of the embeddings of a pair's instruction and response; null with a reason where it has none."""
+
+    id: str
+    coherence: float | None
+    reason: str | None
+
+
+class LedgerEntry(Record):
+    """What selection did with one record: the candidates it read, the branch taken, kept or dropped and why."""
+
+    id: str
+    candidates: dict[str, dict[str, Any]]
+    chosen: str | None
+    branch: str | None
+    kept: bool
+    reason: str
+
+
+class Answer(Record):
+    """A model's answer to one benchmark question. `finish_reason` is `stop`, or `length` if it was cut off."""
+
+    id: str
+    question: str
+    answer: str
+    tokens: int
+    finish_reason: str
+
+
+class Metric(Record):
+    """One number of an evaluation, with its standard error and the number of items behind it."""
+
+    name: str
+    value: float | None
+    se: float | None
+    n: int
+
+
+class Evaluation(Record):
+    """The one schema of every benchmark's result. `missing` counts items without a usable verdict, by reason."""
+
+    benchmark: str
+    metrics: list[Metric]
+    judge: dict[str, Any] | None
+    task_versions: dict[str, Any] | None
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    missing: dict[str, int]
+
+    def value(self, name: str) -> float | None:
+        """The value of the metric of that name; KeyError where this evaluation has none."""
+        for metric in self.metrics:
+            if metric.name == name:
+                return metric.value
+        raise KeyError(f"{self.benchmark} has no metric {name!r}")
+
+
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+
+
+def pair_id(instruction: str, input: str, output: str) -> str:
+    """A 16-digit hash of a pair's original content."""
+    content = json.dumps([instruction, input, output], ensure_ascii=True)
+    return hashlib.sha256(content.encode("ascii")).hexdigest()[:16]
+
+
+def describe(error: ValidationError) -> str:
+    """Pydantic's first complaint as `field: expected ..., found ...`."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "value"
+    if first["type"] == "missing":
+        return f"{field}: is missing"
+    if first["type"] == "extra_forbidden":
+        return f"{field}: is not a known name"
+    message = first["msg"].removeprefix("Value error, ")
+    found = repr(first.get("input"))
+    return f"{field}: {message}, found {found if len(found) <= 80 else found[:77] + '...'}"
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """(line number from 1, parsed JSON) of every non-blank line; InputError names what cannot be parsed."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, json.loads(line)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, expected a JSONL file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: line {number}: is not JSON: {error.msg} at column {error.colno}") from None
+
+
+def read_records(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
+    """All records of a JSONL file, validated; InputError names file, line and field, and refuses a repeated id."""
+    records: list[AnyRecord] = []
+    seen: set[str] = set()
+    for number, value in read_lines(path):
+        try:
+            record = kind.model_validate(value)
+        except ValidationError as error:
+            raise InputError(f"{path}: line {number}: {describe(error)}") from None
+        key = getattr(record, "id", None)
+        if key is not None and key in seen:
+            raise InputError(f"{path}: line {number}: id {key!r} occurs twice, expected unique ids")
+        seen.add(key or "")
+        records.append(record)
+    return records
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that it is either complete under its name or not there at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write records as JSONL, whole or not at all. ASCII escapes keep lone surrogates and odd line ends safe."""
+    write_text(path, "".join(json.dumps(record.model_dump()) + "\n" for record in records))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON value, indented, whole or not at all."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read one JSON value; InputError where the file is missing or malformed."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: line {error.lineno}: is not JSON: {error.msg}") from None
+
+
+class Journal:
+    """An append-only JSONL of what was paid for, keyed by content; it lives in the cache and survives `kill -9`.
+
+    The journals of one folder share their entries: a process reads them all and appends to its own. Every entry
+    is one line written with one system call and synced; a torn last line is ignored.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: dict[str, Any] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for sibling in sorted(path.parent.glob("*.jsonl")):
+            self.entries.update(_complete_entries(sibling))
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            os.write(self._file, b"\n")  # closes a torn line, so that the next entry stands on its own
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.entries
+
+    def __getitem__(self, key: str) -> Any:
+        return self.entries[key]
+
+    def add(self, key: str, value: Any, *, sync: bool = True) -> None:
+        """Append one entry; with `sync` it is on the disk when this returns."""
+        self.entries[key] = value
+        os.write(self._file, (json.dumps({"key": key, "value": value}) + "\n").encode("ascii"))
+        if sync:
+            os.fsync(self._file)
+
+    def close(self) -> None:
+        """Close the file; the entries stay readable."""
+        os.close(self._file)
+
+
+def _complete_entries(path: Path) -> Iterator[tuple[str, Any]]:
+    with path.open("rb") as lines:
+        for line in lines:
+            if not line.endswith(b"\n") or not line.strip():
+                continue
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # a line that was torn by a kill and closed by the next opening
+            yield entry["key"], entry["value"]
+
+
+def content_key(*parts: Any) -> str:
+    """The SHA-256 of JSON-serialisable parts, as 64 hexadecimal digits: the key of journals and caches."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()

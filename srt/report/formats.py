@@ -1,0 +1,216 @@
+"""A table once, in four forms: CSV (every column, full precision, what is read back), Markdown, LaTeX, HTML cells."""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from srt.records import InputError
+
+NOT_RUN = "not run"  # the source of a row whose evaluation file is not there
+NONE = "none"  # the first cell of a CSV without rows
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its key in rows and CSV, its heading, and how its numbers are shown.
+
+    Attributes:
+        digits: decimals of a number; None for text.
+        group: a heading over several neighbouring columns.
+        signed: show a plus sign (differences).
+        shown: False for what only the CSV has.
+        main: the column that says `not run` where the row was not run.
+        path: a file's path: shown as code, and left to a comment in LaTeX.
+    """
+
+    key: str
+    header: str
+    digits: int | None = None
+    group: str = ""
+    signed: bool = False
+    shown: bool = True
+    main: bool = False
+    path: bool = False
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one kind under one heading; `none` is the line that stands where there are no rows."""
+
+    kind: str
+    title: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    none: str
+
+    def shown(self, paths: bool = True) -> list[Column]:
+        """The columns of the forms for reading."""
+        return [column for column in self.columns if column.shown and (paths or not column.path)]
+
+
+def printable(text: str) -> str:
+    """Text that UTF-8 can hold: what a model wrote may have half of a surrogate pair, which becomes `?`."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def cell(column: Column, row: Row) -> str:
+    """A value as it is read: rounded, with a minus sign proper; empty where there is none."""
+    value = row.get(column.key)
+    if value is None:
+        return NOT_RUN if column.main and row.get("source") == NOT_RUN else ""
+    if column.digits is None or isinstance(value, str):
+        return str(value)
+    return f"{value:{'+' if column.signed else ''},.{column.digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def headings(columns: Sequence[Column]) -> list[tuple[str, int]]:
+    """(group, number of columns) from left to right; columns without a group stand under an empty one."""
+    return [(group, len(list(members))) for group, members in groupby(columns, key=lambda column: column.group)]
+
+
+def to_csv(parts: Sequence[Part]) -> str:
+    """One header for all parts; with several parts the first column, `kind`, tells them apart."""
+    keys = list(dict.fromkeys(column.key for part in parts for column in part.columns))
+    keys = ["kind", *keys] if len(parts) > 1 else keys
+    rows = [{"kind": part.kind, **row} for part in parts for row in part.rows]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, keys, extrasaction="ignore", lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(rows or [{keys[0]: NONE}])
+    return out.getvalue()
+
+
+def read_csv(path: Path, part: Part) -> Part:
+    """The part with the rows that its CSV holds, numbers as numbers; InputError where the file is not such a table."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file, expected a table of `srt report tables`") from None
+    lacking = [column.key for column in part.columns if column.key not in (reader.fieldnames or [])]
+    if lacking:
+        raise InputError(f"{path}: column {lacking[0]}: is missing")
+    typed = [
+        {column.key: _typed(path, column, row[column.key]) for column in part.columns}
+        for row in rows
+        if row.get("kind", part.kind) == part.kind and not _is_none(row)
+    ]
+    return Part(part.kind, part.title, part.columns, typed, part.none)
+
+
+def _is_none(row: dict[str, str]) -> bool:
+    first, *others = row.values()
+    return first == NONE and not any(others)
+
+
+def _typed(path: Path, column: Column, text: str) -> Any:
+    if text == "":
+        return None
+    if column.digits is None:
+        return text
+    try:
+        return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+    except ValueError:
+        raise InputError(f"{path}: column {column.key}: expected a number, found {text!r}") from None
+
+
+def to_markdown(title: str, parts: Sequence[Part], notes: Iterable[str] = ()) -> str:
+    """A GitHub table per part; group and heading share the one header row that Markdown has."""
+    blocks = [f"# {title}"]
+    for part in parts:
+        if len(parts) > 1:
+            blocks.append(f"## {part.title}")
+        blocks.append("\n".join(_markdown_lines(part)))
+        if not part.rows:
+            blocks.append(part.none)
+    return "\n\n".join([*blocks, *notes]) + "\n"
+
+
+def _markdown_lines(part: Part) -> list[str]:
+    columns = part.shown()
+    header = [_markdown(f"{c.group}: {c.header}" if c.group else c.header) for c in columns]
+    rule = ["---" if column.digits is None else "---:" for column in columns]
+    lines = [[_markdown(cell(column, row), column.path) for column in columns] for row in part.rows]
+    return ["| " + " | ".join(line) + " |" for line in [header, rule, *lines]]
+
+
+def _markdown(text: str, code: bool = False) -> str:
+    line = " ".join(text.split()).replace("|", "\\|")
+    if code and line and "`" not in line:
+        return f"`{line}`"
+    return re.sub(r"([`*\[\]])", r"\\\1", html.escape(line, quote=False))
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
+    **{character: "\\" + character for character in "&%$#_"},
+}
+
+
+def latex_escape(text: str) -> str:
+    """Text in which LaTeX's special characters print as themselves, in one pass."""
+    return re.sub("|".join(map(re.escape, _LATEX)), lambda match: _LATEX[match.group()], " ".join(text.split()))
+
+
+def to_latex(name: str, title: str, parts: Sequence[Part], notes: Iterable[str] = ()) -> str:
+    """A booktabs float per part. A row's source stands in a comment at its end, where it takes no width."""
+    blocks = ["% Needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs,graphicx}."]
+    for part in parts:
+        label = name if len(parts) == 1 else f"{name}_{part.kind}"
+        heading = title if len(parts) == 1 else f"{title}: {part.title}"
+        caption = latex_escape(" ".join([f"{heading}.", *(notes if part is parts[0] else ())]))
+        blocks += [
+            "\\begin{table}[t]",
+            "\\centering",
+            f"\\caption{{{caption}}}",
+            f"\\label{{tab:{label}}}",
+            "\\resizebox{\\linewidth}{!}{%",
+            *_latex_tabular(part),
+            "\\end{table}",
+        ]
+    return "\n".join(blocks) + "\n"
+
+
+def _latex_tabular(part: Part) -> list[str]:
+    columns = part.shown(paths=False)
+    lines = ["\\begin{tabular}{" + "".join("l" if c.digits is None else "r" for c in columns) + "}", "\\toprule"]
+    if any(column.group for column in columns):
+        lines += _latex_groups(columns)
+    lines += [" & ".join(latex_escape(column.header) for column in columns) + " \\\\", "\\midrule"]
+    for row in part.rows:
+        source = " ".join(str(row.get("source") or "").split())
+        lines.append(" & ".join(latex_escape(cell(column, row)) for column in columns) + f" \\\\ % {source}")
+    if not part.rows:
+        lines.append(f"\\multicolumn{{{len(columns)}}}{{l}}{{{latex_escape(part.none)}}} \\\\")
+    return [*lines, "\\bottomrule", "\\end{tabular}}"]
+
+
+def _latex_groups(columns: Sequence[Column]) -> list[str]:
+    cells, rules, start = [], [], 1
+    for group, width in headings(columns):
+        cells.append(f"\\multicolumn{{{width}}}{{c}}{{{latex_escape(group)}}}")
+        if group:
+            rules.append(f"\\cmidrule(lr){{{start}-{start + width - 1}}}")
+        start += width
+    return [" & ".join(cells) + " \\\\", " ".join(rules)]

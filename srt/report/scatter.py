@@ -1,0 +1,182 @@
+"""Score against the number of training records: AlpacaEval on the left, the Open LLM Leaderboard on the right."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from srt.report.formats import NOT_RUN, Row
+from srt.report.labels import Label, place_labels
+from srt.report.sources import ReportedOpenLlm, ReportedWinRate, reported
+from srt.report.style import BLUE, GREY, INK, VERMILION, styled
+from srt.report.tables import REPORTED, read_tables
+
+SIZE = (13.0, 7.6)  # inches
+NOTE_WIDTH = 95  # letters in a line of the note below a panel
+PATH = "Paper: the same model on 2 to 100% of its records"
+KINDS = {  # how a point is drawn: marker, colour, filled
+    "ours": ("Ours (±1 SE)", "o", BLUE, True),
+    "own": ("Paper: sRecycled models", "D", VERMILION, False),
+    "other": ("Paper: other models", "o", GREY, False),
+    "rlhf": ("Paper: other models with RLHF or AI feedback", "^", GREY, False),
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model: training records, score and standard error in percent, and a key of KINDS."""
+
+    name: str
+    records: int
+    value: float
+    se: float | None
+    kind: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one panel shows: points, the selection ratios' path, and untuned models, which have no records."""
+
+    title: str
+    label: str
+    points: Sequence[Point]
+    path: Sequence[tuple[str, int, float]]
+    untuned: Mapping[str, float]
+    left_out: Sequence[str]
+
+
+def score_vs_data(tables: Path) -> Figure:
+    """The paper's two panels with our runs in them, from the tables' CSV and the reported figures.
+
+    Args:
+        tables: the folder that `write_tables` wrote.
+
+    Raises:
+        InputError: a table is missing or malformed.
+    """
+    alpaca_eval = _panel(
+        "AlpacaEval 1.0", "Win rate (%)", _rows(tables, "alpaca_eval", "win_rate"), "win_rate", "se", "alpaca_eval"
+    )
+    open_llm = _panel(
+        "Open LLM Leaderboard v1",
+        "Average of four benchmarks (%)",
+        _rows(tables, "open_llm", "average"),
+        "average",
+        "average_se",
+        "open_llm",
+    )
+    with styled():
+        figure = Figure(figsize=SIZE, layout="constrained")
+        axes = figure.subplots(1, 2, width_ratios=(1.45, 1))
+        kinds: set[str] = set()
+        labels = [_draw(ax, panel) for ax, panel in zip(axes, (alpaca_eval, open_llm), strict=True)]
+        for panel in (alpaca_eval, open_llm):
+            kinds |= {point.kind for point in panel.points} | ({"ours"} if panel.untuned else set())
+        figure.legend(handles=_legend(kinds), loc="outside lower center", ncols=len(kinds) + 1, handletextpad=0.4)
+        for ax, panel, names in zip(axes, (alpaca_eval, open_llm), labels, strict=True):
+            place_labels(ax, names, _lines(panel))
+    return figure
+
+
+def _rows(tables: Path, name: str, key: str) -> list[Row]:
+    (part,) = read_tables(tables, name)
+    return [row for row in part.rows if row["source"] not in (REPORTED, NOT_RUN) and row[key] is not None]
+
+
+def _panel(title: str, label: str, rows: Sequence[Row], key: str, se: str, benchmark: str) -> Panel:
+    ours = [
+        Point(row["run"], row["training_records"], row[key], row[se], "ours") for row in rows if row["training_records"]
+    ]
+    untuned = {row["run"]: row[key] for row in rows if not row["training_records"]}
+    facts = reported()
+    theirs: Mapping[str, ReportedWinRate | ReportedOpenLlm] = (
+        facts.win_rates() if benchmark == "alpaca_eval" else facts.leaderboard()
+    )
+    points, left_out = [], []
+    for name, row in theirs.items():
+        records = facts.training_records(name)
+        if name in facts.ratio_names():
+            continue
+        if records:
+            points.append(Point(name, records, getattr(row, key), None, _kind(name)))
+        else:
+            left_out.append(name)
+    ratios = {**facts.ratio_names(), facts.selection_ratio.model: facts.selection_ratio.rows[-1]}
+    path = [
+        (f"{row.ratio:.0%}", facts.training_records(name) or 0, getattr(row, benchmark)) for name, row in ratios.items()
+    ]
+    return Panel(title, label, [*ours, *points], path, untuned, left_out)
+
+
+def _kind(name: str) -> str:
+    model = reported().models[name]
+    return "own" if model.own else "rlhf" if model.rlhf else "other"
+
+
+def _draw(axes: Axes, panel: Panel) -> list[Label]:
+    """Draw everything but the names; returns them, ours first, to be placed once the layout is final."""
+    axes.plot(*zip(*[(x, y) for _, x, y in panel.path], strict=True), color=VERMILION, lw=1, ls="--", zorder=2)
+    small = panel.path[:-1]  # the last one is the model itself and has a marker of its own
+    axes.scatter([x for _, x, _ in small], [y for *_, y in small], s=16, color=VERMILION, zorder=3)
+    for point in panel.points:
+        _, marker, color, filled = KINDS[point.kind]
+        if point.se:
+            axes.errorbar(point.records, point.value, point.se, color=color, capsize=2.5, lw=1, zorder=3)
+        face = color if filled else "white"
+        axes.scatter(point.records, point.value, s=36, marker=marker, facecolor=face, edgecolor=color, lw=1.2, zorder=4)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set(title=panel.title, xlabel="Training records (log scale)", ylabel=panel.label)
+    if panel.left_out:
+        note = textwrap.fill(f"Not drawn, training records not reported: {', '.join(panel.left_out)}", NOTE_WIDTH)
+        axes.annotate(note, (0, 0), (0, -36), "axes fraction", "offset points", va="top", fontsize=7, color=GREY)
+    axes.margins(x=0.12, y=0.07)
+    axes.autoscale_view()
+    names = [_label(point) for point in sorted(panel.points, key=lambda point: list(KINDS).index(point.kind))]
+    steps = [Label(name, x, y, VERMILION) for name, x, y in small]
+    ours = sum(point.kind == "ours" for point in panel.points)
+    return [*names[:ours], *steps, *_untuned(axes, panel), *names[ours:]]
+
+
+def _lines(panel: Panel) -> list[list[tuple[float, float]]]:
+    """The course of the path and of the error bars."""
+    bars: list[list[tuple[float, float]]] = [
+        [(point.records, point.value - point.se), (point.records, point.value + point.se)]
+        for point in panel.points
+        if point.se
+    ]
+    path: list[tuple[float, float]] = [(records, value) for _, records, value in panel.path]
+    return [path, *bars]
+
+
+def _untuned(axes: Axes, panel: Panel) -> list[Label]:
+    """Models without training: a line across the panel, named at its left end."""
+    left = axes.get_xlim()[0]
+    labels = []
+    for name, value in panel.untuned.items():
+        axes.axhline(value, color=BLUE, lw=1, ls=":", zorder=1)
+        labels.append(Label(f"{name} (untuned)", left, value, BLUE, "bold"))
+    axes.set_xlim(left=left)
+    return labels
+
+
+def _label(point: Point) -> Label:
+    color = {"ours": BLUE, "own": VERMILION}.get(point.kind, INK)
+    return Label(point.name, point.records, point.value, color, "bold" if point.kind == "ours" else "normal")
+
+
+def _legend(kinds: set[str]) -> list[Line2D]:
+    handles = [
+        Line2D([], [], ls="", marker=marker, ms=6, color=color, mfc=color if filled else "white", label=label)
+        for kind, (label, marker, color, filled) in KINDS.items()
+        if kind in kinds
+    ]
+    return [*handles, Line2D([], [], ls="--", lw=1, marker="o", ms=4, color=VERMILION, label=PATH)]

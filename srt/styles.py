@@ -1,0 +1,171 @@
+"""Prompt styles as data: what the teacher is asked, in how many turns, and how its answer is read.
+
+A style file (config/prompts/*.yaml) has one list of turns for each phase. A turn's answer gives one field
+(`answer: text`) or several (`tags`, `json`); later turns see the fields of earlier ones.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from srt.backends import Completion, Message
+from srt.config import Settings, locate, read_yaml, validated
+from srt.prompts import fill
+from srt.records import InputError
+
+# What a reflection is made of. `instruction` exists in phase 1 only.
+FIELDS = ("critique", "instruction", "response")
+
+
+class TaskForm(Settings):
+    """How instruction and input are shown to the teacher as `{task}`."""
+
+    without_input: str
+    with_input: str
+
+
+class Example(Settings):
+    """One exchange that shows the teacher what is wanted."""
+
+    user: str
+    assistant: str
+
+
+class Turn(Settings):
+    """One question to the teacher, a chat of its own. `tags` maps a field to the tag that opens it."""
+
+    name: str
+    answer: Literal["text", "tags", "json"]
+    fields: list[Literal["critique", "instruction", "response"]] = Field(min_length=1)
+    tags: dict[str, str] = Field(default_factory=dict)
+    system: str | None = None
+    examples: list[Example] = Field(default_factory=list)
+    ask: str
+    max_new_tokens: int | None = None
+
+    def chat(self, fields: Mapping[str, str], retry: str | None = None) -> tuple[Message, ...]:
+        """The messages of this turn, its placeholders filled."""
+        head: list[Message] = [("system", self.system)] if self.system else []
+        for example in self.examples:
+            head += [("user", example.user), ("assistant", example.assistant)]
+        ask = fill(self.ask, fields) + (f"\n\n{retry}" if retry else "")
+        return (*head, ("user", ask))
+
+    def schema(self) -> dict[str, Any] | None:
+        """The JSON schema of the answer, for backends that can constrain it."""
+        if self.answer != "json":
+            return None
+        properties = {name: {"type": "string", "minLength": 1} for name in self.fields}
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": list(self.fields),
+            "additionalProperties": False,
+        }
+
+    def read(self, completion: Completion) -> dict[str, str] | str:
+        """The fields of an answer, or the reason why it cannot be read."""
+        text = completion.text.strip()
+        if completion.finish_reason.startswith("refused"):
+            return completion.finish_reason
+        if self.answer == "text":
+            found: dict[str, str] | str = _whole(text, self.fields[0], completion)
+        elif self.answer == "tags":
+            found = _tagged(text, self.tags, completion.finish_reason)
+        else:
+            found = _json(text, self.fields)
+        if isinstance(found, dict):
+            empty = [name for name, value in found.items() if not value.strip()]
+            return f"{empty[0]} is empty" if empty else found
+        return found
+
+
+class Style(Settings):
+    """A prompt style file."""
+
+    task: TaskForm
+    leaks: list[str] = Field(description="phrases that belong to the prompt's frame; an answer with one is rejected")
+    retry: str = Field(description="said after the question when it is asked once more")
+    retry_temperature: float = Field(ge=0)
+    instruction: list[Turn] = Field(min_length=1)
+    response: list[Turn] = Field(min_length=1)
+
+    def task_text(self, instruction: str, input: str) -> str:
+        """`{task}`: instruction and input as the teacher sees them."""
+        form = self.task.with_input if input else self.task.without_input
+        return fill(form, {"instruction": instruction, "input": input})
+
+    def leak_in(self, text: str, *allowed_in: str) -> str | None:
+        """The first phrase of the prompt's frame in `text` that none of the texts in `allowed_in` has."""
+        for phrase in self.leaks:
+            pattern = re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)", re.IGNORECASE)
+            if pattern.search(text) and not any(pattern.search(other) for other in allowed_in):
+                return phrase
+        return None
+
+
+def read_style(name: str) -> Style:
+    """A prompt style file; InputError with file and key where it does not fit."""
+    path = locate(name)
+    style = validated(Style, read_yaml(path), str(path))
+    for phase, needed in (("instruction", {"instruction", "response"}), ("response", {"response"})):
+        turns: list[Turn] = getattr(style, phase)
+        given = {field for turn in turns for field in turn.fields}
+        if not needed <= given:
+            raise InputError(f"{path}: {phase}: expected turns that give {sorted(needed)}, found {sorted(given)}")
+        for turn in turns:
+            _check_turn(turn, f"{path}: {phase}: turn {turn.name!r}")
+    return style
+
+
+def _check_turn(turn: Turn, where: str) -> None:
+    if turn.answer == "text" and len(turn.fields) != 1:
+        raise InputError(f"{where}: fields: answer text gives exactly one field, found {turn.fields}")
+    wanted = set(turn.fields) - {"critique"} if turn.answer == "tags" else set()
+    if wanted != set(turn.tags):
+        raise InputError(f"{where}: tags: expected a tag for each of {sorted(wanted)}, found {sorted(turn.tags)}")
+
+
+def _whole(text: str, field: str, completion: Completion) -> dict[str, str] | str:
+    if completion.finish_reason != "length":
+        return {field: text}
+    if field == "critique":  # only a note for the next turn: its whole sentences will do
+        return {field: text[: max(text.rfind(mark) for mark in ".!?") + 1] or text}
+    return f"{field} is cut off at {completion.tokens} tokens"
+
+
+def _tagged(text: str, tags: Mapping[str, str], finish_reason: str) -> dict[str, str] | str:
+    """The text before the first tag is the critique; a section ends at the tag `[End]`, never inside a word."""
+    found: dict[str, str] = {}
+    first = len(text)
+    for field, tag in tags.items():
+        opening = text.find(f"[{tag}]")
+        if opening < 0:
+            return f"no [{tag}] in the answer"
+        first = min(first, opening)
+        body = text[opening + len(tag) + 2 :]
+        closing = body.find("[End]")
+        following = [p for p in (body.find(f"[{other}]") for other in tags.values()) if p >= 0]
+        if closing < 0 and (finish_reason == "length" or following):
+            return f"[{tag}] is cut off or not closed by [End]"
+        found[field] = (body if closing < 0 else body[:closing]).strip()
+    critique = text[:first].strip()
+    return {"critique": critique, **found} if critique else found
+
+
+def _json(text: str, fields: list[Literal["critique", "instruction", "response"]]) -> dict[str, str] | str:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        return f"the answer is not JSON: {error.msg} at character {error.pos}"
+    if not isinstance(value, dict):
+        return "the answer is not a JSON object"
+    for field in fields:
+        if not isinstance(value.get(field), str):
+            return f"the answer has no text in {field}"
+    return {field: value[field].strip() for field in fields}

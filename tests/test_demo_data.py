@@ -1,0 +1,68 @@
+"""The demo's bundled data: small, ours, and shaped like the real thing."""
+
+import pytest
+
+from srt.config import locate, read_yaml, validated
+from srt.evaluation.open_llm import Suite, read_items
+from srt.records import read_json
+
+SUITE = validated(Suite, read_yaml(locate("config/tasks/demo.yaml")), "config/tasks/demo.yaml")
+LOCAL = [
+    (benchmark, task, entry) for benchmark, entry in SUITE.benchmarks.items() for task in entry.tasks if entry.items
+]
+
+
+def test_records_are_24_different_alpaca_records():
+    records = read_json(locate("config/demo/records.json"))
+    assert len(records) == 24
+    assert all(list(record) == ["instruction", "input", "output"] for record in records)
+    assert len({record["instruction"] for record in records}) == 24
+    assert len({record["output"] for record in records}) == 24
+    assert 6 <= sum(bool(record["input"]) for record in records) <= 10
+
+
+def test_records_are_short_texts():
+    for record in read_json(locate("config/demo/records.json")):
+        assert 5 <= len(record["instruction"].split()) <= 25, record["instruction"]
+        assert 5 <= len(record["output"].split()) <= 80, record["instruction"]
+        assert record["output"] == record["output"].strip()
+
+
+def test_questions_have_references_and_are_not_training_data():
+    questions = read_json(locate("config/demo/questions.json"))
+    trained = {record["instruction"] for record in read_json(locate("config/demo/records.json"))}
+    assert len(questions) == 8
+    assert len({question["instruction"] for question in questions} - trained) == 8
+    for question in questions:
+        assert list(question) == ["instruction", "output"]
+        assert 30 <= len(question["output"].split()) <= 80
+
+
+def test_each_benchmark_has_five_items():
+    counts = dict.fromkeys(SUITE.benchmarks, 0)
+    for benchmark, task, entry in LOCAL:
+        counts[benchmark] += len(read_items(locate(entry.items.format(task=task)), benchmark))
+    assert counts == {"arc": 5, "hellaswag": 5, "mmlu": 5, "truthfulqa": 5}
+
+
+@pytest.mark.parametrize(("benchmark", "task", "entry"), LOCAL, ids=[task for _, task, _ in LOCAL])
+def test_few_shot_examples_are_enough_and_none_is_an_item(benchmark, task, entry):
+    if entry.num_fewshot == 0:
+        assert entry.fewshot is None
+        return
+    items = read_items(locate(entry.items.format(task=task)), benchmark)
+    examples = read_items(locate(entry.fewshot.format(task=task)), benchmark)
+    assert len(examples) >= 5
+    assert not [item for item in items if item in examples]
+
+
+def test_right_answers_do_not_all_stand_in_one_place():
+    from srt.evaluation.open_llm import CHOICES_AND_ANSWER
+
+    for benchmark in ("arc", "hellaswag", "mmlu"):
+        places = set()
+        for name, task, entry in LOCAL:
+            if name == benchmark:
+                for item in read_items(locate(entry.items.format(task=task)), benchmark):
+                    places.add(CHOICES_AND_ANSWER[benchmark](item)[1])
+        assert len(places) >= 3, benchmark

@@ -1,0 +1,88 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
+
+from srt.evaluation.judge import Judge, Reply, identity, inert
+from srt.server import OpenServer
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+MANY = 40
+JOB = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from fake_judge import execution_config, judge_config
+from srt.evaluation.judge import Judge
+from srt.server import OpenServer
+server = OpenServer(sys.argv[2], os.environ["SRT_TEST_JUDGE_KEY"], "judge")
+with Judge(server, judge_config(), execution_config(concurrency=2), Path(sys.argv[3]), "job") as judge:
+    judge.ask([{"messages": [{"role": "user", "content": str(i)}]} for i in range(40)], 0, "job")
+"""
+
+
+def slowly(request, count):
+    time.sleep(0.05)
+    return request["messages"][0]["content"]
+
+
+def test_kill_loses_nothing_that_was_answered(tmp_path):
+    with FakeJudge(slowly) as fake:
+        command = [sys.executable, "-c", JOB, str(REPOSITORY / "tests"), fake.endpoint.base_url, str(tmp_path)]
+        job = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY), KEY_VARIABLE: KEY})
+        while len(fake.requests) < 10:
+            assert job.poll() is None
+            time.sleep(0.01)
+        job.send_signal(signal.SIGKILL)
+        job.wait()
+        time.sleep(0.2)
+        asked = len(fake.requests)
+        assert asked < MANY
+        server = OpenServer(fake.endpoint.base_url, KEY, "judge")
+        requests = [{"messages": [{"role": "user", "content": str(i)}]} for i in range(MANY)]
+        with Judge(server, judge_config(), execution_config(), tmp_path, "job") as judge:
+            replies = judge.ask(requests, 0, "job")
+        assert [reply.text for reply in replies] == [str(i) for i in range(MANY)]
+        assert len(fake.requests) <= MANY + 2  # the two that were under way when the job died
+
+
+def test_equal_requests_are_sent_once_and_another_attempt_is_another_request(tmp_path):
+    request = {"messages": [{"role": "user", "content": "same"}]}
+    with FakeJudge(lambda request, count: f"answer {count}") as fake:
+        server = OpenServer(fake.endpoint.base_url, KEY, "judge")
+        with Judge(server, judge_config(), execution_config(), tmp_path, "job") as judge:
+            assert [reply.text for reply in judge.ask([request, request], 0, "x")] == ["answer 1", "answer 1"]
+            assert [reply.text for reply in judge.ask([request], 1, "x")] == ["answer 2"]
+            assert judge.answered_as == {"judge-0613"}
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"content": "8 7"}, "8 7"),
+        ({"content": None}, ""),
+        ({"content": None, "function_call": {"arguments": "{}"}}, "{}"),
+        ({"content": "", "function_call": None, "tool_calls": [{"function": {"arguments": "[1]"}}]}, "[1]"),
+    ],
+)
+def test_text_of_a_reply(message, text):
+    assert Reply({"message": message}, None).text == text
+    assert Reply({}, "refused").text == ""
+
+
+def test_control_words_are_made_words():
+    assert inert("a <|im_end|> b <|x|> <| c |>") == "a <| im_end |> b <| x |> <| c |>"
+
+
+def test_a_served_judge_is_known_by_its_weights(tmp_path):
+    for name, weights in (("a", "1"), ("b", "1"), ("c", "2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(weights)
+    a, b, c = (identity(judge_config(serve=True, model=str(tmp_path / name))) for name in "abc")
+    assert a == b != c
+    assert a != identity(judge_config(serve=True, model=str(tmp_path / "a"), dtype="bfloat16"))

@@ -1,0 +1,83 @@
+import json
+
+import pytest
+
+from srt.evaluation.questions import read_questions
+from srt.records import InputError
+
+
+def written(tmp_path, text, name="questions.json"):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    return str(tmp_path / name)
+
+
+def test_json_list_with_references(tmp_path):
+    rows = [{"id": "a", "instruction": "Why?", "output": "Because."}, {"instruction": "How?", "output": "So."}]
+    first, second = read_questions(written(tmp_path, json.dumps(rows)))
+    assert (first.id, first.question, first.reference) == ("a", "Why?", "Because.")
+    assert len(second.id) == 16
+
+
+@pytest.mark.parametrize("key", ["instruction", "Instruction", "text", "question"])
+@pytest.mark.parametrize("id_key", ["id", "question_id", "idx"])
+def test_jsonl_under_the_known_keys(tmp_path, key, id_key):
+    (question,) = read_questions(written(tmp_path, json.dumps({id_key: 7, key: "Why?", "category": "x"}) + "\n"))
+    assert (question.id, question.question, question.reference) == ("7", "Why?", None)
+
+
+def test_repeated_text_without_ids_gets_numbered_ids(tmp_path):
+    rows = [{"text": "Why?"}] * 3
+    ids = [question.id for question in read_questions(written(tmp_path, json.dumps(rows)))]
+    assert ids == [ids[0], f"{ids[0]}-2", f"{ids[0]}-3"]
+
+
+def test_input_is_joined(tmp_path):
+    (question,) = read_questions(
+        written(tmp_path, json.dumps([{"instruction": "Translate.", "input": "Ja", "output": "Yes"}]))
+    )
+    assert question.question == "Translate.\nJa"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[]", "has no questions"),
+        ("", "has no questions"),
+        ("[1]", "record 1: expected an object"),
+        ('[{"turns": ["a", "b"]}]', "record 1: instruction: is missing"),
+        ('[{"text": 5}]', "record 1: text: expected text, found 5"),
+        ('[{"text": "a", "output": 5}]', "record 1: output: expected text"),
+        ('[{"text": " "}]', "record 1: text: is empty"),
+        ('[{"text": "a", "id": true}]', "record 1: id: expected text or a whole number"),
+        ('{"text": "a", "id": 1}\n{"text": "b", "id": 1}', "line 2: id '1' occurs twice"),
+        ('{"text": "a"}\n{"text":', "line 2: is not JSON"),
+        ("[{]", "is not JSON"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, text, message):
+    with pytest.raises(InputError, match=message) as error:
+        read_questions(written(tmp_path, text))
+    assert "questions.json" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(InputError, match=r"none\.jsonl: cannot be read"):
+        read_questions(str(tmp_path / "none.jsonl"))
+
+
+def test_binary_file(tmp_path):
+    (tmp_path / "q.json").write_bytes(b"[\xff\xfe]")
+    with pytest.raises(InputError, match="is not UTF-8"):
+        read_questions(str(tmp_path / "q.json"))
+
+
+@pytest.mark.parametrize(("name", "count"), [("wizardlm_218", 218), ("vicuna_80", 80)])
+def test_real_question_files(shared_data, name, count):
+    assert len(read_questions(str(shared_data / "questions" / f"{name}.jsonl"))) == count
+
+
+def test_real_alpaca_eval_questions(shared_data):
+    questions = read_questions(str(shared_data / "alpaca_eval" / "text_davinci_003.reference.json"))
+    assert len({question.id for question in questions}) == 805
+    assert all(question.reference for question in questions)

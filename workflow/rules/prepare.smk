@@ -1,0 +1,31 @@
+rule demo_model:
+    output:
+        [f"{DEMO_MODEL}/{name}" for name in DEMO_MODEL_FILES],
+    params:
+        folder=DEMO_MODEL,
+    log:
+        "logs/demo_model.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "srt demo-model {params.folder} 2> {log}"
+
+
+rule original:
+    input:
+        lambda wildcards: present(CONFIG.datasets[wildcards.dataset].source),
+    output:
+        pairs=RESULTS + layout.ORIGINAL,
+        meta=RESULTS + layout.meta_of(layout.ORIGINAL),
+    params:
+        source=lambda wildcards: CONFIG.datasets[wildcards.dataset].source,
+        settings=lambda wildcards: settings.as_flags(
+            CONFIG.datasets[wildcards.dataset], without=["source"]
+        ),
+        version=VERSION["prepare"],
+    log:
+        "logs/prepare/{dataset}.log",
+    conda:
+        "../../environment.yml"
+    shell:
+        "srt prepare {params.source} {output.pairs} {params.settings} 2> {log}"
