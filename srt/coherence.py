@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from srt import models
-from srt.config import CoherenceConfig, ExecutionConfig
 from srt.layout import meta_of
 from srt.progress import track
 from srt.prompts import joined
 from srt.records import Coherence, Pair, ReflectedPair, write_json, write_records
+from srt.settings import CoherenceConfig, ExecutionConfig
 from srt.sources import read_pairs
 
 

@@ -9,31 +9,28 @@ bfloat16 weights lose most updates of a 2e-5 learning rate to rounding.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import math
 import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from srt import models
-from srt.config import STEP_VERSIONS, ExecutionConfig, FinetuneConfig
+from srt.checkpoints import alone, mark_complete, newest_checkpoint, sync
 from srt.progress import say
 from srt.prompts import fill, joined, training_prompt
-from srt.records import InputError, Pair, content_key, read_json, read_records, write_json
+from srt.records import InputError, Pair, content_key, read_records, write_json
+from srt.settings import STEP_VERSIONS, ExecutionConfig, FinetuneConfig
 
 # Between prompt and response: FastChat's Vicuna format has a space, Stanford's Alpaca format nothing.
 SEPARATORS = {"vicuna_v1.1": " ", "alpaca": ""}
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 IGNORED = -100  # the label of a token without loss
 RECORD = "srt_finetune.json"
-MARKER = "complete.json"
 
 
 class Examples(NamedTuple):
@@ -84,7 +81,7 @@ def finetune(
     about = {"base_model": model, "revision": revision, "base_identity": identity, "seed": seed, "data": data}
     about["settings"] = settings.model_dump()
     key = content_key(STEP_VERSIONS["finetune"], identity, data["sha256"], about["settings"], seed)
-    with _alone(cache / "finetune" / key) as checkpoints:
+    with alone(cache / "finetune" / key) as checkpoints:
         arguments = training_arguments(seed, settings, execution, batches, checkpoints)
         weights = models.load_model(model, revision, "float32", "cpu")  # the trainer moves them to the device
         trainer = make_trainer(weights, tokenizer, examples, arguments)
@@ -249,8 +246,7 @@ def _watcher() -> Any:
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             args.distributed_state.wait_for_everyone()
             if state.is_world_process_zero:
-                checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-                write_json(checkpoint / MARKER, _sizes(checkpoint))
+                mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
         def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
             loss = logs.get("loss")
@@ -263,36 +259,6 @@ def _watcher() -> Any:
                 say(f"finetune: step {state.global_step} of {state.max_steps}: loss {loss:.4f}, {rate}")
 
     return Watcher()
-
-
-def _sizes(folder: Path) -> dict[str, int]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MARKER)
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
-
-
-def newest_checkpoint(checkpoints: Path) -> Path | None:
-    """The complete checkpoint of the highest step, or None; what a kill left incomplete is deleted.
-
-    The trainer's checkpoint folders are not atomic: one counts if its marker, written last, names the sizes of
-    the files that it holds.
-    """
-    complete = []
-    for checkpoint in checkpoints.glob("checkpoint-*"):
-        if (checkpoint / MARKER).is_file() and read_json(checkpoint / MARKER) == _sizes(checkpoint):
-            complete.append(checkpoint)
-        else:
-            shutil.rmtree(checkpoint)
-    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-@contextmanager
-def _alone(checkpoints: Path) -> Iterator[Path]:
-    """The folder, once no other process uses it (an equal run, an orphan); the lock dies with its holder."""
-    checkpoints.parent.mkdir(parents=True, exist_ok=True)
-    with checkpoints.with_name(f"{checkpoints.name}.lock").open("w") as lock:
-        if os.environ.get("RANK", "0") == "0":
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield checkpoints
 
 
 def _outcome(trainer: Any, device: str) -> dict[str, Any]:
@@ -329,17 +295,9 @@ def _save(trainer: Any, model_dir: Path, dtype: str, record: dict[str, Any]) -> 
     (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle with this machine's paths
     write_json(partial / RECORD, record)
     for path in (*partial.rglob("*"), partial):
-        _sync(path)
+        sync(path)
     if model_dir.exists():
         model_dir.rename(old)
     partial.rename(model_dir)
-    _sync(model_dir.parent)
+    sync(model_dir.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

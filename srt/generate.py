@@ -8,12 +8,12 @@ from pathlib import Path
 
 from srt import models
 from srt.backends import Message, Request, Sampling, open_backend
-from srt.config import ExecutionConfig, GenerateConfig
 from srt.evaluation.questions import read_questions
 from srt.layout import meta_of
 from srt.progress import say
 from srt.prompts import fill, training_prompt
 from srt.records import Answer, InputError, write_json, write_records
+from srt.settings import ExecutionConfig, GenerateConfig
 from srt.teacher import JournaledBackend
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from srt.config import FIXED_METHODS, Config, Run
 from srt.records import VARIANTS
+from srt.settings import FIXED_METHODS, Config, Run
 
 ORIGINAL = "data/{dataset}/original.jsonl"
 REFLECTED = "data/{dataset}/{teacher}/{variant}.jsonl"
@@ -50,7 +50,7 @@ def pairs_pattern(variant: str, responses: str) -> str:
 
 
 def variants_read(run: Run) -> Sequence[str]:
-    """The variants whose pairs a run's method reads (PROTOCOL: the method table's second column)."""
+    """The variants whose pairs a run's method reads (the methods' second phase can choose any of four)."""
     if run.method == "none":
         return ()
     return (run.method,) if run.method in FIXED_METHODS else VARIANTS

@@ -1,4 +1,4 @@
-"""The methods of selection as pure functions over scores (sections 2.1 and 2.2 of the paper, and its ablations).
+"""The methods of selection as pure functions over scores: the paper's two phases, and its ablations.
 
 Each method chooses one candidate in each of two phases, then may filter; what is left is ranked for the ratio.
 A tie keeps the unreflected candidate, and a candidate that failed or was not scored is none.
@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from srt.config import FIXED_METHODS, SelectionConfig
 from srt.records import LedgerEntry, Score
+from srt.settings import FIXED_METHODS, SelectionConfig
 
 # Phase 1 chooses between the pairs before response reflection; phase 2 adds the response reflection of the winner.
 REFLECTED_RESPONSE = {"original": "response", "instruction": "both"}
@@ -88,7 +88,7 @@ def better(unreflected: Candidate | None, reflected: Candidate | None, statistic
 
 def phase_one_winner(scores: Mapping[str, Score | None]) -> str | None:
     """`original` or `instruction`, the one with the higher IFD; None where neither has one (the plan `selected`)."""
-    candidates = {variant: Candidate(variant, score) for variant, score in scores.items()}
+    candidates = {v: Candidate(v, score) for v, score in scores.items() if score and score.status == "scored"}
     winner = better(candidates.get("original"), candidates.get("instruction"), _ifd)
     return winner.variant if winner else None
 
@@ -123,8 +123,9 @@ def choose(
     first = decide("original", "instruction", 1)
     if first is None:
         return None, "phase 1: no candidate"
-    # A missing reflection of the response leaves the winner of phase 1 alone in phase 2.
-    second = decide(first.variant, REFLECTED_RESPONSE[first.variant], 2) or first
+    second = decide(first.variant, REFLECTED_RESPONSE[first.variant], 2)
+    if second is None:
+        return None, "phase 2: no candidate"
     kept = "reflected" if second.variant != first.variant else "kept"
     return second, f"instruction {'reflected' if first.variant == 'instruction' else 'kept'}, response {kept}"
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 from srt.records import InputError
+
+# transformers draws its bars into logs as well; in a log they are hundreds of lines.
+if not sys.stderr.isatty():
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
 
 
 def is_local(model: str) -> bool:

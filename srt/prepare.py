@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from srt import models
-from srt.config import PrepareConfig, locate
+from srt.config import locate
 from srt.layout import meta_of
 from srt.progress import say
 from srt.records import InputError, write_json, write_records
+from srt.settings import PrepareConfig
 from srt.sources import plain_fields, read_rows, with_ids
 
 

@@ -59,7 +59,7 @@ class StudentTemplate:
 def student_template(name: str) -> StudentTemplate:
     """A template by name (vicuna_v1.1, alpaca: from alpaca-eval's wheel) or from a YAML file, kept byte for byte.
 
-    The wheel's prompts have no form with an input; PROTOCOL.md's is `{instruction}`, newline, `Input:`,
+    The wheel's prompts have no form with an input; the published scorer's is `{instruction}`, newline, `Input:`,
     newline, `{input}` in the instruction's place.
     """
     if name in WHEEL_PROMPTS:

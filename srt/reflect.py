@@ -1,4 +1,4 @@
-"""Reflection: the teacher criticises a pair and writes a better one (Phase 1: section 2.1, Phase 2: section 2.2).
+"""Reflection: the teacher criticises a pair and writes a better one (phase 1: instruction, phase 2: response).
 
 `instruction` and `response` are made from the original pairs, `both` is the response reflection of the
 instruction-reflected pairs. An answer that cannot be used is asked for once more; then the record is
@@ -14,11 +14,12 @@ from typing import Any
 
 from srt import models
 from srt.backends import Completion, Request, Sampling, open_backend
-from srt.config import Endpoint, ExecutionConfig, ReflectConfig
 from srt.layout import meta_of
 from srt.methods import phase_one_winner
 from srt.progress import say
-from srt.records import InputError, Pair, ReflectedPair, Score, read_lines, read_records, write_json, write_records
+from srt.records import InputError, Pair, ReflectedPair, Score, read_records, write_json, write_records
+from srt.settings import Endpoint, ExecutionConfig, ReflectConfig
+from srt.sources import read_pairs
 from srt.styles import Style, Turn, read_style
 from srt.teacher import JournaledBackend
 
@@ -89,14 +90,12 @@ def reflect(
 
 
 def _read_input(pairs: Path, variant: str) -> list[ReflectedPair]:
-    """The pairs to reflect; an original is read as one that has not failed."""
-    if variant == "both":
-        return read_records(pairs, ReflectedPair)
-    plain = {"status": "reflected", "reason": None, "critique": None}
-    first = next(read_lines(pairs), None)
-    if first is None:
-        raise InputError(f"{pairs}: is empty, expected at least one pair")
-    return [ReflectedPair(**pair.model_dump(), **plain) for pair in read_records(pairs, Pair)]
+    """The pairs to reflect; a pair without a status is read as one that has not failed."""
+    records = read_pairs(pairs)
+    if variant == "both" and not all(isinstance(record, ReflectedPair) for record in records):
+        raise InputError(f"{pairs}: --variant both expects the instruction's reflected pairs, which have a status")
+    plain: dict[str, Any] = {"status": "reflected", "reason": None, "critique": None}
+    return [r if isinstance(r, ReflectedPair) else ReflectedPair(**r.model_dump(), **plain) for r in records]
 
 
 def _winners(records: list[ReflectedPair], variant: str, scores: dict[str, Path]) -> list[ReflectedPair]:
@@ -121,7 +120,7 @@ def _shorten(talks: list[Conversation], style: Style, settings: ReflectConfig, b
     own = getattr(backend, "tokenizer", None)
     if settings.pair_tokenizer is None and own is None:
         return 0  # an endpoint whose tokens nobody here can count; the configuration can name a tokenizer
-    tokenizer = models.load_tokenizer(settings.pair_tokenizer, None) if settings.pair_tokenizer else own
+    tokenizer: Any = models.load_tokenizer(settings.pair_tokenizer, None) if settings.pair_tokenizer else own
     cut = 0
     for talk in talks:
         shown = tokenizer(talk.fields["response"], add_special_tokens=False, return_offsets_mapping=True)
@@ -160,7 +159,7 @@ def _request(turn: Turn, talk: Conversation, style: Style, settings: ReflectConf
         chat=turn.chat(talk.known(), style.retry if again else None),
         max_new_tokens=min(settings.max_new_tokens, turn.max_new_tokens or settings.max_new_tokens),
         sampling=Sampling(temperature, settings.top_p, settings.repetition_penalty, SEED),
-        schema=turn.schema(),
+        schema=turn.answer_schema(),
     )
 
 

@@ -1,4 +1,4 @@
-"""Score: the student's IFD and r-IFD of every pair (equations 2 and 5; PROTOCOL, "The student's two scores").
+"""Score: the student's IFD and r-IFD of every pair (IFD: arXiv 2308.12032; r-IFD: arXiv 2402.10110).
 
 Each pair gives four sequences. A sequence is scored once however many pairs and variants share it, and its NLL
 is kept in a journal. Sequences go through the model in length order, as many as fit the token budget, and the
@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from srt import models
-from srt.config import ExecutionConfig, ScoreConfig
 from srt.layout import meta_of
 from srt.progress import say, track
 from srt.prompts import StudentTemplate, fill, guess_prompt, student_template
 from srt.records import InputError, Journal, Pair, ReflectedPair, Score, content_key, write_json, write_records
+from srt.settings import ExecutionConfig, ScoreConfig
 from srt.sources import read_pairs
 
 HEAD_ROWS = 128  # positions per chunk of the head: bounds the float32 logits to 128 x vocabulary
@@ -46,7 +46,7 @@ class Target:
 
 
 class Sequencer:
-    """Builds the four sequences of a pair, as PROTOCOL.md defines them."""
+    """Builds the four sequences of a pair."""
 
     def __init__(self, tokenizer: Any, template: StudentTemplate, guess: str, max_length: int) -> None:
         self.tokenizer = tokenizer
@@ -211,9 +211,10 @@ def _journalled(batch: list[tuple[Target, float]], journal: Journal) -> list[tup
 
 def _score(record: str, found: dict[str, Target] | str, journal: Journal) -> Score:
     if isinstance(found, str):
-        nothing: dict[str, Any] = dict.fromkeys(NLLS) | dict.fromkeys(map(_count_name, NLLS), 0)
+        nothing: dict[str, Any] = {**dict.fromkeys(NLLS), **dict.fromkeys(map(_count_name, NLLS), 0)}
         return Score(id=record, **nothing, ifd=None, r_ifd=None, truncated=[], status="failed", reason=found)
-    values = {name: journal[target.key] if target.tokens else None for name, target in found.items()}
+    values: dict[str, Any] = {name: journal[target.key] if target.tokens else None for name, target in found.items()}
+    counts: dict[str, Any] = {_count_name(name): target.tokens for name, target in found.items()}
     ifd = _ratio(values["nll_response_given_instruction"], values["nll_response"])
     r_ifd = _ratio(values["nll_instruction_given_response"], values["nll_instruction"])
     reasons = [
@@ -226,7 +227,7 @@ def _score(record: str, found: dict[str, Target] | str, journal: Journal) -> Sco
     return Score(
         id=record,
         **values,
-        **{_count_name(name): target.tokens for name, target in found.items()},
+        **counts,
         ifd=ifd,
         r_ifd=r_ifd,
         truncated=[name for name, target in found.items() if target.truncated],
@@ -236,7 +237,9 @@ def _score(record: str, found: dict[str, Target] | str, journal: Journal) -> Sco
 
 
 def _no_target(target: Target) -> str:
-    return "truncation left no target token" if target.truncated else "a single token has nothing before it"
+    if target.truncated:
+        return "truncation left no target token"
+    return "a single token has nothing before it" if target.start == 1 else "its tokens merge with the context's last"
 
 
 def _count_name(nll: str) -> str:

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from srt.config import FIXED_METHODS, SelectionConfig
 from srt.methods import Candidate, decide_all
 from srt.progress import say
 from srt.records import (
+    VARIANTS,
     Coherence,
     InputError,
     LedgerEntry,
@@ -19,6 +19,8 @@ from srt.records import (
     read_records,
     write_records,
 )
+from srt.settings import FIXED_METHODS, SelectionConfig
+from srt.sources import read_pairs
 
 
 def select(
@@ -39,7 +41,7 @@ def select(
     """
     ranked = bool(scores) or ratio < 1 or method not in FIXED_METHODS
     _check_files(pairs, scores, coherence or {}, method, ranked)
-    texts = {variant: _read_pairs(variant, path) for variant, path in pairs.items()}
+    texts = {variant: {pair.id: pair for pair in read_pairs(path)} for variant, path in pairs.items()}
     known = {variant: {score.id: score for score in read_records(path, Score)} for variant, path in scores.items()}
     cosines = {v: {c.id: c.coherence for c in read_records(p, Coherence)} for v, p in (coherence or {}).items()}
     records: dict[str, dict[str, Candidate]] = {}
@@ -66,7 +68,7 @@ def select(
 def _check_files(
     pairs: Mapping[str, Path], scores: Mapping[str, Path], coherence: Mapping[str, Path], method: str, ranked: bool
 ) -> None:
-    needed = [method] if method in FIXED_METHODS else ["original", "instruction", "response", "both"]
+    needed = [method] if method in FIXED_METHODS else list(VARIANTS)
     for variant in needed:
         if variant not in pairs:
             raise InputError(f"method {method}: expected --pairs {variant}=FILE")
@@ -74,11 +76,6 @@ def _check_files(
             raise InputError(f"method {method}: expected --scores {variant}=FILE")
         if method == "coherence" and variant not in coherence:
             raise InputError(f"method {method}: expected --coherence {variant}=FILE")
-
-
-def _read_pairs(variant: str, path: Path) -> dict[str, Pair]:
-    kind: type[Pair] = Pair if variant == "original" else ReflectedPair
-    return {pair.id: pair for pair in read_records(path, kind)}
 
 
 def _candidate(variant: str, pair: Pair | None, score: Score | None, cosine: float | None, ranked: bool) -> Candidate:
@@ -89,6 +86,8 @@ def _candidate(variant: str, pair: Pair | None, score: Score | None, cosine: flo
         absent = f"reflection failed: {pair.reason}"
     elif ranked and score is None:
         absent = "not in the scores file"
+    elif score is not None and score.status == "failed":
+        absent = f"not scored: {score.reason}"
     return Candidate(variant, score, cosine, absent)
 
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from srt import lifeline, models
-from srt.config import Endpoint, ExecutionConfig, JudgeConfig
 from srt.progress import say
 from srt.records import InputError
+from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 
 START_SECONDS = 1800.0  # loading 70 billion parameters from a slow disk takes its time
 GRACE_SECONDS = 15.0

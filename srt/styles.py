@@ -14,9 +14,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from srt.backends import Completion, Message
-from srt.config import Settings, locate, read_yaml, validated
+from srt.config import locate, read_yaml, validated
 from srt.prompts import fill
 from srt.records import InputError
+from srt.settings import Settings
 
 # What a reflection is made of. `instruction` exists in phase 1 only.
 FIELDS = ("critique", "instruction", "response")
@@ -56,7 +57,7 @@ class Turn(Settings):
         ask = fill(self.ask, fields) + (f"\n\n{retry}" if retry else "")
         return (*head, ("user", ask))
 
-    def schema(self) -> dict[str, Any] | None:
+    def answer_schema(self) -> dict[str, Any] | None:
         """The JSON schema of the answer, for backends that can constrain it."""
         if self.answer != "json":
             return None

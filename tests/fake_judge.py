@@ -4,7 +4,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from srt.config import Endpoint, ExecutionConfig, JudgeConfig
+from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 
 KEY_VARIABLE = "SRT_TEST_JUDGE_KEY"
 KEY = "secret-of-the-test"

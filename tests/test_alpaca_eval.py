@@ -5,11 +5,11 @@ import pytest
 import yaml
 from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 
-from srt.config import AlpacaEvalConfig
 from srt.evaluation import alpaca_eval
 from srt.evaluation.alpaca_eval import win_metrics
 from srt.records import Answer, Evaluation, InputError, read_json, write_json, write_records
 from srt.server import ServerError
+from srt.settings import AlpacaEvalConfig
 
 OWN = "config/judges/alpaca_eval_logprob"
 N = 6

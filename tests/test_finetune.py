@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from srt import finetune as step
-from srt.config import ExecutionConfig, FinetuneConfig
+from srt.checkpoints import MARKER, alone, newest_checkpoint
 from srt.prompts import fill, training_prompt
 from srt.records import InputError, Pair, write_records
+from srt.settings import ExecutionConfig, FinetuneConfig
 
 SMOLLM2 = Path(__file__).resolve().parents[1] / "models" / "smollm2-135m-instruct"
 CORPUS = [
@@ -24,7 +25,7 @@ CORPUS = [
 CHILD = """
 import json, sys
 from pathlib import Path
-from srt.config import ExecutionConfig, FinetuneConfig
+from srt.settings import ExecutionConfig, FinetuneConfig
 from srt.finetune import finetune
 train, out, model, settings, execution, cache = json.loads(sys.argv[1])
 finetune(Path(train), Path(out), model, None, 3, FinetuneConfig(**settings), ExecutionConfig(**execution), Path(cache))
@@ -355,14 +356,14 @@ def test_sigkill_then_rerun_equals_an_uninterrupted_run(train, base, tmp_path, c
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 240
-    while not list(cache.glob(f"finetune/*/checkpoint-*/{step.MARKER}")):
+    while not list(cache.glob(f"finetune/*/checkpoint-*/{MARKER}")):
         assert child.poll() is None, "the training ended before its first checkpoint was seen"
         assert time.monotonic() < deadline
         time.sleep(0.005)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     (folder,) = (path for path in (cache / "finetune").iterdir() if path.is_dir())
-    newest = step.newest_checkpoint(folder)
+    newest = newest_checkpoint(folder)
     assert newest is not None
     reached = int(newest.name.removeprefix("checkpoint-"))
     assert 2 <= reached < 60
@@ -373,7 +374,10 @@ def test_sigkill_then_rerun_equals_an_uninterrupted_run(train, base, tmp_path, c
     capsys.readouterr()
 
     step.finetune(train, out, str(base), None, 3, settings, how, cache)
-    assert f"going on from checkpoint-{reached} of 60" in capsys.readouterr().err
+    told_after = capsys.readouterr().err
+    assert f"going on from checkpoint-{reached} of 60" in told_after
+    assert f"step {reached + 1} of 60" in told_after
+    assert f"step {reached} of 60" not in told_after  # what was done is not done again
     resumed = json.loads((out / step.RECORD).read_text())
     assert [entry["step"] for entry in resumed["loss_curve"]] == list(range(1, 61))
     assert losses(resumed) == pytest.approx(losses(straight), abs=1e-6)
@@ -386,10 +390,10 @@ def test_only_complete_checkpoints_count_and_others_go(tmp_path):
         folder = tmp_path / f"checkpoint-{number}"
         folder.mkdir()
         (folder / "weights").write_text("1234")
-        (folder / step.MARKER).write_text(json.dumps({"weights": 4}))
+        (folder / MARKER).write_text(json.dumps({"weights": 4}))
     (tmp_path / "checkpoint-12" / "weights").write_text("12")  # shorter than the marker says
-    (tmp_path / "checkpoint-14" / step.MARKER).unlink()
-    assert step.newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    (tmp_path / "checkpoint-14" / MARKER).unlink()
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-2"]
 
 
@@ -399,7 +403,7 @@ def test_at_most_two_checkpoints_are_kept_and_each_is_marked(train, base, tmp_pa
         run(train, base, tmp_path / "model", recipe(epochs=3.0), execution(save_steps=1))
     kept = list((tmp_path / "cache" / "finetune").glob("*/checkpoint-*"))
     assert sorted(path.name for path in kept) == ["checkpoint-5", "checkpoint-6"]
-    assert all((path / step.MARKER).is_file() for path in kept)
+    assert all((path / MARKER).is_file() for path in kept)
     assert not (tmp_path / "model").exists()
     monkeypatch.undo()
     record = run(train, base, tmp_path / "model", recipe(epochs=3.0), execution(save_steps=1))  # only saves
@@ -408,7 +412,7 @@ def test_at_most_two_checkpoints_are_kept_and_each_is_marked(train, base, tmp_pa
 
 def test_two_equal_trainings_do_not_share_a_folder_at_a_time(tmp_path):
     folder = tmp_path / "finetune" / "key"
-    with step._alone(folder), (tmp_path / "finetune" / "key.lock").open("w") as other, pytest.raises(BlockingIOError):
+    with alone(folder), (tmp_path / "finetune" / "key.lock").open("w") as other, pytest.raises(BlockingIOError):
         fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

@@ -3,19 +3,18 @@
 import json
 import math
 import socket
-from pathlib import Path
 
 import pytest
 import yaml
 
-from srt.config import OpenLlmConfig, load, locate, read_yaml, validated
+from srt.config import load, locate, read_yaml, validated
 from srt.evaluation import open_llm
 from srt.evaluation.open_llm import Suite, evaluate, read_items, unweighted_mean
 from srt.records import Evaluation, InputError, read_json
+from srt.settings import OpenLlmConfig
 
 EXECUTION = load()[0].execution.model_copy(update={"device": "cpu"})
 DEMO_SUITE = "config/tasks/demo.yaml"
-MC2 = {"choices": ["Yes.", "No."], "labels": [1, 0]}
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +142,11 @@ def test_prompts_longer_than_the_context_are_counted(tmp_path):
     assert truncated["truthfulqa_mc2"] == 5
 
 
+def test_no_bos_is_added_whatever_the_tokenizer_adds(tiny_llamas, tmp_path):
+    plain, bos = (run(str(tiny_llamas[name]), tmp_path, limit=2) for name in ("plain", "bos"))
+    assert bos.metrics == plain.metrics
+
+
 def test_an_item_without_a_log_likelihood_is_left_out_and_counted(tiny_model, tmp_path, monkeypatch):
     from lm_eval.models.huggingface import HFLM
 
@@ -205,59 +209,10 @@ def test_a_bad_suite_is_refused_by_name(tiny_model, tmp_path, change, message):
     assert not (tmp_path / "open_llm.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("benchmark", "item", "message"),
-    [
-        ("arc", [1], "question: expected an item of arc"),
-        ("arc", {"question": 5, "choices": {}, "answerKey": "A"}, "question: expected an item of arc"),
-        ("arc", {"question": "Q", "choices": {"text": ["a"], "label": ["A"]}, "answerKey": "B"}, "right one among"),
-        ("mmlu", {"question": "Q", "choices": ["a", "b"], "answer": 2}, "right one's place, found 2"),
-        ("mmlu", {"question": "Q", "choices": ["a", ""], "answer": 0}, "two or more choices"),
-        ("mmlu", {"question": "Q", "choices": ["a", "b"]}, "answer: expected an item of mmlu"),
-        ("hellaswag", {"activity_label": "", "ctx_a": "", "ctx_b": "", "endings": ["a", "b"], "label": "x"}, "right"),
-        ("truthfulqa", {"question": "Q", "mc2_targets": {"choices": ["a", "b"], "labels": [0, 0]}}, "right one among"),
-    ],
-)
-def test_a_bad_item_is_refused_with_its_line(tmp_path, benchmark, item, message):
-    path = tmp_path / "items.jsonl"
-    good = {
-        "arc": {"question": "Q", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"},
-        "mmlu": {"question": "Q", "choices": ["a", "b"], "answer": 1},
-        "hellaswag": {"activity_label": "", "ctx_a": "", "ctx_b": "", "endings": ["a", "b"], "label": "1"},
-        "truthfulqa": {"question": "Q", "mc2_targets": MC2},
-    }[benchmark]
-    path.write_text(f"{json.dumps(good)}\n{json.dumps(item)}\n")
-    with pytest.raises(InputError, match=rf"items\.jsonl: line 2: .*{message}"):
-        read_items(path, benchmark)
-
-
-def test_an_empty_item_file_is_refused(tmp_path):
-    (tmp_path / "items.jsonl").write_text("\n")
-    with pytest.raises(InputError, match="has no items"):
-        read_items(tmp_path / "items.jsonl", "arc")
-
-
 def test_unweighted_mean_and_its_error_by_hand():
     assert unweighted_mean([(60.0, 3.0), (20.0, 4.0)]) == (40.0, 2.5)
     assert unweighted_mean([(60.0, None), (20.0, 4.0)]) == (40.0, None)
     assert unweighted_mean([(None, None), (20.0, 4.0)]) == (None, None)
-
-
-def test_the_papers_suite_is_the_leaderboards():
-    import lm_eval.tasks
-
-    suite = validated(Suite, read_yaml(locate("config/tasks/open_llm_v1.yaml")), "v1").benchmarks
-    shots = {name: (entry.num_fewshot, entry.metric) for name, entry in suite.items()}
-    assert shots == {
-        "arc": (25, "acc_norm"),
-        "hellaswag": (10, "acc_norm"),
-        "mmlu": (5, "acc"),
-        "truthfulqa": (0, "acc"),
-    }
-    assert all(entry.items is None for entry in suite.values())
-    stock = Path(lm_eval.tasks.__file__).parent / "mmlu" / "default"
-    assert sorted(suite["mmlu"].tasks) == sorted(path.stem for path in stock.glob("mmlu_*.yaml"))
-    assert len(suite["mmlu"].tasks) == 57
 
 
 @pytest.mark.slow

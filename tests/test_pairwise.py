@@ -4,11 +4,11 @@ import json
 import pytest
 from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 
-from srt.config import PairwiseConfig
 from srt.evaluation import pairwise
 from srt.evaluation.pairwise import parse_scores, score_metrics, verdict
 from srt.records import Answer, Evaluation, InputError, read_json, write_json, write_records
 from srt.server import ServerError
+from srt.settings import PairwiseConfig
 
 QUESTIONS = {f"q{i}": f"Question number {i}?" for i in range(4)}
 

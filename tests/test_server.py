@@ -9,8 +9,8 @@ import pytest
 from fake_judge import KEY, KEY_VARIABLE, execution_config, judge_config
 
 from srt import lifeline, server
-from srt.config import Endpoint
 from srt.records import InputError
+from srt.settings import Endpoint
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ENDPOINT = Endpoint(base_url="https://judge.invalid/v1", api_key_env=KEY_VARIABLE)

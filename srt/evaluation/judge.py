@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import Any
 
 from srt import models
-from srt.config import ExecutionConfig, JudgeConfig
 from srt.progress import track
 from srt.records import InputError, Journal, content_key
 from srt.server import OpenServer, ServerError
+from srt.settings import ExecutionConfig, JudgeConfig
 
 RETRIES = 8
 TIMEOUT_SECONDS = 600.0

@@ -19,14 +19,15 @@ from typing import Any, Literal, cast, get_args
 from pydantic import Field, model_validator
 
 from srt import models
-from srt.config import ExecutionConfig, OpenLlmConfig, Settings, locate, read_yaml, validated
+from srt.config import locate, read_yaml, validated
 from srt.progress import track
 from srt.records import Evaluation, InputError, Journal, Metric, content_key, read_lines, write_json
+from srt.settings import ExecutionConfig, OpenLlmConfig, Settings
 
 FEWSHOT_SEED = 1234  # lm-eval's own default
 # No BOS, as the leaderboard's commit for Llama; in bfloat16 a sum of log-probabilities would keep three digits.
 FIXED: dict[str, Any] = {"add_bos_token": False, "softmax_dtype": "float32"}
-BATCHES_PER_CHUNK = 16  # what a kill can lose
+BATCHES_PER_CHUNK = 4  # what a kill can lose
 VERSIONED = ("lm_eval", "transformers", "torch")
 Benchmark = Literal["arc", "hellaswag", "mmlu", "truthfulqa"]
 

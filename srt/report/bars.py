@@ -58,8 +58,9 @@ def _bar(row: Row, prefix: str, name: str) -> Bar:
 
 
 def _figure(groups: Sequence[tuple[str, list[Bar]]]) -> Figure:
-    heights = [len(bars) + 1.2 for _, bars in groups]
-    figure = Figure(figsize=(WIDTH, ROW * sum(heights) + 0.9), layout="constrained")
+    heights = [len(bars) for _, bars in groups]
+    height = ROW * sum(heights) + 0.35 * len(groups) + 0.8  # bars, titles, axis and legend
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     all_axes = figure.subplots(len(groups), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     for axes, (title, bars) in zip(all_axes, groups, strict=True):
         _draw(axes, bars)
@@ -81,10 +82,10 @@ def _draw(axes: Axes, bars: Sequence[Bar]) -> None:
             left += width
         score = "" if bar.score is None else f"{bar.score:.3f}"
         axes.text(101.5, place, score, va="center", fontsize=8.5)
-    axes.text(101.5, -0.85, "Winning score", va="center", fontsize=8.5, fontweight="bold")
-    axes.axvline(50, color="white", lw=0.8, ls=":")
-    axes.set(xlim=(0, 100), ylim=(len(bars) - 0.5, -0.6), yticks=range(len(bars)))
+    above = (1.015, 1), (0, 6), "axes fraction", "offset points"
+    axes.annotate("Winning score", *above, va="baseline", fontsize=8.5, fontweight="bold")
+    axes.set(xlim=(0, 100), ylim=(len(bars) - 0.5, -0.5), yticks=range(len(bars)))
     axes.set_yticklabels([bar.name for bar in bars])
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="both", length=0)
     axes.grid(visible=False)
     axes.spines[["left", "bottom"]].set_visible(False)

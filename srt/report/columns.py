@@ -8,9 +8,9 @@ LABELS = {"average": "Average", "arc": "ARC", "hellaswag": "HellaSwag", "mmlu": 
 
 RUN = (Column("run", "Run"),)
 SETUP = (
-    Column("dataset", "Data set"),
-    Column("teacher", "Teacher"),
-    Column("student", "Student"),
+    Column("dataset", "Data set", setup=True),
+    Column("teacher", "Teacher", setup=True),
+    Column("student", "Student", setup=True),
     Column("method", "Method"),
     Column("ratio", "Ratio", 2),
     Column("training_records", "Records", 0),

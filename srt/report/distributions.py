@@ -10,15 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from srt.config import Run
 from srt.records import VARIANTS, Score, read_records
 from srt.report.data import VariantFiles, variant_files
-from srt.report.style import INK, VARIANT_COLORS, VERMILION, styled
+from srt.report.style import GREY, INK, VARIANT_COLORS, VERMILION, styled
+from srt.settings import Run
 
 WIDTH = 11.0  # inches
 DOTS = 300  # most records of a variant that are drawn as dots, evenly spread over the file
 RATIOS = (("ifd", "IFD"), ("r_ifd", "r-IFD"))
-INSIDE = (0.5, 99.5)  # the percentiles that the axis reaches to
+FARTHEST = 1.5  # the axis ends at the highest value, but never beyond this many times the 95% quantile
 
 
 def ifd_distributions(results: Path, runs: Sequence[Run], responses: str) -> Figure:
@@ -34,7 +34,7 @@ def ifd_distributions(results: Path, runs: Sequence[Run], responses: str) -> Fig
     """
     groups = _groups(results, variant_files(runs, responses))
     with styled():
-        height = sum(0.42 * len(group) + 1.3 for _, group in groups) or 1.5
+        height = sum(0.42 * len(group) + 1.5 for _, group in groups) or 1.5
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         if not groups:
             figure.text(0.5, 0.5, "No run has scores.", ha="center", va="center")
@@ -77,7 +77,9 @@ def _draw(axes: Axes, group: Sequence[tuple[str, list[Score]]], key: str, label:
         null = len(scores) - len(found)
         ticks.append(f"{variant}\nn = {len(found):,}" + (f", {null:,} null" if null else ""))
     axes.axvline(1, color=VERMILION, lw=1.2, ls="--", zorder=1)
-    axes.set(title=f"{label}: {title}", xlabel=_limit(axes, values, label), ylim=(len(group) - 0.4, -0.6))
+    axes.set_title(label, pad=18)
+    axes.annotate(title, (0, 1), (0, 6), "axes fraction", "offset points", fontsize=8.5, color=GREY)
+    axes.set(xlabel=_limit(axes, values, label), ylim=(len(group) - 0.4, -0.6))
     axes.set_yticks(range(len(group)), ticks)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
@@ -110,9 +112,9 @@ def _limit(axes: Axes, values: Sequence[np.ndarray], label: str) -> str:
     text = f"{label} (1: the condition does not help)"
     if not len(everything):
         return text
-    low, high = np.percentile(everything, INSIDE)
-    left, right = min(float(low), 1.0), max(float(high), 1.0)
+    left = min(float(everything.min()), 1.0)
+    right = max(min(float(everything.max()), FARTHEST * float(np.percentile(everything, 95))), 1.0)
     margin = 0.04 * (right - left) or 0.1
     axes.set_xlim(left - margin, right + margin)
-    outside = int(((everything < left - margin) | (everything > right + margin)).sum())
-    return f"{text}; {outside:,} records lie outside" if outside else text
+    outside = int((everything > right + margin).sum())
+    return f"{text}; {outside:,} of {len(everything):,} lie beyond" if outside else text

@@ -31,6 +31,7 @@ class Column:
         shown: False for what only the CSV has.
         main: the column that says `not run` where the row was not run.
         path: a file's path: shown as code, and left to a comment in LaTeX.
+        setup: what the run table has as well: left out where width is dear (LaTeX, HTML).
     """
 
     key: str
@@ -41,6 +42,7 @@ class Column:
     shown: bool = True
     main: bool = False
     path: bool = False
+    setup: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,10 @@ class Part:
     rows: Sequence[Row]
     none: str
 
-    def shown(self, paths: bool = True) -> list[Column]:
-        """The columns of the forms for reading."""
-        return [column for column in self.columns if column.shown and (paths or not column.path)]
+    def shown(self, paths: bool = True, setup: bool = False) -> list[Column]:
+        """The columns of a form for reading, with or without those of the two dispensable kinds."""
+        kept = [column for column in self.columns if column.shown and (paths or not column.path)]
+        return [column for column in kept if setup or not column.setup]
 
 
 def printable(text: str) -> str:
@@ -138,7 +141,7 @@ def to_markdown(title: str, parts: Sequence[Part], notes: Iterable[str] = ()) ->
 
 
 def _markdown_lines(part: Part) -> list[str]:
-    columns = part.shown()
+    columns = part.shown(setup=True)
     header = [_markdown(f"{c.group}: {c.header}" if c.group else c.header) for c in columns]
     rule = ["---" if column.digits is None else "---:" for column in columns]
     lines = [[_markdown(cell(column, row), column.path) for column in columns] for row in part.rows]

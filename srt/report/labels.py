@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 SIZE = 7.5  # points
 MARKER = 5.0  # points around a marker's centre that a label leaves free
 RINGS = (6.0, 11.0, 18.0, 26.0, 36.0, 48.0, 62.0)  # distances from the marker that are tried, in points
 DIRECTIONS = tuple(pi * step / 8 for step in (0, 8, 4, 12, 2, 6, 10, 14, 1, 15, 7, 9, 3, 5, 11, 13))
 LEADER_FROM = 18.0  # a label as far away as this gets a line to its point
-PASSES = 3
-DISTANCE = 0.15  # what a point of distance costs, in square points of hidden area
+PASSES = 4
+DISTANCE = 0.4  # what a point of distance costs, in square points of hidden area
 Boxes = np.ndarray
 NOTHING: Boxes = np.empty((0, 4))
 
@@ -56,8 +57,9 @@ class _Places:
         self.steps = np.concatenate(self.leaders)
 
     def cost(self, boxes: Boxes, leaders: Boxes) -> Any:
-        """Per place, the area in square pixels that it shares with other labels and their leaders."""
-        crossed = np.bincount(self.owner, _overlap(self.steps, boxes), minlength=len(self.boxes))
+        """Per place, the area in square pixels that its text and leader share with labels and lines."""
+        under = _overlap(self.steps, np.concatenate([boxes, leaders]))
+        crossed = np.bincount(self.owner, under, minlength=len(self.boxes))
         return 2 * _overlap(self.boxes, boxes) + _overlap(self.boxes, leaders) + crossed
 
 
@@ -90,7 +92,7 @@ def _choose(places: Sequence[_Places], fixed: Boxes, inside: Boxes, scale: float
         area = _overlap(place.boxes[:1], place.boxes[:1])
         outside = area - _overlap(place.boxes, inside)
         far = DISTANCE * scale**2 * np.hypot(*place.offsets.T)
-        alone.append(_overlap(place.boxes, fixed) + 4 * outside + far)
+        alone.append(place.cost(NOTHING, fixed) + 4 * outside + far)
     chosen: dict[int, int] = {}
     for _ in range(PASSES):
         for index, place in enumerate(places):
@@ -143,4 +145,5 @@ def _write(axes: Axes, label: Label, offset: Any, leader: bool) -> None:
         fontweight=label.weight,
         arrowprops=line if leader else None,
         zorder=5,
+        path_effects=[withStroke(linewidth=2, foreground="white")],
     )

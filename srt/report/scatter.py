@@ -81,7 +81,7 @@ def score_vs_data(tables: Path) -> Figure:
             kinds |= {point.kind for point in panel.points} | ({"ours"} if panel.untuned else set())
         figure.legend(handles=_legend(kinds), loc="outside lower center", ncols=len(kinds) + 1, handletextpad=0.4)
         for ax, panel, names in zip(axes, (alpaca_eval, open_llm), labels, strict=True):
-            place_labels(ax, names, _lines(panel))
+            place_labels(ax, names, _lines(panel, ax.get_xlim()))
     return figure
 
 
@@ -146,26 +146,26 @@ def _draw(axes: Axes, panel: Panel) -> list[Label]:
     return [*names[:ours], *steps, *_untuned(axes, panel), *names[ours:]]
 
 
-def _lines(panel: Panel) -> list[list[tuple[float, float]]]:
-    """The course of the path and of the error bars."""
+def _lines(panel: Panel, limits: tuple[float, float]) -> list[list[tuple[float, float]]]:
+    """The course of the path, of the error bars, and of the untuned models' lines."""
+    across = [[(limits[0], value), (limits[1], value)] for value in panel.untuned.values()]
     bars: list[list[tuple[float, float]]] = [
         [(point.records, point.value - point.se), (point.records, point.value + point.se)]
         for point in panel.points
         if point.se
     ]
     path: list[tuple[float, float]] = [(records, value) for _, records, value in panel.path]
-    return [path, *bars]
+    return [path, *bars, *across]
 
 
 def _untuned(axes: Axes, panel: Panel) -> list[Label]:
-    """Models without training: a line across the panel, named at its left end."""
-    left = axes.get_xlim()[0]
-    labels = []
-    for name, value in panel.untuned.items():
+    """Models without training: a line across the panel, named near its right end."""
+    left, right = axes.get_xlim()
+    anchor = left * (right / left) ** 0.88  # on a log axis
+    for value in panel.untuned.values():
         axes.axhline(value, color=BLUE, lw=1, ls=":", zorder=1)
-        labels.append(Label(f"{name} (untuned)", left, value, BLUE, "bold"))
-    axes.set_xlim(left=left)
-    return labels
+    axes.set_xlim(left, right)
+    return [Label(f"{name} (untuned)", anchor, value, BLUE, "bold") for name, value in panel.untuned.items()]
 
 
 def _label(point: Point) -> Label:

@@ -10,8 +10,9 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import Field, ValidationError, model_validator
 
 from srt import layout
-from srt.config import Settings, read_yaml, validated
+from srt.config import read_yaml, validated
 from srt.records import Evaluation, InputError, Metric, describe, read_json
+from srt.settings import Settings
 
 REPORTED_FILE = Path(__file__).resolve().parents[1] / "reported.yaml"
 OPEN_LLM = ("average", "arc", "hellaswag", "mmlu", "truthfulqa")

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from srt import layout
-from srt.config import Run
 from srt.records import Evaluation, write_text
 from srt.report import data, formats
 from srt.report.columns import COLUMNS, PAPER_COLUMNS
 from srt.report.formats import NOT_RUN, Part, Row
 from srt.report.sources import OPEN_LLM, PairwiseBlock, ReportedVerdicts, evaluation, metric, reported, trained_on
+from srt.settings import Run
 
 REPORTED = "reported"  # the source of a row that only the paper has
-EXTENSIONS = ("csv", "md", "tex")
 TITLES = {
     "alpaca_eval": "AlpacaEval 1.0: win rate (%) against the reference",
     "open_llm": "Open LLM Leaderboard v1 (%)",
@@ -60,17 +59,15 @@ def write_tables(
         InputError: an evaluation file is malformed, or `compare` names what was not reported.
     """
     inputs = Inputs(results, runs, responses, opponents, reported().check_names(compare))
+    texts: dict[str, str] = {}
     for name in layout.TABLES:
         parts = BUILDERS[name](inputs)
-        said = notes(name)
-        texts = {
-            "csv": formats.to_csv(parts),
-            "md": formats.to_markdown(TITLES[name], for_reading(parts), said),
-            "tex": formats.to_latex(name, TITLES[name], for_reading(parts), said),
-        }
-        for extension in EXTENSIONS:
-            file_name = Path(layout.TABLE.format(table=name, ext=extension)).name
-            write_text(out / file_name, formats.printable(texts[extension]))
+        read, said = for_reading(parts), notes(name)
+        texts[layout.TABLE.format(table=name, ext="csv")] = formats.to_csv(parts)
+        texts[layout.TABLE.format(table=name, ext="md")] = formats.to_markdown(TITLES[name], read, said)
+        texts[layout.TABLE.format(table=name, ext="tex")] = formats.to_latex(name, TITLES[name], read, said)
+    for path, text in texts.items():  # once all could be made
+        write_text(out / Path(path).name, formats.printable(text))
 
 
 def for_reading(parts: Sequence[Part]) -> list[Part]:

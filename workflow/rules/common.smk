@@ -1,6 +1,7 @@
 # The validated settings, and the small look-ups that the rules share. What is looked up is defined in srt/.
 import os
 import shlex
+import socket
 import sys
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from srt import layout, models
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
 from srt.records import InputError
+from srt.settings import EXECUTION_FLAGS, STEP_VERSIONS
 
 # Jobs end when this process does, however it ends (srt.lifeline), and find `srt` beside this Python.
-os.environ["SRT_OWNER_PID"] = str(os.getpid())
+os.environ["SRT_OWNER_PID"] = f"{os.getpid()}@{socket.gethostname()}"
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 try:
@@ -27,12 +29,12 @@ except InputError as error:
 
 RUNS = {run.run: run for run in RUN_TABLE}
 RESULTS = f"{CONFIG.results}/"
-VERSION = settings.STEP_VERSIONS
+VERSION = STEP_VERSIONS
 CACHE = f"--cache {CONFIG.cache}"
 # Named in `shell:` and not in `params:`, so that a change here reruns nothing.
 EXECUTION = {
     step: settings.as_flags(CONFIG.execution, only=keys)
-    for step, keys in settings.EXECUTION_FLAGS.items()
+    for step, keys in EXECUTION_FLAGS.items()
 }
 # Where teachers and judges listen; the keys themselves stay in the environment.
 ENDPOINTS = " ".join(

@@ -1,0 +1,6 @@
+"""The subcommands: the arguments of each step, and the call of its function."""
+
+from srt.commands.results import demo_model, evaluate, explain, report
+from srt.commands.steps import coherence, finetune, generate, prepare, reflect, score, selection
+
+ALL = (prepare, reflect, score, coherence, selection, finetune, generate, evaluate, report, explain, demo_model)

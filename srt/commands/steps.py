@@ -1,0 +1,210 @@
+"""The subcommands from prepare to generate. Heavy imports stand in the calls."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from srt import cli
+from srt.commands import arguments
+from srt.commands.arguments import Steps
+from srt.records import InputError
+from srt.settings import (
+    METHODS,
+    CoherenceConfig,
+    FinetuneConfig,
+    GenerateConfig,
+    PrepareConfig,
+    ReflectConfig,
+    ScoreConfig,
+    SelectionConfig,
+)
+
+
+def prepare(steps: Steps) -> None:
+    """`srt prepare SOURCE PAIRS`."""
+
+    def call(args: argparse.Namespace) -> None:
+        from srt.prepare import prepare
+
+        prepare(args.source, args.pairs, cli.resolve(args, PrepareConfig, cli.named(args, "dataset")))
+
+    parser = arguments.step(steps, "prepare", call, "Read a source of pairs, check it and give every record an id.")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="Alpaca-style JSON, JSONL or Parquet, or a hub data set's name"
+    )
+    parser.add_argument("pairs", metavar="PAIRS", type=Path, help="the JSONL to write")
+    arguments.named(parser, "dataset")
+    cli.add_settings(parser, PrepareConfig)
+
+
+def reflect(steps: Steps) -> None:
+    """`srt reflect PAIRS REFLECTED --variant V`."""
+
+    def call(args: argparse.Namespace) -> None:
+        from srt.reflect import reflect
+
+        settings = cli.resolve(args, ReflectConfig, cli.named(args, "teacher"))
+        reflect(
+            args.pairs,
+            args.reflected,
+            args.variant,
+            settings,
+            cli.execution(args),
+            args.cache,
+            cli.endpoint(args, args.use_teacher) if settings.backend == "endpoint" else None,
+            cli.assignments(args.scores, "--scores"),
+        )
+
+    parser = arguments.step(steps, "reflect", call, "Let the teacher criticise and rewrite every pair.")
+    parser.add_argument(
+        "pairs", metavar="PAIRS", type=Path, help="the originals; for --variant both, the instruction's"
+    )
+    parser.add_argument("reflected", metavar="REFLECTED", type=Path, help="the JSONL to write")
+    parser.add_argument("--variant", required=True, choices=["instruction", "response", "both"], help="what to rewrite")
+    parser.add_argument(
+        "--scores",
+        action="append",
+        default=[],
+        metavar="VARIANT=FILE",
+        help="scores of original and instruction: reflect only the winners of phase 1 (the plan `selected`)",
+    )
+    arguments.cache(parser)
+    arguments.server(parser)
+    arguments.named(parser, "teacher")
+    cli.add_settings(parser, ReflectConfig)
+    cli.add_execution(parser, "reflect")
+
+
+def score(steps: Steps) -> None:
+    """`srt score PAIRS SCORES --model M`."""
+
+    def call(args: argparse.Namespace) -> None:
+        from srt.score import score
+
+        settings = cli.resolve(args, ScoreConfig, lambda config: config.score)
+        score(args.pairs, args.scores, args.model, arguments.revision(args), settings, cli.execution(args), args.cache)
+
+    parser = arguments.step(steps, "score", call, "Compute the student's IFD and r-IFD of every pair.")
+    parser.add_argument("pairs", metavar="PAIRS", type=Path, help="Alpaca-style JSON, JSONL or Parquet")
+    parser.add_argument("scores", metavar="SCORES", type=Path, help="the JSONL to write")
+    arguments.model(parser)
+    arguments.cache(parser)
+    cli.add_settings(parser, ScoreConfig)
+    cli.add_execution(parser, "score")
+
+
+def coherence(steps: Steps) -> None:
+    """`srt coherence PAIRS COHERENCE --model M`."""
+
+    def call(args: argparse.Namespace) -> None:
+        from srt.coherence import coherence
+
+        settings = cli.resolve(args, CoherenceConfig, lambda config: config.coherence)
+        coherence(args.pairs, args.out, args.model, arguments.revision(args), settings, cli.execution(args))
+
+    parser = arguments.step(steps, "coherence", call, "Compute the cosine of instruction and response (an ablation).")
+    parser.add_argument("pairs", metavar="PAIRS", type=Path, help="Alpaca-style JSON, JSONL or Parquet")
+    parser.add_argument("out", metavar="COHERENCE", type=Path, help="the JSONL to write")
+    arguments.model(parser)
+    cli.add_settings(parser, CoherenceConfig)
+    cli.add_execution(parser, "coherence")
+
+
+def selection(steps: Steps) -> None:
+    """`srt selection RUN_DIR --pairs VARIANT=FILE ... --scores VARIANT=FILE ... --method M --ratio R`."""
+
+    def call(args: argparse.Namespace) -> None:
+        from srt.selection import select
+
+        if not 0 < args.ratio <= 1:
+            raise InputError(f"--ratio: expected a number above 0 and at most 1, found {args.ratio:g}")
+        select(
+            args.run_dir,
+            cli.assignments(args.pairs, "--pairs"),
+            cli.assignments(args.scores, "--scores"),
+            args.method,
+            args.ratio,
+            args.seed,
+            cli.resolve(args, SelectionConfig, lambda config: config.selection),
+            cli.assignments(args.coherence, "--coherence"),
+        )
+
+    parser = arguments.step(steps, "selection", call, "Choose one version of each record, filter, and keep the ratio.")
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="gets train.jsonl and ledger.jsonl")
+    for flag, needed in (("--pairs", True), ("--scores", False), ("--coherence", False)):
+        about = "once per variant that the method reads"
+        parser.add_argument(flag, action="append", default=[], metavar="VARIANT=FILE", required=needed, help=about)
+    methods = [name for name in METHODS if name != "none"]
+    parser.add_argument(
+        "--method",
+        required=True,
+        choices=methods,
+        help="what chooses between a record's versions (README.md has the table)",
+    )
+    parser.add_argument("--ratio", required=True, type=float, help="share of the selected records to keep, by IFD")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the method `random`")
+    cli.add_settings(parser, SelectionConfig)
+
+
+def finetune(steps: Steps) -> None:
+    """`srt finetune TRAIN MODEL_DIR --model M`."""
+
+    def call(args: argparse.Namespace) -> None:
+        from srt.finetune import finetune
+
+        settings = cli.resolve(args, FinetuneConfig, cli.named(args, "recipe"))
+        finetune(
+            args.train,
+            args.model_dir,
+            args.model,
+            arguments.revision(args),
+            args.seed,
+            settings,
+            cli.execution(args),
+            args.cache,
+        )
+
+    parser = arguments.step(steps, "finetune", call, "Finetune the student on the selected pairs.")
+    parser.add_argument("train", metavar="TRAIN", type=Path, help="JSONL of pairs")
+    parser.add_argument("model_dir", metavar="MODEL_DIR", type=Path, help="the checkpoint folder to write")
+    arguments.model(parser)
+    parser.add_argument("--seed", type=int, default=0, help="seed of the data order")
+    arguments.cache(parser)
+    arguments.named(parser, "recipe")
+    cli.add_settings(parser, FinetuneConfig)
+    cli.add_execution(parser, "finetune")
+
+
+def generate(steps: Steps) -> None:
+    """`srt generate QUESTIONS ANSWERS --model M`."""
+
+    def call(args: argparse.Namespace) -> None:
+        from srt.generate import generate
+
+        settings = cli.resolve(args, GenerateConfig, lambda config: config.generate)
+        execution = cli.execution(args)
+        generate(
+            args.questions,
+            args.answers,
+            args.model,
+            arguments.revision(args),
+            args.prompt,
+            settings,
+            execution,
+            args.cache,
+        )
+
+    parser = arguments.step(steps, "generate", call, "Answer a benchmark's questions.")
+    parser.add_argument("questions", metavar="QUESTIONS", help="a JSON or JSONL file of questions, or alpaca_eval")
+    parser.add_argument("answers", metavar="ANSWERS", type=Path, help="the JSONL to write")
+    arguments.model(parser)
+    parser.add_argument(
+        "--prompt",
+        choices=["vicuna_v1.1", "alpaca", "chat"],
+        default="vicuna_v1.1",
+        help="the prompt around a question",
+    )
+    arguments.cache(parser)
+    cli.add_settings(parser, GenerateConfig)
+    cli.add_execution(parser, "generate")

@@ -1,0 +1,109 @@
+"""One HTML page that opens with no network: figures and styles inside it, everything from outside escaped."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from srt import layout
+from srt.config import flag_text
+from srt.records import Evaluation, write_text
+from srt.report import formats, stories
+from srt.report.formats import NOT_RUN, Part
+from srt.report.sources import read_evaluation, trained_on
+from srt.report.tables import TITLES, for_reading, notes, read_tables
+from srt.settings import Run
+
+TEMPLATE = "report.html.j2"
+FIGURES = {  # name: heading, what stands in the picture's place for who cannot see it
+    "score_vs_data": (
+        "Score against training records",
+        "Two scatter plots of AlpacaEval win rate and Open LLM average against the number of training records, "
+        "our runs among the models that the paper reports; the numbers stand in the tables above.",
+    ),
+    "pairwise": (
+        "Pairwise comparisons",
+        "Stacked bars of wins, ties and losses per comparison, ours above and the paper's below; "
+        "the numbers stand in the table of pairwise comparisons.",
+    ),
+    "ifd_distributions": (
+        "IFD and r-IFD",
+        "Box plots of IFD and r-IFD for each version of the data, with a line at 1; "
+        "the quantiles stand in the table of the data.",
+    ),
+}
+RUN_COLUMNS = ("run", "dataset", "teacher", "student", "method", "ratio", "recipe", "seed")
+
+
+def write_html(results: Path, runs: Sequence[Run], notice: str | None, out: Path) -> None:
+    """Write the report from the tables, figures, evaluations and ledgers below the results folder.
+
+    Args:
+        results: folder of all artefacts; its tables have been written.
+        runs: the run table.
+        notice: a warning for the head of the page; None for none.
+        out: the HTML file.
+
+    Raises:
+        InputError: a table is missing, or a file is malformed.
+    """
+    folder = Path(__file__).resolve().parent
+    environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.globals |= {"cell": formats.cell, "headings": formats.headings, "not_run": NOT_RUN}
+    environment.filters |= {"plain": plain, "number": number}
+    tables = results / Path(layout.TABLE).parent
+    page = environment.get_template(TEMPLATE).render(
+        notice=notice,
+        run_columns=RUN_COLUMNS,
+        runs=[_run(results, run) for run in runs],
+        tables=[(name, TITLES[name], _parts(tables, name), notes(name)) for name in layout.TABLES],
+        figures=[_figure(results, name) for name in layout.FIGURES],
+        evaluations=evaluations(results, runs),
+        stories=stories.stories(results, runs),
+        statistics=stories.STATISTICS,
+    )
+    write_text(out, formats.printable(page))
+
+
+def _run(results: Path, run: Run) -> dict[str, Any]:
+    return {**run.model_dump(), "records": trained_on(results, run.run)}
+
+
+def _parts(tables: Path, name: str) -> list[Part]:
+    return for_reading(read_tables(tables, name))
+
+
+def _figure(results: Path, name: str) -> dict[str, str | None]:
+    path = results / layout.FIGURE.format(figure=name, ext="png")
+    heading, alt = FIGURES[name]
+    data = base64.b64encode(path.read_bytes()).decode("ascii") if path.exists() else None
+    return {"name": name, "heading": heading, "alt": alt, "data": data}
+
+
+def evaluations(results: Path, runs: Sequence[Run]) -> list[tuple[str, str, Evaluation]]:
+    """(run, path below the results folder, evaluation) of every evaluation file of the runs, by run and name."""
+    found = []
+    for run in runs:
+        folder = results / Path(layout.EVALUATION.format(run=run.run, benchmark="*")).parent
+        for path in sorted(folder.glob("*.json")):
+            found.append((run.run, path.relative_to(results).as_posix(), read_evaluation(path)))
+    return found
+
+
+def plain(value: Any) -> str:
+    """A setting as text: what has parts as indented JSON."""
+    return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else flag_text(value)
+
+
+def number(value: float | None) -> str:
+    """A statistic as text, with a dash where there is none."""
+    if value is None:
+        return "\N{EN DASH}"
+    whole = isinstance(value, int) or value == int(value)
+    return f"{value:,.0f}" if whole else f"{value:,.3f}"

@@ -1,0 +1,145 @@
+"""The methods on hand-made scores: each rule of the table, ties, nulls, filters and ratios."""
+
+import random
+
+import pytest
+
+from srt.methods import Candidate, better, choose, coin, decide_all, keep_ratio, phase_one_winner, refusal
+from srt.records import Score
+from srt.settings import SelectionConfig
+
+SETTINGS = SelectionConfig(ifd_below=1.0, r_ifd_below=1.0, perplexity_prefers="higher")
+
+
+def score(ifd: float | None, r_ifd: float | None = 0.5, nll: float = 1.0, status: str = "scored") -> Score:
+    nlls = {"nll_instruction": 1.0, "nll_response": 1.0, "nll_instruction_given_response": 1.0}
+    counts = {name.replace("nll", "tokens"): 5 for name in [*nlls, "nll_response_given_instruction"]}
+    ratios = {"ifd": ifd, "r_ifd": r_ifd}
+    reason = None if status == "scored" else "why"
+    rest = {"truncated": [], "status": status, "reason": reason}
+    return Score(id="x", **nlls, nll_response_given_instruction=nll, **counts, **ratios, **rest)
+
+
+def candidates(**given: Score | None) -> dict[str, Candidate]:
+    return {variant: Candidate(variant, value) for variant, value in given.items()}
+
+
+FOUR = candidates(
+    original=score(0.6, 0.9, nll=1.0),
+    instruction=score(0.8, 0.7, nll=3.0),
+    response=score(0.7, 0.2, nll=2.0),
+    both=score(0.5, 0.6, nll=4.0),
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("original", "original"),
+        ("response", "response"),
+        ("both", "both"),
+        ("paper", "both"),  # IFD 0.8 > 0.6; then r-IFD 0.6 < 0.7
+        ("released", "both"),
+        ("ifd", "instruction"),  # IFD 0.8 > 0.6; then 0.8 > 0.5
+        ("r_ifd", "both"),  # r-IFD 0.7 < 0.9; then 0.6 < 0.7
+        ("perplexity", "both"),  # NLL 3 > 1; then 4 > 3
+    ],
+)
+def test_each_method_chooses_as_the_table_says(method: str, expected: str) -> None:
+    chosen, _ = choose("x", FOUR, method, 0, SETTINGS)
+    assert chosen is not None
+    assert chosen.variant == expected
+
+
+def test_perplexity_has_a_direction() -> None:
+    lower = SelectionConfig(ifd_below=1.0, r_ifd_below=1.0, perplexity_prefers="lower")
+    chosen, _ = choose("x", FOUR, "perplexity", 0, lower)
+    assert chosen is not None
+    assert chosen.variant == "original"
+
+
+def test_coherence_takes_the_higher_cosine() -> None:
+    four = {v: Candidate(v, FOUR[v].score, cosine) for v, cosine in zip(FOUR, (0.1, 0.4, 0.9, 0.3), strict=True)}
+    chosen, _ = choose("x", four, "coherence", 0, SETTINGS)
+    assert chosen is not None
+    assert chosen.variant == "instruction"
+
+
+def test_a_tie_keeps_the_unreflected() -> None:
+    same = candidates(original=score(0.5, 0.5), instruction=score(0.5), response=score(0.9, 0.5), both=score(0.5))
+    chosen, branch = choose("x", same, "paper", 0, SETTINGS)
+    assert chosen is not None
+    assert (chosen.variant, branch) == ("original", "instruction kept, response kept")
+
+
+def test_zero_is_a_value_and_null_is_none() -> None:
+    """A failed score once counted as 0 and won by r-IFD: here it is no candidate."""
+    unreflected, reflected = Candidate("original", score(0.5, 0.4)), Candidate("response", score(None, None))
+    assert better(unreflected, reflected, lambda c: c.score.ifd if c.score else None) is unreflected
+    assert better(reflected, None, lambda c: c.score.ifd if c.score else None) is None
+
+
+def test_an_absent_candidate_is_never_chosen_by_any_method() -> None:
+    for method in ("paper", "released", "ifd", "r_ifd", "perplexity", "random"):
+        four = {**FOUR, "both": Candidate("both", FOUR["both"].score, absent="reflection failed")}
+        four["instruction"] = Candidate("instruction", FOUR["instruction"].score, absent="reflection failed")
+        for seed in range(20):
+            chosen, _ = choose("x", four, method, seed, SETTINGS)
+            assert chosen is None or chosen.variant in ("original", "response")
+
+
+def test_phase_one_winner_ignores_what_failed() -> None:
+    assert phase_one_winner({"original": score(0.5), "instruction": score(0.6)}) == "instruction"
+    assert phase_one_winner({"original": score(0.5), "instruction": score(0.6, status="failed")}) == "original"
+    assert phase_one_winner({"original": None, "instruction": score(None)}) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "candidate", "expected"),
+    [
+        ("paper", Candidate("original", score(0.9, 0.9)), None),
+        ("paper", Candidate("original", score(1.0, 0.9)), "IFD is not below 1"),
+        ("paper", Candidate("both", score(0.9, 1.2)), "r-IFD is not below 1"),
+        ("released", Candidate("instruction", score(0.9, 0.9)), "the response was not reflected"),
+        ("released", Candidate("both", score(0.9, 0.9)), None),
+        ("random", Candidate("original", score(2.0, 2.0)), None),
+        ("ifd", Candidate("original", score(2.0, 2.0)), None),
+    ],
+)
+def test_filters(method: str, candidate: Candidate, expected: str | None) -> None:
+    assert refusal(candidate, method, SETTINGS) == expected
+
+
+@pytest.mark.parametrize(("ratio", "count", "kept"), [(0.02, 46325, 926), (1.0, 7, 7), (0.001, 7, 1), (0.07, 100, 7)])
+def test_the_ratio_keeps_the_floor_and_at_least_one(ratio: float, count: int, kept: int) -> None:
+    assert len(keep_ratio([(f"{i:06}", 0.5) for i in range(count)], ratio)) == kept
+
+
+def test_the_ratio_ranks_by_ifd_then_id_whatever_the_order() -> None:
+    selected = [("c", 0.5), ("a", 0.5), ("b", 0.9), ("d", 0.1)]
+    for _ in range(5):
+        random.shuffle(selected)
+        assert keep_ratio(selected, 0.5) == {"a", "b"}
+
+
+def test_the_coin_is_fair_and_its_own_for_seed_record_and_phase() -> None:
+    tosses = [coin(0, str(record), 1) for record in range(4000)]
+    assert 1850 < sum(tosses) < 2150
+    assert tosses == [coin(0, str(record), 1) for record in range(4000)]
+    assert tosses != [coin(1, str(record), 1) for record in range(4000)]
+    assert tosses != [coin(0, str(record), 2) for record in range(4000)]
+
+
+def test_the_ledger_accounts_for_every_record_with_a_reason() -> None:
+    records = {
+        "a": FOUR,
+        "b": candidates(original=score(1.5), instruction=score(0.1), response=score(0.1), both=score(0.1)),
+        "c": {v: Candidate(v, None, absent="reflection failed: no answer") for v in FOUR},
+        "d": {**FOUR, "both": Candidate("both", score(0.3, 0.1))},
+    }
+    entries = {entry.id: entry for entry in decide_all(records, "paper", 0.5, 0, SETTINGS)}
+    assert {key: entry.kept for key, entry in entries.items()} == {"a": True, "b": False, "c": False, "d": False}
+    assert entries["b"].reason == "IFD is not below 1"
+    assert entries["c"].reason == "no candidate is left: reflection failed: no answer"
+    assert entries["d"].reason == "outside the ratio 0.5 by IFD"
+    assert entries["a"].branch == "instruction reflected, response reflected"

@@ -1,0 +1,55 @@
+"""The notebooks: short, without outputs, and they run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from test_report import COMPARE, RUNS, results  # noqa: F401 (a fixture)
+
+from srt import layout
+from srt.report import tables
+
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+
+
+@pytest.mark.parametrize("name", layout.FIGURES)
+def test_notebooks_are_short_and_committed_without_outputs(name: str) -> None:
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert len(notebook.cells) <= 8
+    assert max(len(cell.source.splitlines()) for cell in notebook.cells) <= 10
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    (parameters,) = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    for parameter in ("results", "run_table", "responses"):
+        assert f"{parameter} = " in parameters.source
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+@pytest.mark.slow
+def test_notebooks_run_and_save_their_figures(results: Path, tmp_path: Path) -> None:  # noqa: F811
+    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "tables")
+    columns = ("run", "dataset", "teacher", "student", "method", "ratio", "recipe", "seed")
+    rows = [["-" if (value := getattr(run, column)) is None else str(value) for column in columns] for run in RUNS]
+    (tmp_path / "runs.tsv").write_text("\n".join("\t".join(row) for row in [list(columns), *rows]) + "\n")
+    given = {"results": "results", "run_table": "runs.tsv", "responses": "all"}
+    flags = [part for item in given.items() for part in ("-p", *item)]
+    for name in layout.FIGURES:
+        done = subprocess.run(
+            [sys.executable, "-m", "papermill", NOTEBOOKS / f"{name}.ipynb", f"{name}.ipynb", "-k", "python3", *flags],
+            cwd=tmp_path,
+            env={**os.environ, "HOME": str(tmp_path)},  # no kernel from elsewhere
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        shown = nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)
+        assert any("image/png" in output.get("data", {}) for cell in shown.cells for output in cell.get("outputs", []))
+        for extension in ("pdf", "png"):
+            assert (results / layout.FIGURE.format(figure=name, ext=extension)).stat().st_size > 5000

@@ -1,0 +1,143 @@
+"""Reflection with a fake model (its logic), and with the real one (that it reflects)."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from test_methods import score
+
+from srt.backends import Completion, Request
+from srt.config import load
+from srt.records import Pair, ReflectedPair, read_records, write_records
+from srt.reflect import reflect
+
+CONFIG, _ = load()
+SETTINGS = CONFIG.teachers["smollm2"].model_copy(update={"prompts": "config/prompts/tags.yaml"})
+PAIRS = [Pair(id=f"r{i}", instruction=f"Say {i}.", input="loud" if i else "", output=f"{i}") for i in range(3)]
+
+
+class FakeModel:
+    """Stands for a model that cannot run in a fast test; answers with a function of the request."""
+
+    identity = "fake"
+
+    def __init__(self, answer: Callable[[str], Completion]) -> None:
+        self.answer = answer
+        self.asked: list[Request] = []
+
+    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        for i, request in reversed(list(enumerate(requests))):  # answers arrive in any order
+            self.asked.append(request)
+            yield i, self.answer(request.chat[-1][1])
+
+    def close(self) -> None:
+        pass
+
+
+def good(prompt: str) -> Completion:
+    number = re.findall(r"Say (\d)|New (\d)", prompt)[0]
+    n = number[0] or number[1]
+    if "[Better Answer]" in prompt:
+        return Completion(f"Short.\n[Better Answer]A better {n}[End]", 9, "stop")
+    return Completion(f"Vague.\n[New Instruction]New {n}[End][New Answer]It is {n}[End]", 9, "stop")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[ReflectedPair], FakeModel]]:
+    write_records(tmp_path / "original.jsonl", PAIRS)
+
+    def call(answer: Callable[[str], Completion], variant: str = "instruction", **more: object):
+        model = FakeModel(answer)
+        monkeypatch.setattr("srt.reflect.open_backend", lambda *_: model)
+        source = tmp_path / ("instruction.jsonl" if variant == "both" else "original.jsonl")
+        out = tmp_path / f"{variant}.jsonl"
+        reflect(source, out, variant, SETTINGS, CONFIG.execution, tmp_path / "cache", **more)
+        return read_records(out, ReflectedPair), model
+
+    return call
+
+
+def test_instruction_reflection_replaces_the_pair_and_drops_the_input(run) -> None:
+    results, model = run(good)
+    assert [(r.id, r.instruction, r.input, r.output, r.status) for r in results][1] == (
+        "r1",
+        "New 1",
+        "",
+        "It is 1",
+        "reflected",
+    )
+    assert results[1].critique == "Vague."
+    assert any("Say 1.\nloud" in request.chat[-1][1] for request in model.asked)
+
+
+def test_response_reflection_keeps_instruction_and_input(run) -> None:
+    results, _ = run(good, "response")
+    assert (results[1].instruction, results[1].input, results[1].output) == ("Say 1.", "loud", "A better 1")
+
+
+def test_both_is_made_from_the_instruction_reflected_pairs(run) -> None:
+    run(lambda p: Completion("?", 1, "stop") if "Say 2" in p else good(p))
+    results, model = run(good, "both")
+    assert (results[0].instruction, results[0].output) == ("New 0", "A better 0")
+    assert (results[2].status, results[2].instruction) == ("failed", "Say 2.")
+    assert str(results[2].reason).startswith("its instruction reflection failed")
+    assert len(model.asked) == 2
+
+
+def test_an_unreadable_answer_is_asked_for_once_more_and_then_failed(run) -> None:
+    results, model = run(lambda p: Completion("no tags", 2, "stop") if "Say 1" in p else good(p))
+    assert [r.status for r in results] == ["reflected", "failed", "reflected"]
+    assert (results[1].instruction, results[1].output) == ("Say 1.", "1")
+    assert "no [New Instruction] in the answer" in str(results[1].reason)
+    assert len([q for q in model.asked if "Say 1" in q.chat[-1][1]]) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("[New Instruction]Say {n}. \n LOUD[End][New Answer]x[End]", "unchanged"),
+        ("[New Instruction]Write a new and complete answer[End][New Answer]x[End]", "prompt's own words"),
+        ("[New Instruction]All the same[End][New Answer]x[End]", "another record's"),
+        ("[New Instruction]Q {n}[End][New Answer]{n}[End]", "repeats what was there"),
+    ],
+)
+def test_useless_reflections_fail_with_their_reason(run, answer: str, reason: str) -> None:
+    def reply(prompt: str) -> Completion:
+        n = re.findall(r"Say (\d)", prompt)[0]
+        return Completion(answer.replace("{n}", n), 9, "stop")
+
+    results, _ = run(reply)
+    assert reason in str(results[2].reason)
+
+
+def test_no_received_answer_is_asked_for_again(run) -> None:
+    first, _ = run(good)
+    again, model = run(good)
+    assert model.asked == []
+    assert again == first
+
+
+def test_a_kill_in_the_middle_loses_no_answer(run) -> None:
+    seen = []
+
+    def dies(prompt: str) -> Completion:
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(prompt)
+        return good(prompt)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(dies)
+    _, model = run(good)
+    assert len(model.asked) == 1
+
+
+def test_only_winners_of_phase_one_are_reflected_under_the_plan_selected(run, tmp_path: Path) -> None:
+    paths = {}
+    for variant, ifds in {"original": (0.9, 0.2, 0.5), "instruction": (0.5, 0.5, 0.5)}.items():
+        paths[variant] = tmp_path / f"{variant}.scores.jsonl"
+        scores = [score(ifd).model_copy(update={"id": f"r{i}"}) for i, ifd in enumerate(ifds)]
+        write_records(paths[variant], scores)
+    results, _ = run(good, "response", winners_by=paths)
+    assert [r.id for r in results] == ["r0", "r2"]  # r2 is a tie, which keeps the original

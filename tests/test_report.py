@@ -1,0 +1,464 @@
+"""The report against a small results tree that is written through the project's own records."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from srt import layout
+from srt.records import (
+    Evaluation,
+    InputError,
+    LedgerEntry,
+    Metric,
+    Pair,
+    ReflectedPair,
+    Score,
+    read_json,
+    read_records,
+    write_json,
+    write_records,
+)
+from srt.report import figures, formats, sources, tables
+from srt.report.html import write_html
+from srt.report.labels import Label, place_labels
+from srt.settings import Run
+
+SCRIPT = "<script>alert('x')</script>"
+COMMON = {"dataset": "toy", "student": "tiny", "recipe": "quick", "seed": 0, "ratio": 1.0}
+RUNS = [
+    Run(run="base", dataset=None, teacher=None, student="tiny", method="none", ratio=None, recipe=None, seed=None),
+    Run(run="as_is", teacher=None, method="original", **COMMON),
+    Run(run="recycled", teacher="sage", method="released", **COMMON),
+    Run(run="waiting", teacher="sage", method="ifd", **COMMON),
+]
+COMPARE = {"as_is": "Alpaca 7B", "recycled": "sRecycled Alpaca 7B"}
+REASONS = {True: "selected", False: "50% | a_b"}
+IFD = {"original": [0.5, 0.25, 0.75, 1.5], "instruction": [0.6, None, 0.7, 0.9]}
+
+
+def _score(number: int, ifd: float | None) -> Score:
+    nulls = dict.fromkeys(
+        ("nll_instruction", "nll_response", "nll_instruction_given_response", "nll_response_given_instruction")
+    )
+    tokens = dict.fromkeys(
+        (
+            "tokens_instruction",
+            "tokens_response",
+            "tokens_instruction_given_response",
+            "tokens_response_given_instruction",
+        ),
+        10 * (number + 1),
+    )
+    status, reason = ("failed", "no token") if ifd is None else ("scored", None)
+    return Score(id=str(number), ifd=ifd, r_ifd=ifd, truncated=[], status=status, reason=reason, **nulls, **tokens)  # type: ignore[arg-type]
+
+
+def _evaluation(
+    results: Path, run: str, benchmark: str, values: dict[str, tuple[float | None, float | None, int]]
+) -> None:
+    found = Evaluation(
+        benchmark=benchmark,
+        metrics=[Metric(name=name, value=value, se=se, n=n) for name, (value, se, n) in values.items()],
+        judge={"model": "a_judge", "prompt_sha256": "00"},
+        task_versions=None,
+        settings={"questions": "q.json", "limit": None},
+        versions={"srt": "0"},
+        missing={"the verdict cannot be read": 2},
+    )
+    write_json(results / layout.EVALUATION.format(run=run, benchmark=benchmark), found.model_dump())
+
+
+def _evaluations(results: Path) -> None:
+    for place, run in enumerate(("base", "as_is", "recycled")):
+        rates = {"win_rate": (20.125 + place, 3.5, 6), "wins": (2.0, None, 6), "draws": (0.0, None, 6)}
+        _evaluation(results, run, "alpaca_eval", {**rates, "avg_length": (321.0, None, 8)})
+        tasks = ("arc", "hellaswag", "mmlu", "truthfulqa")
+        shares = {name: (30.0 + place + step, 1.0, 5) for step, name in enumerate(tasks)}
+        _evaluation(results, run, "open_llm", {**shares, "average": (31.5 + place, 0.5, 20)})
+        if run != "as_is":
+            counts = {"wins": (3.0, None, 8), "ties": (4.0, None, 8), "losses": (1.0, None, 8)}
+            _evaluation(results, run, "pairwise_as_is", {**counts, "winning_score": (1.25, None, 8)})
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Four records; every run but `waiting` has been run."""
+    folder = tmp_path / "results"
+    run = RUNS[2]
+    pairs = layout.pairs_paths(run, "all")
+    originals = [Pair(id=str(n), instruction=SCRIPT, input="|in_put|", output="ab" * (n + 1)) for n in range(4)]
+    write_records(folder / pairs["original"], originals)
+    for variant in ("instruction", "response", "both"):
+        reflected = [
+            ReflectedPair(
+                id=pair.id,
+                instruction=f"{variant} {pair.id} \ud800",
+                output="<b>bold</b>",
+                status="failed" if pair.id == "1" else "reflected",
+                reason="no tags" if pair.id == "1" else None,
+                critique=None if pair.id == "1" else "<i>too short</i>",
+            )
+            for pair in originals
+        ]
+        write_records(folder / pairs[variant], reflected)
+    for variant, path in layout.scores_paths(run, "all").items():
+        values = IFD.get(variant, [0.5, 0.5, 0.5, 0.5])
+        write_records(folder / path, [_score(number, value) for number, value in enumerate(values)])
+    facts = {
+        "original": {"ifd": 0.5, "r_ifd": 0.5, "perplexity": 2.0},
+        "both": {"ifd": 0.5},
+        "response": {"absent": "x"},
+    }
+    outcomes = [("both", "b: reflected", True), ("both", "b: reflected", True), ("original", "kept_as_is", False)]
+    entries = [
+        LedgerEntry(
+            id=str(n),
+            candidates=facts,
+            chosen=chosen,
+            branch=branch,
+            kept=kept,
+            reason="selected" if kept else "50% | a_b",
+        )
+        for n, (chosen, branch, kept) in enumerate([*outcomes, (None, "phase 1: no candidate", False)])
+    ]
+    for name, train in (("as_is", originals), ("recycled", originals[:2])):
+        write_records(folder / layout.TRAIN.format(run=name), train)
+        write_records(folder / layout.LEDGER.format(run=name), entries)
+    _evaluations(folder)
+    return folder
+
+
+@pytest.fixture
+def written(results: Path) -> Path:
+    """The tables' folder."""
+    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "tables")
+    return results / "tables"
+
+
+def _rows(folder: Path, name: str) -> list[dict[str, str]]:
+    with (folder / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+METRICS = {
+    "alpaca_eval": {"win_rate": "win_rate", "wins": "wins", "draws": "draws", "length": "avg_length"},
+    "open_llm": {name: name for name in sources.OPEN_LLM},
+    "pairwise": {name: name for name in ("wins", "ties", "losses", "winning_score")},
+}
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_cell_is_in_the_file_that_its_row_names(results: Path, written: Path, name: str) -> None:
+    traced = 0
+    for row in _rows(written, name):
+        if row["source"] in (tables.REPORTED, formats.NOT_RUN):
+            continue
+        found = {metric["name"]: metric for metric in read_json(results / row["source"])["metrics"]}
+        for column, metric in METRICS[name].items():
+            assert float(row[column]) == found[metric]["value"], (row["run"], column)
+            traced += 1
+        assert row["missing"] == "2"
+        assert f"runs/{row['run']}/" in row["source"]
+    assert traced == {"alpaca_eval": 12, "open_llm": 15, "pairwise": 8}[name]
+
+
+def test_the_standard_error_and_n_are_the_win_rates(written: Path) -> None:
+    row = _rows(written, "alpaca_eval")[0]
+    assert (row["se"], row["n"], row["training_records"]) == ("3.5", "6", "")
+
+
+def test_differences_are_ours_minus_the_papers(written: Path) -> None:
+    rows = {row["run"]: row for row in _rows(written, "alpaca_eval") if row["run"]}
+    assert float(rows["as_is"]["difference"]) == pytest.approx(21.125 - 26.46)
+    assert rows["recycled"]["reported_name"] == "sRecycled Alpaca 7B"
+    assert float(rows["recycled"]["difference"]) == pytest.approx(22.125 - 79.58)
+    assert (rows["recycled"]["training_records"], rows["recycled"]["reported_training_records"]) == ("2", "37114")
+    assert rows["base"]["difference"] == rows["base"]["reported_name"] == ""
+    open_llm = {row["run"]: row for row in _rows(written, "open_llm") if row["run"]}
+    assert float(open_llm["as_is"]["mmlu_difference"]) == pytest.approx(33 - 41.73)
+    assert float(open_llm["recycled"]["average_difference"]) == pytest.approx(33.5 - 56.05)
+
+
+def test_a_reported_row_stands_either_beside_a_run_or_by_itself(written: Path) -> None:
+    names = [row["reported_name"] for row in _rows(written, "alpaca_eval") if row["reported_name"]]
+    assert sorted(names) == sorted(sources.reported().win_rates())
+
+
+def test_pairwise_difference_where_both_sides_are_compared(results: Path) -> None:
+    compare = {"recycled": "sRecycled WizardLM 7B", "as_is": "Alpaca 7B"}
+    tables.write_tables(results, RUNS, "all", ["as_is"], compare, results / "tables")
+    rows = _rows(results / "tables", "pairwise")
+    (row,) = [row for row in rows if row["run"] == "recycled"]
+    assert (row["reported_wins"], row["reported_losses"]) == ("190", "14")
+    assert float(row["difference"]) == pytest.approx(1.25 - ((190 - 14) / 218 + 1))
+    assert sum(row["reported_opponent"] == "Alpaca 7B" for row in rows) == 1
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_a_missing_evaluation_leaves_cells_empty_and_says_not_run(written: Path, name: str) -> None:
+    (row,) = [row for row in _rows(written, name) if row["run"] == "waiting"]
+    assert row["source"] == formats.NOT_RUN
+    assert {row[column] for column in METRICS[name]} == {""}
+    (line,) = [line for line in (written / f"{name}.md").read_text().splitlines() if line.startswith("| waiting")]
+    assert "| not run |" in line
+    assert " 0" not in line
+
+
+def test_no_evaluation_at_all_gives_a_header_and_a_line(results: Path) -> None:
+    shutil.rmtree(results / "runs")
+    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "tables")
+    for name in METRICS:
+        header, line = (results / "tables" / f"{name}.csv").read_text().splitlines()
+        assert header.startswith("run,")
+        assert line.startswith("none,")
+        for form in ("md", "tex"):
+            assert "None: no run has an evaluation" in (results / "tables" / f"{name}.{form}").read_text()
+    figures.save(figures.score_vs_data(results / "tables"), results / "figures", "score_vs_data")
+    figures.save(figures.pairwise(results / "tables"), results / "figures", "pairwise")
+
+
+def test_the_same_tables_come_out_twice(results: Path, written: Path) -> None:
+    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "again")
+    for path in sorted(written.iterdir()):
+        assert path.read_bytes() == (results / "again" / path.name).read_bytes()
+    assert len(list(written.iterdir())) == 12
+
+
+def test_an_unknown_reported_name_is_refused_and_nothing_is_written(results: Path) -> None:
+    with pytest.raises(InputError, match=r"report.compare: as_is: expected one of .*found 'GPT-9'"):
+        tables.write_tables(results, RUNS, "all", [], {"as_is": "GPT-9"}, results / "tables")
+    assert not (results / "tables").exists()
+
+
+def test_a_malformed_evaluation_is_named_and_nothing_is_written(results: Path) -> None:
+    path = results / layout.EVALUATION.format(run="recycled", benchmark="open_llm")
+    broken = read_json(path)
+    broken["metrics"][0]["value"] = "high"
+    path.write_text(json.dumps(broken))
+    with pytest.raises(InputError, match=r"open_llm.json: metrics.0.value"):
+        tables.write_tables(results, RUNS, "all", [], COMPARE, results / "tables")
+    assert not (results / "tables").exists()
+    broken["metrics"] = broken["metrics"][1:]
+    path.write_text(json.dumps(broken))
+    with pytest.raises(InputError, match=r"expected one named 'arc'"):
+        tables.write_tables(results, RUNS, "all", [], COMPARE, results / "tables")
+
+
+def test_a_metric_that_is_null_is_an_empty_cell(results: Path) -> None:
+    path = results / layout.EVALUATION.format(run="recycled", benchmark="alpaca_eval")
+    found = read_json(path)
+    found["metrics"][0] |= {"value": None, "se": None, "n": 0}
+    path.write_text(json.dumps(found))
+    tables.write_tables(results, RUNS, "all", [], COMPARE, results / "tables")
+    (row,) = [row for row in _rows(results / "tables", "alpaca_eval") if row["run"] == "recycled"]
+    assert (row["win_rate"], row["difference"], row["n"]) == ("", "", "0")
+
+
+def test_data_table_counts_and_quantiles(results: Path, written: Path) -> None:
+    rows = {row["variant"]: row for row in _rows(written, "data") if row["kind"] == "variant"}
+    assert set(rows) == {"original", "instruction", "response", "both"}
+    row = rows["instruction"]
+    assert (row["records"], row["reflected"], row["failed"]) == ("4", "3", "1")
+    assert (row["scored"], row["ifd_null"], row["r_ifd_null"]) == ("3", "1", "1")
+    for quantile in (5, 25, 50, 75, 95):
+        expected = np.percentile([0.6, 0.7, 0.9], quantile)
+        assert float(row[f"ifd_q{quantile:02d}"]) == pytest.approx(expected)
+    assert float(rows["original"]["instruction_characters"]) == len(SCRIPT) + len("|in_put|")
+    assert float(rows["original"]["response_characters"]) == 5
+    assert float(rows["instruction"]["response_tokens"]) == pytest.approx((10 + 30 + 40) / 3)
+    assert (results / row["source"]).exists()
+    assert (results / row["scores_source"]).exists()
+
+
+def test_data_table_branches_are_the_ledgers(results: Path, written: Path) -> None:
+    rows = [row for row in _rows(written, "data") if row["kind"] == "selection" and row["run"] == "recycled"]
+    assert [(row["outcome"], row["branch"], row["records"], row["share"]) for row in rows] == [
+        ("kept", "b: reflected", "2", "50.0"),
+        ("dropped", "kept_as_is", "1", "25.0"),
+        ("dropped", "phase 1: no candidate", "1", "25.0"),
+    ]
+    assert sum(int(row["records"]) for row in rows) == len(read_records(results / rows[0]["source"], LedgerEntry))
+    (waiting,) = [row for row in _rows(written, "data") if row["run"] == "waiting"]
+    assert (waiting["records"], waiting["source"]) == ("", formats.NOT_RUN)
+
+
+def test_many_reasons_are_counted_together(results: Path) -> None:
+    path = results / layout.LEDGER.format(run="recycled")
+    entries = [
+        LedgerEntry(id=str(n), candidates={}, chosen=None, branch="x", kept=False, reason=f"reason {n}")
+        for n in range(40)
+    ]
+    write_records(path, entries)
+    tables.write_tables(results, RUNS, "all", [], COMPARE, results / "tables")
+    rows = [row for row in _rows(results / "tables", "data") if row["run"] == "recycled"]
+    assert len(rows) == 13
+    assert sum(int(row["records"]) for row in rows) == 40
+
+
+def test_latex_escapes_what_means_something_to_it(written: Path) -> None:
+    assert formats.latex_escape("a_b 5% {x} \\ & # $ ~^") == (
+        r"a\_b 5\% \{x\} \textbackslash{} \& \# \$ \textasciitilde{}\textasciicircum{}"
+    )
+    text = (written / "alpaca_eval.tex").read_text()
+    body = [line.split(" % ")[0] for line in text.splitlines() if not line.startswith(("%", "\\label"))]
+    assert not [line for line in body if re.search(r"(?<!\\)[_#]|(?<!\\)%(?!$)", line)]
+    assert r"as\_is & original" in text
+    assert r"50\% $" not in text
+    assert r"50\% \textbar{} a\_b" in (written / "data.tex").read_text()
+    (row,) = [line for line in text.splitlines() if line.startswith("as\\_is")]
+    assert row.endswith("\\\\ % runs/as_is/evaluation/alpaca_eval.json")
+    assert "$-$5.33" in row or "$-$5.34" in row
+
+
+def test_markdown_escapes_pipes_and_tags() -> None:
+    part = formats.Part("x", "X", [formats.Column("a", "A")], [{"a": "1 | <b>2</b>\n3"}], "none")
+    assert formats.to_markdown("T", [part]).splitlines()[-1] == r"| 1 \| &lt;b&gt;2&lt;/b&gt; 3 |"
+
+
+def test_markdown_rows_have_the_headers_cells(written: Path) -> None:
+    for path in written.glob("*.md"):
+        for block in path.read_text().split("\n\n"):
+            if block.startswith("|"):
+                assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, path
+
+
+def test_reported_agrees_with_itself() -> None:
+    facts = sources.reported()
+    for name, row in facts.open_llm.rows.items():
+        if row.arc is not None:
+            mean = (row.arc + row.hellaswag + row.mmlu + row.truthfulqa) / 4
+            assert row.average == pytest.approx(mean, abs=0.006), name
+    assert {row.n for row in facts.pairwise.rows.values()} == {218}
+    assert facts.human_study.rows["WizardLM 7B"].n == 108
+    assert facts.training_records("sRecycled WizardLM 7B (2%)") == 926
+    assert facts.training_records("sRecycled WizardLM 7B (50%)") == 23162
+    assert facts.check_names({"v1": "Recycled Alpaca 7B V1"}) == {"v1": "Recycled Alpaca 7B"}
+    for row in (*facts.win_rates().values(), *facts.leaderboard().values()):
+        assert row.source
+
+
+def test_reported_agrees_with_the_notes_on_the_paper(shared_data: Path) -> None:
+    path = shared_data.parent / "paper" / "reported.yaml"
+    if not path.exists():
+        pytest.skip(f"{path}: the notes on the paper are not here")
+    given = yaml.safe_load(path.read_text())
+    facts = sources.reported()
+    for name, row in given["alpaca_eval"].items():
+        ours = facts.alpaca_eval.rows[name]
+        assert ours.model_dump(include={"win_rate", "se", "wins", "draws", "length"}) == {
+            key: row[key] for key in ("win_rate", "se", "wins", "draws", "length")
+        }
+        model = facts.models.get(name, sources.ReportedModel())
+        assert (model.training_records, model.rlhf) == (row.get("data"), row.get("rlhf"))
+        assert model.own == row.get("ours", False)
+    for name, row in given["open_llm"].items():
+        ours = facts.open_llm.rows[facts.canonical(name)].model_dump()
+        assert {key: ours[key] for key in sources.OPEN_LLM} == {key: row.get(key) for key in sources.OPEN_LLM}
+        if "alpaca_eval" in row:
+            assert facts.alpaca_eval.rows[facts.canonical(name)].win_rate == row["alpaca_eval"]
+    for name, counts in given["pairwise_wizardlm_218"].items():
+        ours = facts.pairwise.rows[facts.canonical(name)]
+        assert [ours.wins, ours.ties, ours.losses] == counts
+    for ours, row in zip(facts.selection_ratio.rows, given["selection_ratio"], strict=True):
+        assert (ours.ratio, ours.alpaca_eval, ours.open_llm) == (row["ratio"], row["alpaca_eval"], row["open_llm"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("win_rate: 95.28", "win_rate: '95.28'", "alpaca_eval.rows.GPT4.win_rate"),
+        ("win_rate: 95.28", "win_rate: 952.8", "alpaca_eval.rows.GPT4.win_rate"),
+        ("win_rate: 95.28", "winrate: 95.28", "win"),
+        ("  Vicuna 7B: {training", "  Vicuna 9B: {training", "Vicuna 9B"),
+        ("ratio: 0.05", "ratio: 0.50", "rising ratios"),
+    ],
+)
+def test_a_broken_reported_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, said: str
+) -> None:
+    text = sources.REPORTED_FILE.read_text()
+    assert old in text
+    monkeypatch.setattr(sources, "REPORTED_FILE", tmp_path / "reported.yaml")
+    sources.REPORTED_FILE.write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=said):
+        sources.reported.__wrapped__()
+
+
+def test_figures_are_the_same_file_twice(results: Path, written: Path) -> None:
+    for _ in range(2):
+        figures.save(figures.pairwise(written), results / "figures", "pairwise")
+        figures.save(figures.ifd_distributions(results, RUNS, "all"), results / "figures", "ifd_distributions")
+        now = {path.name: path.read_bytes() for path in (results / "figures").iterdir()}
+        (results / "figures").rename(results / f"figures{len(list(results.glob('figures*')))}")
+    before = {path.name: path.read_bytes() for path in (results / "figures1").iterdir()}
+    assert now == before
+    assert sorted(now) == ["ifd_distributions.pdf", "ifd_distributions.png", "pairwise.pdf", "pairwise.png"]
+
+
+def test_score_vs_data_draws_our_runs_where_they_belong(written: Path) -> None:
+    left, right = figures.score_vs_data(written).axes
+    for axes, value in ((left, 22.125), (right, 33.5)):
+        names = {text.get_text(): text for text in axes.texts}
+        assert names["recycled"].xy == (2, value)
+        assert "base (untuned)" in names
+        assert "waiting" not in names
+
+
+def test_labels_do_not_cover_each_other() -> None:
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
+
+    figure = Figure(figsize=(6, 6))
+    axes = figure.subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    labels = [Label(f"a model of some size {n}", 0.5 + 0.01 * (n % 3), 0.5 + 0.01 * n, "k") for n in range(8)]
+    place_labels(axes, labels)
+    figure.draw_without_rendering()
+    boxes = [Text.get_window_extent(text) for text in axes.texts]  # without the leaders
+    assert len(boxes) == 8
+    for place, box in enumerate(boxes):
+        text_only = [other for other in boxes[place + 1 :] if box.overlaps(other)]
+        assert not text_only, place
+
+
+def test_no_scores_is_said_in_the_figure(tmp_path: Path) -> None:
+    figure = figures.ifd_distributions(tmp_path, RUNS, "all")
+    assert [text.get_text() for text in figure.texts] == ["No run has scores."]
+
+
+def test_html_escapes_opens_offline_and_says_what_is_missing(results: Path, written: Path) -> None:
+    figures.save(figures.pairwise(written), results / "figures", "pairwise")
+    write_html(results, RUNS, "Mind <this> & that.", results / "report.html")
+    page = (results / "report.html").read_text()
+    assert "Mind &lt;this&gt; &amp; that." in page
+    assert "<script" not in page
+    assert "&lt;script&gt;alert" in page
+    assert "<b>bold" not in page
+    assert "&lt;b&gt;bold" in page
+    assert "&lt;i&gt;too short&lt;/i&gt;" in page
+    assert not re.findall(r"(?:src|href)=\"(?!data:image/png;base64,|#)", page)
+    assert "url(" not in page
+    assert page.count('<img src="data:image/png;base64,') == 1
+    assert page.count("This figure has not been made.") == 2
+    assert all(alt for alt in re.findall(r"<img [^>]*alt=\"([^\"]*)\"", page))
+    assert "not run" in page
+    assert "2 missing" in page
+    assert "the verdict cannot be read" in page
+    assert "runs/recycled/evaluation/open_llm.json" in page
+    assert not list(results.glob(".*partial"))
+
+
+def test_html_without_a_notice_and_without_tables(results: Path, written: Path) -> None:
+    write_html(results, RUNS, None, results / "report.html")
+    assert 'class="notice"' not in (results / "report.html").read_text()
+    (written / "open_llm.csv").unlink()
+    with pytest.raises(InputError, match=r"open_llm.csv: no such file"):
+        write_html(results, RUNS, None, results / "report.html")
