@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from srt.records import VARIANTS
 from srt.settings import FIXED_METHODS, Config, Run
 
+PAIRS = "data/{pairs}.jsonl"  # any of the next three
 ORIGINAL = "data/{dataset}/original.jsonl"
 REFLECTED = "data/{dataset}/{teacher}/{variant}.jsonl"
 REFLECTED_FOR_STUDENT = "data/{dataset}/{teacher}/{student}/{variant}.jsonl"
@@ -22,6 +23,7 @@ TABLES = ("alpaca_eval", "open_llm", "pairwise", "data")
 FIGURES = ("score_vs_data", "pairwise", "ifd_distributions")
 TABLE = "tables/{table}.{ext}"
 FIGURE = "figures/{figure}.{ext}"
+NOTEBOOK = "notebooks/{figure}.ipynb"
 REPORT = "report.html"
 
 

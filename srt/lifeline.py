@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
@@ -68,6 +69,12 @@ def session_members(session: int) -> list[int]:
             if os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE:
                 members.append(process.pid)
     return members
+
+
+def own_jobs() -> None:
+    """Make this process the owner of the subcommands that it starts, and let them find `srt` beside its Python."""
+    os.environ[OWNER_VARIABLE] = f"{os.getpid()}@{socket.gethostname()}"
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 
 def watch_owner() -> None:

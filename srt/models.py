@@ -60,6 +60,11 @@ def identity(model: str, revision: str | None) -> str:
     return digest.hexdigest()
 
 
+def has_gpu(device: str) -> bool:
+    """Whether jobs on this device hold a GPU, told without importing torch: `auto` looks for NVIDIA's driver."""
+    return device == "cuda" or (device == "auto" and Path("/proc/driver/nvidia/version").exists())
+
+
 def device(name: str) -> str:
     """`auto` as cuda where there is one, else cpu; other names as they are."""
     if name != "auto":

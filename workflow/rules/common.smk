@@ -1,20 +1,16 @@
 # The validated settings, and the small look-ups that the rules share. What is looked up is defined in srt/.
 import os
 import shlex
-import socket
 import sys
-from pathlib import Path
 
 from srt import config as settings
-from srt import layout, models
+from srt import layout, lifeline, models
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
 from srt.records import InputError
 from srt.settings import EXECUTION_FLAGS, STEP_VERSIONS
 
-# Jobs end when this process does, however it ends (srt.lifeline), and find `srt` beside this Python.
-os.environ["SRT_OWNER_PID"] = f"{os.getpid()}@{socket.gethostname()}"
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+lifeline.own_jobs()  # jobs end when this process does, however it ends, and find `srt` beside this Python
 
 try:
     CONFIG, RUN_TABLE = settings.parse(
@@ -30,15 +26,19 @@ except InputError as error:
 RUNS = {run.run: run for run in RUN_TABLE}
 RESULTS = f"{CONFIG.results}/"
 VERSION = STEP_VERSIONS
-CACHE = f"--cache {CONFIG.cache}"
-# Named in `shell:` and not in `params:`, so that a change here reruns nothing.
-EXECUTION = {
-    step: settings.as_flags(CONFIG.execution, only=keys)
+# A job that runs a model holds one GPU. Without GPUs it gets half of the cores, so that two run side by side: half
+# of a small job is loading libraries, which takes one core.
+GPU = int(models.has_gpu(CONFIG.execution.device))
+CORES = workflow.cores if GPU else max(1, (workflow.cores or 1) // 2)
+# How a step runs: given to the shell as a resource and not as a parameter, so that a change here reruns nothing.
+HOW = {
+    step: f"{settings.as_flags(CONFIG.execution, only=keys)} --cache {CONFIG.cache}"
     for step, keys in EXECUTION_FLAGS.items()
 }
 # Where teachers and judges listen; the keys themselves stay in the environment.
-ENDPOINTS = " ".join(
-    f"--endpoint {name}={server.base_url}" + (f",{server.api_key_env}" if server.api_key_env else "")
+SERVERS = "".join(
+    f" --endpoint {name}={server.base_url}"
+    + (f",{server.api_key_env}" if server.api_key_env else "")
     for name, server in CONFIG.execution.endpoints.items()
 )
 
@@ -59,7 +59,11 @@ def present(path):
 def model_files(model):
     """What a job on this model waits for: the demo's model is fetched, other folders are there, hub names are not."""
     files = DEMO_MODEL_FILES if model == DEMO_MODEL else ["config.json"]
-    return [f"{model}/{name}" for name in files if model == DEMO_MODEL or models.is_local(model)]
+    return [
+        f"{model}/{name}"
+        for name in files
+        if model == DEMO_MODEL or models.is_local(model)
+    ]
 
 
 def student_flags(student):
@@ -77,12 +81,18 @@ def run_model(run):
 
 def run_model_files(run):
     """What a job on a run's model waits for."""
-    return model_files(run_model(run)) if RUNS[run].method == "none" else [run_model(run)]
+    return (
+        model_files(run_model(run)) if RUNS[run].method == "none" else [run_model(run)]
+    )
 
 
 def run_model_flags(run):
     """--model and --revision of a run's model."""
-    revision = CONFIG.students[RUNS[run].student].revision if RUNS[run].method == "none" else None
+    revision = (
+        CONFIG.students[RUNS[run].student].revision
+        if RUNS[run].method == "none"
+        else None
+    )
     return f"--model {run_model(run)} --revision {settings.flag_text(revision)}"
 
 
@@ -93,4 +103,93 @@ def judge_of(benchmark):
 
 def below_results(paths, flag):
     """{variant: path} as repeated VARIANT=FILE flags."""
-    return " ".join(f"{flag} {variant}={RESULTS}{path}" for variant, path in paths.items())
+    return " ".join(
+        f"{flag} {variant}={RESULTS}{path}" for variant, path in paths.items()
+    )
+
+
+def teacher_settings(wildcards):
+    return settings.as_flags(CONFIG.teachers[wildcards.teacher])
+
+
+def teacher_files(wildcards):
+    teacher = CONFIG.teachers[wildcards.teacher]
+    files = [] if teacher.backend == "endpoint" else model_files(teacher.model)
+    return [*files, *present(teacher.prompts)]
+
+
+def teacher_gpus(wildcards):
+    return 0 if CONFIG.teachers[wildcards.teacher].backend == "endpoint" else GPU
+
+
+def unreflected(wildcards):
+    """What a variant is made from: `both` reflects the response of the instruction-reflected pairs."""
+    if wildcards.variant == "both":
+        return RESULTS + layout.REFLECTED.format(
+            **{**wildcards, "variant": "instruction"}
+        )
+    return RESULTS + layout.ORIGINAL.format(**wildcards)
+
+
+def selection_files(wildcards):
+    """What the run's method reads."""
+    run = RUNS[wildcards.run]
+    maps = (layout.pairs_paths, layout.scores_paths, layout.coherence_paths)
+    return [
+        RESULTS + path
+        for paths in maps
+        for path in paths(run, CONFIG.responses).values()
+    ]
+
+
+def selection_flags(wildcards):
+    """The same as flags."""
+    run = RUNS[wildcards.run]
+    flags = [
+        below_results(layout.pairs_paths(run, CONFIG.responses), "--pairs"),
+        below_results(layout.scores_paths(run, CONFIG.responses), "--scores"),
+        below_results(layout.coherence_paths(run, CONFIG.responses), "--coherence"),
+        settings.as_flags(run, only=("method", "ratio", "seed")),
+    ]
+    return " ".join(filter(None, flags))
+
+
+def questions_of(wildcards):
+    return getattr(CONFIG.evaluate, wildcards.benchmark).questions
+
+
+def evaluation_prompt(wildcards):
+    """A trained model is asked as it was trained, an untuned one as its entry under `students:` says."""
+    run = RUNS[wildcards.run]
+    return (
+        CONFIG.students[run.student].prompt
+        if run.method == "none"
+        else CONFIG.recipes[run.recipe].prompt
+    )
+
+
+def report_files():
+    """All that the tables and the report read."""
+    files = []
+    for name, run in RUNS.items():
+        files += [
+            layout.EVALUATION.format(run=name, benchmark=b)
+            for b in layout.benchmarks(CONFIG, name)
+        ]
+        files += [*layout.pairs_paths(run, CONFIG.responses).values()]
+        files += [*layout.scores_paths(run, CONFIG.responses).values()]
+        if run.method != "none":
+            files += [layout.TRAIN.format(run=name), layout.LEDGER.format(run=name)]
+    return sorted({RESULTS + path for path in files})
+
+
+REPORT_FLAGS = " ".join(
+    [
+        f"--run-table {CONFIG.run_table} --responses {CONFIG.responses}",
+        *(f"--opponent {name}" for name in layout.opponents(CONFIG, "")),
+        *(
+            f"--compare {run}={shlex.quote(name)}"
+            for run, name in CONFIG.report.compare.items()
+        ),
+    ]
+)

@@ -2,27 +2,34 @@ ANSWERS = RESULTS + layout.ANSWERS
 EVALUATION = RESULTS + layout.EVALUATION
 
 if CONFIG.evaluate.alpaca_eval is not None:
+
     rule alpaca_eval:
         input:
             answers=ANSWERS.replace("{benchmark}", "alpaca_eval"),
             questions=present(CONFIG.evaluate.alpaca_eval.questions),
             annotator=present(CONFIG.evaluate.alpaca_eval.annotator),
-            judge=model_files(judge_of("alpaca_eval").model) if judge_of("alpaca_eval").serve else [],
+            judge=(
+                model_files(judge_of("alpaca_eval").model)
+                if judge_of("alpaca_eval").serve
+                else []
+            ),
         output:
             EVALUATION.replace("{benchmark}", "alpaca_eval"),
-        params:
-            settings=settings.as_flags(CONFIG.evaluate.alpaca_eval),
-            judge=settings.as_flags(judge_of("alpaca_eval"), prefix="judge-"),
-            version=VERSION["evaluate"],
         log:
             "logs/evaluate/{run}/alpaca_eval.log",
         conda:
             "../../environment.yml"
+        threads: CORES
         resources:
-            gpu=int(judge_of("alpaca_eval").serve),
+            gpu=GPU if judge_of("alpaca_eval").serve else 0,
+            how=HOW["evaluate"] + SERVERS,
+        params:
+            settings=settings.as_flags(CONFIG.evaluate.alpaca_eval),
+            judge=settings.as_flags(judge_of("alpaca_eval"), prefix="judge-"),
+            version=VERSION["evaluate"],
         shell:
             "srt evaluate alpaca-eval {input.answers} {output} {params.settings} {params.judge}"
-            " {EXECUTION[evaluate]} {ENDPOINTS} {CACHE} 2> {log}"
+            " {resources.how} 2> {log}"
 
 
 if CONFIG.evaluate.open_llm is not None:
@@ -33,41 +40,52 @@ if CONFIG.evaluate.open_llm is not None:
             suite=present(CONFIG.evaluate.open_llm.suite),
         output:
             EVALUATION.replace("{benchmark}", "open_llm"),
-        params:
-            model=lambda wildcards: run_model_flags(wildcards.run),
-            settings=settings.as_flags(CONFIG.evaluate.open_llm),
-            version=VERSION["evaluate"],
         log:
             "logs/evaluate/{run}/open_llm.log",
         conda:
             "../../environment.yml"
+        threads: CORES
         resources:
-            gpu=1,
+            gpu=GPU,
+            how=HOW["evaluate"],
+        params:
+            model=lambda wildcards: run_model_flags(wildcards.run),
+            settings=settings.as_flags(CONFIG.evaluate.open_llm),
+            version=VERSION["evaluate"],
         shell:
             "srt evaluate open-llm {output} {params.model} {params.settings}"
-            " {EXECUTION[evaluate]} {CACHE} 2> {log}"
+            " {resources.how} 2> {log}"
 
 
 if CONFIG.evaluate.pairwise is not None:
+
     rule pairwise:
         input:
             answers=ANSWERS.replace("{benchmark}", "pairwise"),
-            opponent=ANSWERS.replace("{benchmark}", "pairwise").replace("{run}", "{opponent}"),
+            opponent=ANSWERS.replace("{benchmark}", "pairwise").replace(
+                "{run}", "{opponent}"
+            ),
             questions=present(CONFIG.evaluate.pairwise.questions),
             prompt=present(CONFIG.evaluate.pairwise.prompt),
-            judge=model_files(judge_of("pairwise").model) if judge_of("pairwise").serve else [],
+            judge=(
+                model_files(judge_of("pairwise").model)
+                if judge_of("pairwise").serve
+                else []
+            ),
         output:
             EVALUATION.replace("{benchmark}", "pairwise_{opponent}"),
-        params:
-            settings=settings.as_flags(CONFIG.evaluate.pairwise),
-            judge=settings.as_flags(judge_of("pairwise"), prefix="judge-"),
-            version=VERSION["evaluate"],
         log:
             "logs/evaluate/{run}/pairwise_{opponent}.log",
         conda:
             "../../environment.yml"
+        threads: CORES
         resources:
-            gpu=int(judge_of("pairwise").serve),
+            gpu=GPU if judge_of("pairwise").serve else 0,
+            how=HOW["evaluate"] + SERVERS,
+        params:
+            settings=settings.as_flags(CONFIG.evaluate.pairwise),
+            judge=settings.as_flags(judge_of("pairwise"), prefix="judge-"),
+            version=VERSION["evaluate"],
         shell:
             "srt evaluate pairwise {input.answers} {input.opponent} {output} {params.settings} {params.judge}"
-            " {EXECUTION[evaluate]} {ENDPOINTS} {CACHE} 2> {log}"
+            " {resources.how} 2> {log}"

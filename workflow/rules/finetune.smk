@@ -1,20 +1,26 @@
 rule finetuned:
     input:
         train=RESULTS + layout.TRAIN,
-        student=lambda wildcards: model_files(CONFIG.students[RUNS[wildcards.run].student].model),
+        student=lambda wildcards: model_files(
+            CONFIG.students[RUNS[wildcards.run].student].model
+        ),
     output:
         directory(RESULTS + layout.MODEL),
-    params:
-        student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
-        seed=lambda wildcards: RUNS[wildcards.run].seed,
-        settings=lambda wildcards: settings.as_flags(CONFIG.recipes[RUNS[wildcards.run].recipe]),
-        version=VERSION["finetune"],
     log:
         "logs/finetune/{run}.log",
     conda:
         "../../environment.yml"
+    threads: CORES
     resources:
-        gpu=1,
+        gpu=GPU,
+        how=HOW["finetune"],
+    params:
+        student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
+        seed=lambda wildcards: RUNS[wildcards.run].seed,
+        settings=lambda wildcards: settings.as_flags(
+            CONFIG.recipes[RUNS[wildcards.run].recipe]
+        ),
+        version=VERSION["finetune"],
     shell:
         "srt finetune {input.train} {output} {params.student} --seed {params.seed} {params.settings}"
-        " {EXECUTION[finetune]} {CACHE} 2> {log}"
+        " {resources.how} 2> {log}"

@@ -1,13 +1,3 @@
-def questions_of(wildcards):
-    return getattr(CONFIG.evaluate, wildcards.benchmark).questions
-
-
-def evaluation_prompt(wildcards):
-    """A trained model is asked as it was trained, an untuned one as its entry under `students:` says."""
-    run = RUNS[wildcards.run]
-    return CONFIG.students[run.student].prompt if run.method == "none" else CONFIG.recipes[run.recipe].prompt
-
-
 rule answers:
     input:
         model=lambda wildcards: run_model_files(wildcards.run),
@@ -15,20 +5,22 @@ rule answers:
     output:
         answers=RESULTS + layout.ANSWERS,
         meta=RESULTS + layout.meta_of(layout.ANSWERS),
+    log:
+        "logs/generate/{run}/{benchmark}.log",
     wildcard_constraints:
         benchmark="alpaca_eval|pairwise",
+    conda:
+        "../../environment.yml"
+    threads: CORES
+    resources:
+        gpu=GPU,
+        how=HOW["generate"],
     params:
         questions=questions_of,
         model=lambda wildcards: run_model_flags(wildcards.run),
         prompt=evaluation_prompt,
         settings=settings.as_flags(CONFIG.generate),
         version=VERSION["generate"],
-    log:
-        "logs/generate/{run}/{benchmark}.log",
-    conda:
-        "../../environment.yml"
-    resources:
-        gpu=1,
     shell:
         "srt generate {params.questions} {output.answers} {params.model} --prompt {params.prompt} {params.settings}"
-        " {EXECUTION[generate]} {CACHE} 2> {log}"
+        " {resources.how} 2> {log}"

@@ -1,12 +1,12 @@
 rule demo_model:
     output:
         [f"{DEMO_MODEL}/{name}" for name in DEMO_MODEL_FILES],
-    params:
-        folder=DEMO_MODEL,
     log:
         "logs/demo_model.log",
     conda:
         "../../environment.yml"
+    params:
+        folder=lambda wildcards: DEMO_MODEL,
     shell:
         "srt demo-model {params.folder} 2> {log}"
 
@@ -17,15 +17,15 @@ rule original:
     output:
         pairs=RESULTS + layout.ORIGINAL,
         meta=RESULTS + layout.meta_of(layout.ORIGINAL),
+    log:
+        "logs/prepare/{dataset}.log",
+    conda:
+        "../../environment.yml"
     params:
         source=lambda wildcards: CONFIG.datasets[wildcards.dataset].source,
         settings=lambda wildcards: settings.as_flags(
             CONFIG.datasets[wildcards.dataset], without=["source"]
         ),
         version=VERSION["prepare"],
-    log:
-        "logs/prepare/{dataset}.log",
-    conda:
-        "../../environment.yml"
     shell:
         "srt prepare {params.source} {output.pairs} {params.settings} 2> {log}"
