@@ -1,0 +1,498 @@
+"""The whole DAG, by Snakemake itself as a subprocess, always in a copy of the tree: dry runs, reruns, kills, locks."""
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from srt import cli, config
+from srt.settings import EXECUTION_FLAGS, ExecutionConfig, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+PROFILE_LINE = "Using workflow specific profile profiles/default for setting default command line arguments."
+CONFIGS = ("config/config.yaml", "config/paper.yaml")
+# What follows a finetuned run: its answers to both question files, three evaluations, and the report with everything.
+REPORT = {"tables": 1, "figure": 3, "html": 1, "all": 1}
+ONE_RUN = {"finetuned": 1, "answers": 2, "alpaca_eval": 1, "open_llm": 1, "pairwise": 1}
+JOBS = {
+    # One data set, three variants of it and the scores of all four (only `released` reads any); 3 runs, 2 trained.
+    "config/config.yaml": {
+        "demo_model": 1,
+        "original": 1,
+        "reflected": 3,
+        "scores": 4,
+        "selected": 2,
+        "finetuned": 2,
+        "answers": 6,
+        "alpaca_eval": 3,
+        "open_llm": 3,
+        "pairwise": 2,
+        **REPORT,
+    },
+    # Two data sets, two students and 23 runs, 21 of them trained; two opponents, who do not meet themselves.
+    "config/paper.yaml": {
+        "original": 2,
+        "reflected": 6,
+        "scores": 16,
+        "coherence": 4,
+        "selected": 21,
+        "finetuned": 21,
+        "answers": 46,
+        "alpaca_eval": 23,
+        "open_llm": 23,
+        "pairwise": 44,
+        **REPORT,
+    },
+}
+# Refuses the network and torch, and notes who asked: what a dry run needs must be here without a GPU.
+GUARD = """
+import os, sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo") or (event == "import" and arguments[0] == "torch"):
+        with open(os.environ["NOTED"], "a") as file:
+            file.write(f"{event} {arguments}\\n")
+        raise RuntimeError(f"refused: {event}")
+sys.addaudithook(refuse)
+"""
+STEPS = (
+    *("srt.prepare.prepare", "srt.reflect.reflect", "srt.score.score", "srt.coherence.coherence"),
+    *("srt.selection.select", "srt.finetune.finetune", "srt.generate.generate", "srt.demo_model.demo_model"),
+    *("srt.evaluation.alpaca_eval.evaluate", "srt.evaluation.open_llm.evaluate", "srt.evaluation.pairwise.evaluate"),
+    *("srt.report.tables.write_tables", "srt.report.html.write_html"),
+)
+SLEEPER = 'rule all:\n    output:\n        "done",\n    shell:\n        "sleep 600"\n'
+
+
+def copy_of_tree(folder):
+    """What Snakemake reads, without results, caches and models: a fresh clone's workflow."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("workflow", "config", "profiles", "notebooks"):
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ("Snakefile", "environment.yml"):
+        shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def start(tree, *arguments, **more):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", **more.pop("env", {})}
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    return subprocess.Popen(command, cwd=tree, env=environment, text=True, start_new_session=True, **more)
+
+
+def snakemake(tree, *arguments, **more):
+    """Run Snakemake in a tree to its end: exit code, standard output, standard error."""
+    process = start(tree, *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def planned(tree, *arguments):
+    """rule: number of jobs that a dry run would start."""
+    code, out, err = snakemake(tree, "-n", *arguments)
+    assert code == 0, out + err
+    return jobs_in(out + err)
+
+
+def jobs_in(output):
+    if "Nothing to be done" in output:
+        return {}
+    table = output.split("Job stats:\n")[1].partition("\n\n")[0]
+    counts = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+    assert counts.pop("total") == sum(counts.values())
+    return counts
+
+
+def edited(tree, change, source="config/config.yaml", name="changed.yaml"):
+    """A copy of a config file in the tree after `change(values)`; its path."""
+    values = config.read_yaml(tree / source)
+    change(values)
+    (tree / name).write_text(yaml.safe_dump(values, sort_keys=False))
+    return name
+
+
+def wait_for(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.02)
+
+
+# --- The DAG of every shipped config ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def plan(request, tmp_path_factory):
+    """One guarded `snakemake -np` of a shipped config in a fresh clone, whose Snakefile also dumps what it sees."""
+    tree = copy_of_tree(tmp_path_factory.mktemp("plan") / "tree")
+    (tree.parent / "sitecustomize.py").write_text(GUARD)
+    with (tree / "Snakefile").open("a") as file:
+        file.write("\n\nwith open('seen.json', 'w') as file:\n    file.write(CONFIG.model_dump_json())\n")
+        file.write("with open('runs.txt', 'w') as file:\n    print(RUN_TABLE, file=file)\n")
+    environment = {"PYTHONPATH": f"{tree.parent}:{ROOT}", "NOTED": str(tree.parent / "noted"), "HF_HUB_OFFLINE": "0"}
+    chosen = [] if request.param == CONFIGS[0] else ["--configfile", request.param]
+    code, out, err = snakemake(tree, "-np", *chosen, env=environment)
+    assert code == 0, out + err
+    return request.param, tree, out + err
+
+
+def test_the_dry_run_needs_neither_network_nor_gpu(plan):
+    _, tree, _ = plan
+    noted = tree.parent / "noted"
+    assert not noted.exists(), noted.read_text()
+
+
+def test_the_guard_of_the_dry_run_would_notice(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(GUARD)
+    code = "import socket\ntry:\n  socket.create_connection(('127.0.0.1', 9))\nexcept RuntimeError:\n  import torch\n"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NOTED": str(tmp_path / "noted")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert [line.split()[0] for line in (tmp_path / "noted").read_text().splitlines()] == [
+        "socket.getaddrinfo",
+        "import",
+    ]
+
+
+def test_the_dag_has_the_expected_jobs(plan):
+    name, _, output = plan
+    assert jobs_in(output) == JOBS[name]
+
+
+def test_snakemake_sees_what_the_loader_sees(plan):
+    name, tree, _ = plan
+    expected, runs = config.load(ROOT / name)
+    assert json.loads((tree / "seen.json").read_text()) == json.loads(expected.model_dump_json())
+    assert (tree / "runs.txt").read_text().strip() == str(runs)
+
+
+def commands_in(output):
+    """The printed commands as argument lists, without the redirection of standard error to the rule's log."""
+    found = re.findall(r"^Shell command: (.+)$", output, re.MULTILINE)
+    for line in found:
+        words = shlex.split(line)
+        if words == ["None"]:
+            continue
+        assert words[-2] == "2>", line
+        assert words[-1].startswith("logs/"), line
+        yield words[:-2]
+
+
+def sections(settings):
+    """Every section of a config, its maps' entries included."""
+    for value in settings.__dict__.values():
+        for section in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(section, BaseModel):
+                yield section
+                yield from sections(section)
+
+
+def flags_of(settings, only=()):
+    """What of a section can be a flag."""
+    return {name: getattr(settings, name) for name in config.flag_fields(type(settings)) if not only or name in only}
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """All steps replaced by notes of their arguments; reading a config file is refused."""
+    calls = []
+
+    def refuse(path=None):
+        raise AssertionError(f"a config file was read: {path}")
+
+    monkeypatch.setattr("srt.config.load", refuse)
+    for step in STEPS:
+        monkeypatch.setattr(step, lambda *args, step=step, **more: calls.append((step, [*args, *more.values()])))
+    return calls
+
+
+def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called, monkeypatch):
+    name, tree, output = plan
+    monkeypatch.chdir(tree)
+    shipped = config.parse(config.read_yaml(ROOT / name), name)[0]
+    known = [(type(section), flags_of(section)) for section in sections(shipped)]
+    commands = list(commands_in(output))
+    assert len(commands) == sum(JOBS[name].values()) - JOBS[name]["all"]
+    for command in commands:
+        if command[0] == "papermill":
+            continue
+        called.clear()
+        assert command[0] == "srt"
+        assert cli.main(command[1:]) == 0, shlex.join(command)
+        [(step, arguments)] = called
+        for given in (value for value in arguments if isinstance(value, Settings)):
+            if isinstance(given, ExecutionConfig):
+                keys = EXECUTION_FLAGS[step.split(".")[1].replace("evaluation", "evaluate")]
+                assert flags_of(given, keys) == flags_of(shipped.execution, keys), step
+            else:
+                assert (type(given), flags_of(given)) in known, (step, given)
+
+
+def test_papermill_hands_the_notebooks_what_they_declare(plan):
+    _, _, output = plan
+    for command in (command for command in commands_in(output) if command[0] == "papermill"):
+        given = {command[place + 1] for place, word in enumerate(command) if word == "-p"}
+        notebook = json.loads((ROOT / next(word for word in command if word.startswith("notebooks/"))).read_text())
+        cells = [cell for cell in notebook["cells"] if "parameters" in cell.get("metadata", {}).get("tags", [])]
+        declared = {
+            line.split("=")[0].strip() for cell in cells for line in "".join(cell["source"]).splitlines() if "=" in line
+        }
+        assert given
+        assert given <= declared
+
+
+# --- What a change reruns -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def finished_tree(tmp_path_factory):
+    """The demo as if it had run: empty artefacts, and Snakemake's own record of every job's settings and inputs.
+
+    `--touch --forceall` writes the records that a real run writes (settings, code, inputs) and runs no job.
+    """
+    tree = copy_of_tree(tmp_path_factory.mktemp("finished") / "tree")
+    code, out, err = snakemake(tree, "-n")
+    assert code == 0, out + err
+    for line in re.findall(r"^    output: (.+)$", out, re.MULTILINE):
+        for name in line.split(", "):
+            path = tree / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if re.fullmatch(r"results/runs/\w+/model", name):
+                path.mkdir()
+                path /= "config.json"
+            path.write_text(name)
+    code, out, err = snakemake(tree, "--cores", "2", "--touch", "--forceall", "--quiet")
+    assert code == 0, out + err
+    return tree
+
+
+@pytest.fixture
+def finished(finished_tree, tmp_path):
+    """A copy of the finished demo, times and all, to be changed."""
+    return Path(shutil.copytree(finished_tree, tmp_path / "tree", symlinks=True))
+
+
+def test_a_second_run_does_nothing(finished):
+    assert planned(finished) == {}
+
+
+def test_a_changed_learning_rate_reruns_finetuning_and_what_follows(finished):
+    name = edited(finished, lambda values: values["recipes"]["demo"].update(learning_rate=1.0e-5))
+    expected = {rule: 2 * count for rule, count in ONE_RUN.items()} | REPORT
+    assert planned(finished, "--configfile", name) == expected
+
+
+@pytest.mark.parametrize("keys", [["concurrency"], [], ["cache"]])
+def test_changed_execution_reruns_nothing(finished, keys):
+    def change(values):
+        if keys == ["cache"]:
+            values["cache"] = "elsewhere"
+            return
+        for key in keys or values["execution"]:
+            value = values["execution"][key]
+            if isinstance(value, bool):
+                values["execution"][key] = not value
+            elif isinstance(value, int | float):
+                values["execution"][key] = value + 1
+        if not keys:
+            values["execution"]["device"] = "cpu"
+            values["execution"]["endpoints"] = {"local": {"base_url": "http://127.0.0.1:1/v1", "api_key_env": None}}
+
+    assert planned(finished, "--configfile", edited(finished, change)) == {}
+
+
+def test_a_new_run_of_another_ratio_runs_neither_teacher_nor_scorer(finished):
+    with (finished / "config/demo.tsv").open("a") as table:
+        table.write("half\tdemo\tsmollm2\tsmollm2\treleased\t0.5\tdemo\t0\n")
+    assert planned(finished) == {"selected": 1, **ONE_RUN, **REPORT}
+
+
+def test_an_edited_prompt_reruns_reflection_and_what_follows(finished):
+    with (finished / "config/prompts/turns.yaml").open("a") as prompts:
+        prompts.write("# edited\n")
+    expected = {"reflected": 3, "scores": 3, "selected": 1, **ONE_RUN, **REPORT}
+    assert planned(finished) == expected
+
+
+# --- What is wrong is refused before any job ----------------------------------------------------------------------
+
+
+def row(text):
+    def change(values, tree):
+        with (tree / "config/demo.tsv").open("a") as table:
+            table.write(text)
+
+    return change
+
+
+def without(*keys):
+    def change(values, tree):
+        for key in keys[:-1]:
+            values = values[key]
+        del values[keys[-1]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("source", "change", "message"),
+    [
+        ("paper", without("generate"), "changed.yaml: generate: is missing"),
+        ("paper", without("generate", "seed"), "changed.yaml: generate.seed: is missing"),
+        ("config", lambda v, _: v["score"].update(max_len=5), "changed.yaml: score.max_len: is not a known name"),
+        ("config", row("x\tdemo\tsmollm2\tsmollm2\tbest\t1\tdemo\t0\n"), "config/demo.tsv: run 'x': method: "),
+        ("config", row("x\tdemo\tsmollm2\tsmollm2\tpaper\t0\tdemo\t0\n"), "config/demo.tsv: run 'x': ratio: "),
+        ("config", row("x\tdemo\tsmollm2\tsmollm2\tpaper\t2\tdemo\t0\n"), "config/demo.tsv: run 'x': ratio: "),
+        ("config", lambda v, _: v["students"]["smollm2"].update(model="./gone"), "./gone: no such model folder"),
+    ],
+)
+def test_a_wrong_config_ends_in_one_line_and_exit_code_2(tmp_path, source, change, message):
+    tree = copy_of_tree(tmp_path / "tree")
+    name = edited(tree, lambda values: change(values, tree), f"config/{source}.yaml")
+    before = sorted(path for path in tree.rglob("*") if ".snakemake" not in path.parts)
+    code, out, err = snakemake(tree, "-n", "--configfile", name)
+    lines = [line for line in (out + err).splitlines() if line != PROFILE_LINE]
+    assert code == 2, out + err
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("srt: ")
+    assert message in lines[0]
+    assert sorted(path for path in tree.rglob("*") if ".snakemake" not in path.parts) == before
+
+
+# --- Locks and kills ----------------------------------------------------------------------------------------------
+
+
+def working_in(folder):
+    """Processes whose working directory is the folder and that still run, by any name."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == folder.resolve():
+                found.append(process.pid)
+    return found
+
+
+def kill_all(folder):
+    for pid in working_in(folder):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def living(tmp_path):
+    """A Snakemake at work in a folder of its own, on a job that sleeps."""
+    folder = tmp_path / "living"
+    folder.mkdir()
+    (folder / "Snakefile").write_text(SLEEPER)
+    process = start(folder, "--cores", "1", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: locks(folder), 60)
+        yield folder, process
+    finally:
+        process.kill()
+        process.wait()
+        kill_all(folder)
+
+
+def locks(folder):
+    return sorted((folder / ".snakemake/locks").glob("*"))
+
+
+def unlock(folder):
+    command = [sys.executable, "-m", "srt.unlock"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_a_lock_is_kept_while_its_snakemake_lives_and_removed_after(living):
+    folder, process = living
+    held = locks(folder)
+    refused = unlock(folder)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines() == [
+        f"srt: Snakemake (process {process.pid}) works in this folder: wait for it, or stop it, and try again"
+    ]
+    assert locks(folder) == held
+    process.kill()
+    process.wait()
+    assert locks(folder) == held
+    assert unlock(folder).returncode == 0
+    assert locks(folder) == []
+
+
+def test_a_lock_is_removed_though_a_snakemake_lives_elsewhere(living, tmp_path):
+    elsewhere, _ = living
+    tree = copy_of_tree(tmp_path / "tree")  # the real workflow, which Snakemake reads in order to unlock
+    shutil.copytree(elsewhere / ".snakemake", tree / ".snakemake")
+    assert locks(tree)
+    done = unlock(tree)
+    assert done.returncode == 0, done.stderr
+    assert not locks(tree)
+    assert locks(elsewhere)
+
+
+def test_unlock_of_a_free_folder_is_silent(tmp_path):
+    done = unlock(tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.fixture
+def scoring_tree(tmp_path, tiny_llamas):
+    """The workflow with a tiny student that scores many records one sequence at a time."""
+    tree = copy_of_tree(tmp_path / "tree")
+    records = [{"instruction": f"Count to {n}.", "output": f"One, two, and so on up to {n}. " * 5} for n in range(300)]
+    (tree / "records.json").write_text(json.dumps(records))
+
+    def change(values):
+        values["students"]["smollm2"]["model"] = str(tiny_llamas["plain"])
+        values["datasets"]["demo"]["source"] = "records.json"
+        values["execution"]["score_batch_tokens"] = 1
+
+    return tree, edited(tree, change)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_killed_snakemake_leaves_no_orphan(scoring_tree, whole_group):
+    tree, name = scoring_tree
+    target = tree / "results/scores/smollm2/demo/original.jsonl"
+    arguments = (str(target.relative_to(tree)), "--cores", "2", "--configfile", name)
+    log = tree / "logs/score/smollm2/demo/original.log"
+
+    def journalled():
+        return sum(path.read_bytes().count(b"\n") for path in tree.glob("cache/nll/*/*.jsonl"))
+
+    process = start(tree, *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: journalled() > 50, 120)
+        (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
+        process.wait()
+        wait_for(lambda: not working_in(tree), 5)
+    finally:
+        kill_all(tree)
+    kept = journalled()
+    time.sleep(1)
+    assert journalled() == kept
+    assert [path for path in target.parent.glob("*") if path.name.startswith((".", "original"))] == []
+    total = int(re.search(r"(\d+) different sequences, \1 to be scored", log.read_text()).group(1))
+    assert kept < total
+
+    done = unlock(tree)
+    assert done.returncode == 0, done.stderr
+    code, out, err = snakemake(tree, *arguments)
+    assert code == 0, out + err
+    assert f"{total} different sequences, {total - kept} to be scored" in log.read_text()
+    assert sum(1 for _ in target.open()) == 300
