@@ -56,8 +56,6 @@ class Completion:
 class Backend(Protocol):
     """What all backends offer."""
 
-    identity: str
-
     def complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         """(position in `requests`, completion), in the order in which they are ready."""
         ...
@@ -97,7 +95,6 @@ class TransformersBackend:
     def __init__(
         self, model: str, revision: str | None, dtype: str, max_total_tokens: int, execution: ExecutionConfig
     ) -> None:
-        self.identity = f"{models.identity(model, revision)} {dtype}"
         self.tokenizer = models.load_tokenizer(model, revision)
         self.device = models.device(execution.device)
         self.model = models.load_model(model, revision, dtype, self.device)
@@ -164,7 +161,6 @@ class VllmBackend:
     def __init__(
         self, model: str, revision: str | None, dtype: str, max_total_tokens: int, execution: ExecutionConfig
     ) -> None:
-        self.identity = f"{models.identity(model, revision)} {dtype}"
         on_cpu = models.device(execution.device) == "cpu"
         if on_cpu:
             os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(max(1, round(execution.server_memory_gb))))
@@ -214,6 +210,13 @@ class VllmBackend:
     def close(self) -> None:
         """See `Backend`."""
         self.engine.llm_engine.engine_core.shutdown()
+
+
+def backend_identity(name: str, model: str, revision: str | None, dtype: str) -> str:
+    """What answers are journalled under: whose they are, whatever computed them. InputError for a missing model."""
+    if name == "endpoint":
+        return f"endpoint {model}"
+    return f"{models.identity(model, revision)} {dtype}"
 
 
 def open_backend(

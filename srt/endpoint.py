@@ -27,7 +27,6 @@ class EndpointBackend:
             raise InputError(
                 f"{model}: the environment variable {endpoint.api_key_env} is not set; it holds the API key"
             )
-        self.identity = f"endpoint {model}"
         self.model = model
         self.client = OpenAI(base_url=endpoint.base_url, api_key=key, max_retries=8, timeout=600)
         self.concurrency = execution.concurrency

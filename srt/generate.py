@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from srt import models
-from srt.backends import Message, Request, Sampling, open_backend
+from srt.backends import Backend, Message, Request, Sampling, backend_identity, open_backend
 from srt.evaluation.questions import read_questions
 from srt.layout import meta_of
 from srt.progress import say
@@ -43,8 +43,12 @@ def generate(
     sampling = Sampling(settings.temperature, settings.top_p, 1.0, settings.seed)
     requests = [Request(_prompted(q.question, prompt), settings.max_new_tokens, sampling) for q in asked]
     limit = _context_length(model)
-    backend = open_backend(settings.backend, model, revision, settings.dtype, limit, execution)
-    with JournaledBackend(backend, cache / "answers", str(out)) as journaled:
+    identity = backend_identity(settings.backend, model, revision, settings.dtype)
+
+    def opened() -> Backend:
+        return open_backend(settings.backend, model, revision, settings.dtype, limit, execution)
+
+    with JournaledBackend(identity, opened, cache / "answers", str(out)) as journaled:
         completions = journaled.ask(requests, f"answers of {model}")
     refused = [c.finish_reason for c in completions if c.finish_reason.startswith("refused")]
     if refused:
@@ -58,7 +62,7 @@ def generate(
     say(f"{out}: {len(answers)} answers, {finished['length']} cut off, {empty} empty")
     meta = {
         "model": model,
-        "identity": backend.identity,
+        "identity": identity,
         "prompt": prompt,
         "settings": settings.model_dump(),
         "counts": {"answers": len(answers), "cut off": finished["length"], "empty": empty},

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from srt import models
-from srt.backends import Completion, Request, Sampling, open_backend
+from srt.backends import Backend, Completion, Request, Sampling, backend_identity, open_backend
 from srt.layout import meta_of
 from srt.methods import phase_one_winner
 from srt.progress import say
@@ -69,17 +69,14 @@ def reflect(
     style = read_style(settings.prompts)
     turns = style.instruction if variant == "instruction" else style.response
     talks = [_open(record, style) for record in records]
-    backend = open_backend(
-        settings.backend,
-        settings.model,
-        settings.revision,
-        settings.dtype,
-        settings.max_total_tokens,
-        execution,
-        endpoint,
-    )
-    with JournaledBackend(backend, cache / "teacher", str(out)) as teacher:
-        cut = _shorten(talks, style, settings, backend)
+    identity = backend_identity(settings.backend, settings.model, settings.revision, settings.dtype)
+    cut = _shorten(talks, settings)
+
+    def opened() -> Backend:
+        of = (settings.backend, settings.model, settings.revision, settings.dtype, settings.max_total_tokens)
+        return open_backend(*of, execution, endpoint)
+
+    with JournaledBackend(identity, opened, cache / "teacher", str(out)) as teacher:
         asked = [talk for talk in talks if talk.failure is None]
         taken: set[str] = set()
         for turn in turns:
@@ -115,12 +112,14 @@ def _open(record: ReflectedPair, style: Style) -> Conversation:
     return Conversation(record, fields, failure=failure)
 
 
-def _shorten(talks: list[Conversation], style: Style, settings: ReflectConfig, backend: Any) -> int:
+def _shorten(talks: list[Conversation], settings: ReflectConfig) -> int:
     """Cut the shown response of pairs over `max_pair_tokens` at its end; the number of pairs that were cut."""
-    own = getattr(backend, "tokenizer", None)
-    if settings.pair_tokenizer is None and own is None:
-        return 0  # an endpoint whose tokens nobody here can count; the configuration can name a tokenizer
-    tokenizer: Any = models.load_tokenizer(settings.pair_tokenizer, None) if settings.pair_tokenizer else own
+    if settings.pair_tokenizer:
+        tokenizer: Any = models.load_tokenizer(settings.pair_tokenizer, None)
+    elif settings.backend == "endpoint":
+        return 0  # nobody here can count an endpoint's tokens; `pair_tokenizer` can name whose to count
+    else:
+        tokenizer = models.load_tokenizer(settings.model, settings.revision)
     cut = 0
     for talk in talks:
         shown = tokenizer(talk.fields["response"], add_special_tokens=False, return_offsets_mapping=True)
@@ -216,8 +215,7 @@ def _report(
     meta = {
         "variant": variant,
         "settings": settings.model_dump(),
-        "teacher": teacher.backend.identity,
-        "backend": type(teacher.backend).__name__,
+        "teacher": teacher.identity,
         "counts": {"reflected": status["reflected"], "failed": status["failed"], "shown_cut": cut},
         "reasons": dict(reasons),
         "answers": {"received": teacher.received, "reused": teacher.reused},

@@ -226,6 +226,9 @@ class ExecutionConfig(Settings):
     gradient_checkpointing: bool = Field(description="trade time for memory in finetuning")
     save_steps: int = Field(ge=1, description="optimizer steps between the trainer's checkpoints")
     evaluation_batch: int = Field(ge=1, description="lm-eval's batch size")
+    launcher: str | None = Field(
+        description="what starts finetuning over several GPUs, as `torchrun ...`; null for one"
+    )
     server_memory_gb: float = Field(gt=0, description="key-value cache of a served judge on a CPU")
     endpoints: dict[str, Endpoint] = Field(description="teacher or judge name: its server")
 

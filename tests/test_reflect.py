@@ -13,14 +13,12 @@ from srt.records import Pair, ReflectedPair, read_records, write_records
 from srt.reflect import reflect
 
 CONFIG, _ = load()
-SETTINGS = CONFIG.teachers["smollm2"].model_copy(update={"prompts": "config/prompts/tags.yaml"})
+SETTINGS = CONFIG.teachers["smollm2"].model_copy(update={"prompts": "config/prompts/tags.yaml", "backend": "endpoint"})
 PAIRS = [Pair(id=f"r{i}", instruction=f"Say {i}.", input="loud" if i else "", output=f"{i}") for i in range(3)]
 
 
 class FakeModel:
     """Stands for a model that cannot run in a fast test; answers with a function of the request."""
-
-    identity = "fake"
 
     def __init__(self, answer: Callable[[str], Completion]) -> None:
         self.answer = answer
@@ -50,6 +48,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
     def call(answer: Callable[[str], Completion], variant: str = "instruction", **more: object):
         model = FakeModel(answer)
         monkeypatch.setattr("srt.reflect.open_backend", lambda *_: model)
+        monkeypatch.setattr("srt.reflect.backend_identity", lambda *_: "fake")
         source = tmp_path / ("instruction.jsonl" if variant == "both" else "original.jsonl")
         out = tmp_path / f"{variant}.jsonl"
         reflect(source, out, variant, SETTINGS, CONFIG.execution, tmp_path / "cache", **more)

@@ -35,6 +35,7 @@ HOW = {
     step: f"{settings.as_flags(CONFIG.execution, only=keys)} --cache {CONFIG.cache}"
     for step, keys in EXECUTION_FLAGS.items()
 }
+LAUNCHER = f"{CONFIG.execution.launcher} -m srt.cli" if CONFIG.execution.launcher else "srt"
 # Where teachers and judges listen; the keys themselves stay in the environment.
 SERVERS = "".join(
     f" --endpoint {name}={server.base_url}"

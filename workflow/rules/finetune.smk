@@ -14,6 +14,7 @@ rule finetuned:
     resources:
         gpu=GPU,
         how=HOW["finetune"],
+        launcher=LAUNCHER,
     params:
         student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
         seed=lambda wildcards: RUNS[wildcards.run].seed,
@@ -22,5 +23,5 @@ rule finetuned:
         ),
         version=VERSION["finetune"],
     shell:
-        "srt finetune {input.train} {output} {params.student} --seed {params.seed} {params.settings}"
+        "{resources.launcher} finetune {input.train} {output} {params.student} --seed {params.seed} {params.settings}"
         " {resources.how} 2> {log}"
