@@ -7,6 +7,7 @@ gets the special tokens that the tokenizer adds, once.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -155,6 +156,14 @@ class TransformersBackend:
         del self.model
 
 
+def cpu_environment(memory_gb: float) -> dict[str, str]:
+    """What vLLM's CPU build is told: whole GiB for the key-value cache, and to leave the choice of cores to the system.
+
+    By itself it binds its threads to the first core and keeps another one free: two jobs side by side would share one.
+    """
+    return {"VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(memory_gb))), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+
+
 class VllmBackend:
     """In process with vLLM: it batches by itself; requests go in by chunks so that answers come out on the way."""
 
@@ -163,7 +172,9 @@ class VllmBackend:
     ) -> None:
         on_cpu = models.device(execution.device) == "cpu"
         if on_cpu:
-            os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", str(max(1, round(execution.server_memory_gb))))
+            for name, value in cpu_environment(execution.server_memory_gb).items():
+                os.environ.setdefault(name, value)
+            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # a process less to start
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         from vllm import LLM
 

@@ -114,10 +114,15 @@ def named(args: argparse.Namespace, flag: str) -> Callable[[Config], Settings]:
 def add_execution(parser: argparse.ArgumentParser, step: str) -> None:
     """The flags of `execution:` that a step reads."""
     add_settings(parser, ExecutionConfig, only=EXECUTION_FLAGS[step])
+    parser.set_defaults(execution_keys=EXECUTION_FLAGS[step])
 
 
 def execution(args: argparse.Namespace) -> ExecutionConfig:
-    """The section `execution`; endpoints are not flags and stay with the config file."""
+    """The section `execution` as far as the step reads it; with all its flags given, no config file is read."""
+    given = given_settings(args, ExecutionConfig)
+    if set(args.execution_keys) <= set(given):
+        # Only the step's own keys: reading another one is an AttributeError, not a silent default.
+        return ExecutionConfig.model_construct(**given)
     return resolve(args, ExecutionConfig, lambda config: config.execution)
 
 

@@ -49,7 +49,12 @@ def identity(model: str, revision: str | None) -> str:
     if not is_local(model):
         from transformers import AutoConfig
 
-        commit = getattr(AutoConfig.from_pretrained(model, revision=revision), "_commit_hash", None)
+        try:
+            commit = getattr(AutoConfig.from_pretrained(model, revision=revision), "_commit_hash", None)
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{model}: no such model folder, and not on the hub as far as it can be reached: {_first_line(error)}"
+            ) from None
         return f"{model}@{commit or revision}"
     digest = hashlib.sha256()
     for path in sorted(Path(model).rglob("*")):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import math
 import os
 import secrets
 import socket
@@ -21,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from srt import lifeline, models
+from srt.backends import cpu_environment
 from srt.progress import say
 from srt.records import InputError
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
@@ -115,8 +115,7 @@ def _command(judge: JudgeConfig, execution: ExecutionConfig, port: int) -> list[
 
 
 def _environment(execution: ExecutionConfig, key: str) -> dict[str, str]:
-    cache_gb = max(1, math.ceil(execution.server_memory_gb))  # vLLM takes whole GiB only
-    own = {"VLLM_API_KEY": key, "VLLM_CPU_KVCACHE_SPACE": str(cache_gb)}
+    own = {"VLLM_API_KEY": key, **cpu_environment(execution.server_memory_gb)}
     return {**os.environ, **own, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 

@@ -36,7 +36,7 @@ def main() -> int:
         say(f"srt: Snakemake (process {working[0]}) works in this folder: wait for it, or stop it, and try again")
         return 2
     say("srt: removing the lock of a Snakemake that was killed")
-    command = [sys.executable, "-m", "snakemake", "--unlock"]
+    command = [sys.executable, "-m", "snakemake", "--unlock", "--cores", "1"]
     return subprocess.run(command, check=False, env={**os.environ, "PYTHONWARNINGS": "ignore"}).returncode
 
 

@@ -78,6 +78,7 @@ def execution_config(**changes):
         "gradient_checkpointing": False,
         "save_steps": 1,
         "evaluation_batch": 1,
+        "launcher": None,
         "server_memory_gb": 0.5,
         "endpoints": {},
     }

@@ -57,6 +57,7 @@ def execution(**changes):
         "device_batch": 4,
         "gradient_checkpointing": False,
         "save_steps": 1000,
+        "launcher": None,
         "evaluation_batch": 1,
         "server_memory_gb": 1.0,
         "endpoints": {},

@@ -203,6 +203,16 @@ def flags_of(settings, only=()):
     return {name: getattr(settings, name) for name in config.flag_fields(type(settings)) if not only or name in only}
 
 
+def without_launcher(command, launcher):
+    """The arguments of `srt`; finetuning on several GPUs starts it through the launcher of `execution:`."""
+    if command[0] == "srt":
+        return command[1:]
+    start = [*shlex.split(launcher), "-m", "srt.cli"]
+    assert command[: len(start)] == start
+    assert command[len(start)] == "finetune"
+    return command[len(start) :]
+
+
 @pytest.fixture
 def called(monkeypatch):
     """All steps replaced by notes of their arguments; reading a config file is refused."""
@@ -228,8 +238,8 @@ def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called
         if command[0] == "papermill":
             continue
         called.clear()
-        assert command[0] == "srt"
-        assert cli.main(command[1:]) == 0, shlex.join(command)
+        words = without_launcher(command, shipped.execution.launcher)
+        assert cli.main(words) == 0, shlex.join(command)
         [(step, arguments)] = called
         for given in (value for value in arguments if isinstance(value, Settings)):
             if isinstance(given, ExecutionConfig):
@@ -306,7 +316,7 @@ def test_changed_execution_reruns_nothing(finished, keys):
             elif isinstance(value, int | float):
                 values["execution"][key] = value + 1
         if not keys:
-            values["execution"]["device"] = "cpu"
+            values["execution"].update(device="cpu", launcher="accelerate launch")
             values["execution"]["endpoints"] = {"local": {"base_url": "http://127.0.0.1:1/v1", "api_key_env": None}}
 
     assert planned(finished, "--configfile", edited(finished, change)) == {}
@@ -453,7 +463,7 @@ def test_unlock_of_a_free_folder_is_silent(tmp_path):
 def scoring_tree(tmp_path, tiny_llamas):
     """The workflow with a tiny student that scores many records one sequence at a time."""
     tree = copy_of_tree(tmp_path / "tree")
-    records = [{"instruction": f"Count to {n}.", "output": f"One, two, and so on up to {n}. " * 5} for n in range(300)]
+    records = [{"instruction": f"Count to {n}.", "output": f"One, two, and so on up to {n}. " * 5} for n in range(100)]
     (tree / "records.json").write_text(json.dumps(records))
 
     def change(values):
@@ -477,7 +487,8 @@ def test_killed_snakemake_leaves_no_orphan(scoring_tree, whole_group):
 
     process = start(tree, *arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_for(lambda: journalled() > 50, 120)
+        wait_for(lambda: journalled() > 50 or process.poll() is not None, 120)
+        assert process.poll() is None, "Snakemake ended before it was killed"
         (os.killpg if whole_group else os.kill)(process.pid, signal.SIGKILL)
         process.wait()
         wait_for(lambda: not working_in(tree), 5)
@@ -495,4 +506,4 @@ def test_killed_snakemake_leaves_no_orphan(scoring_tree, whole_group):
     code, out, err = snakemake(tree, *arguments)
     assert code == 0, out + err
     assert f"{total} different sequences, {total - kept} to be scored" in log.read_text()
-    assert sum(1 for _ in target.open()) == 300
+    assert sum(1 for _ in target.open()) == 100

@@ -29,13 +29,17 @@ VERSION = STEP_VERSIONS
 # A job that runs a model holds one GPU. Without GPUs it gets half of the cores, so that two run side by side: half
 # of a small job is loading libraries, which takes one core.
 GPU = int(models.has_gpu(CONFIG.execution.device))
-CORES = workflow.cores if GPU else max(1, (workflow.cores or 1) // 2)
+CORES_GIVEN = workflow.resource_settings.cores or 1
+CORES = CORES_GIVEN if GPU else max(1, CORES_GIVEN // 2)
 # How a step runs: given to the shell as a resource and not as a parameter, so that a change here reruns nothing.
 HOW = {
-    step: f"{settings.as_flags(CONFIG.execution, only=keys)} --cache {CONFIG.cache}"
+    step: settings.as_flags(CONFIG.execution, only=keys)
+    + ("" if step == "coherence" else f" --cache {CONFIG.cache}")
     for step, keys in EXECUTION_FLAGS.items()
 }
-LAUNCHER = f"{CONFIG.execution.launcher} -m srt.cli" if CONFIG.execution.launcher else "srt"
+LAUNCHER = (
+    f"{CONFIG.execution.launcher} -m srt.cli" if CONFIG.execution.launcher else "srt"
+)
 # Where teachers and judges listen; the keys themselves stay in the environment.
 SERVERS = "".join(
     f" --endpoint {name}={server.base_url}"

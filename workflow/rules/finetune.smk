@@ -8,6 +8,7 @@ rule finetuned:
         directory(RESULTS + layout.MODEL),
     log:
         "logs/finetune/{run}.log",
+    priority: 90
     conda:
         "../../environment.yml"
     threads: CORES

@@ -7,6 +7,7 @@ rule reflected:
         meta=RESULTS + layout.meta_of(layout.REFLECTED),
     log:
         "logs/reflect/{dataset}/{teacher}/{variant}.log",
+    priority: 100
     conda:
         "../../environment.yml"
     threads: CORES
@@ -34,6 +35,7 @@ rule reflected_winners:
         meta=RESULTS + layout.meta_of(layout.REFLECTED_FOR_STUDENT),
     log:
         "logs/reflect/{dataset}/{teacher}/{student}/{variant}.log",
+    priority: 100
     conda:
         "../../environment.yml"
     threads: CORES

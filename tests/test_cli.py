@@ -1,0 +1,503 @@
+"""The command line: flags and settings are each other's inverse; wrong input is one line and exit code 2."""
+
+import argparse
+import json
+import re
+import shlex
+
+import pytest
+import yaml
+
+from srt import cli
+from srt.config import as_flags, default_config, flag_fields, load, locate, read_yaml
+from srt.records import Pair, ReflectedPair, Score, pair_id, write_records
+from srt.settings import EXECUTION_FLAGS, EvaluateConfig, ExecutionConfig, FinetuneConfig, JudgeConfig, Settings
+
+CONFIGS = ("config/config.yaml", "config/paper.yaml")
+HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"
+# The subcommands, their positional arguments and what else they must be given.
+COMMANDS = {
+    "prepare": "SOURCE PAIRS",
+    "reflect": "PAIRS REFLECTED --variant response",
+    "score": "PAIRS SCORES --model MODEL",
+    "coherence": "PAIRS COHERENCE --model MODEL",
+    "selection": "RUN_DIR --pairs original=PAIRS --method original --ratio 1",
+    "finetune": "TRAIN MODEL_DIR --model MODEL",
+    "generate": "QUESTIONS ANSWERS --model MODEL",
+    "evaluate alpaca-eval": "ANSWERS OUT",
+    "evaluate open-llm": "OUT --model MODEL",
+    "evaluate pairwise": "ANSWERS OPPONENT OUT",
+    "report tables": "RESULTS --run-table RUNS",
+    "report html": "RESULTS --run-table RUNS",
+    "explain": "ID",
+    "demo-model": "DIR",
+}
+FUNCTIONS = {
+    "prepare": "srt.prepare.prepare",
+    "reflect": "srt.reflect.reflect",
+    "score": "srt.score.score",
+    "coherence": "srt.coherence.coherence",
+    "selection": "srt.selection.select",
+    "finetune": "srt.finetune.finetune",
+    "generate": "srt.generate.generate",
+    "evaluate alpaca-eval": "srt.evaluation.alpaca_eval.evaluate",
+    "evaluate open-llm": "srt.evaluation.open_llm.evaluate",
+    "evaluate pairwise": "srt.evaluation.pairwise.evaluate",
+}
+
+
+def sections(settings):
+    """Every section of a config that can be flags, the entries of its maps and its runs included."""
+    for value in settings.__dict__.values():
+        for section in value.values() if isinstance(value, dict) else [value]:
+            if isinstance(section, EvaluateConfig):
+                yield from sections(section)
+            elif isinstance(section, Settings):
+                yield section
+
+
+def sections_of(command, config):
+    """(section, flag prefix) of what a subcommand reads from a config."""
+    found = {
+        "prepare": [(next(iter(config.datasets.values())), "")],
+        "reflect": [(next(iter(config.teachers.values())), "")],
+        "score": [(config.score, "")],
+        "coherence": [(config.coherence, "")],
+        "selection": [(config.selection, "")],
+        "finetune": [(next(iter(config.recipes.values())), "")],
+        "generate": [(config.generate, "")],
+    }
+    if command in found:
+        return found[command]
+    section = getattr(config.evaluate, command.removeprefix("evaluate ").replace("-", "_"))
+    judge = [] if command == "evaluate open-llm" else [(config.judges[section.judge], "judge-")]
+    return [(section, ""), *judge]
+
+
+def flags_of(settings, only=()):
+    return {name: getattr(settings, name) for name in flag_fields(type(settings)) if not only or name in only}
+
+
+def refuse_to_read(path=None):
+    raise AssertionError(f"a config file was read: {path}")
+
+
+def through_flags(settings, prefix=""):
+    """The settings after their way through flags and the parser; no config file may be read."""
+    parser = argparse.ArgumentParser()
+    cli.add_settings(parser, type(settings), prefix)
+    args = parser.parse_args(shlex.split(as_flags(settings, prefix)))
+    return cli.resolve(args, type(settings), refuse_to_read, prefix)
+
+
+# --- Flags and settings -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_section_comes_back_from_its_flags(name):
+    config, runs = load(locate(name))
+    tried = [*sections(config), *runs]
+    assert len({type(section) for section in tried}) == 15
+    for section in tried:
+        assert flags_of(through_flags(section)) == flags_of(section)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"learning_rate": 2e-05, "max_steps": None},
+        {"learning_rate": 1e-12, "max_steps": 10**9},
+        {"warmup": 0.1 + 0.2, "epochs": 1e22, "weight_decay": 5e-324},
+    ],
+)
+def test_numbers_and_null_come_back_exactly(changed):
+    config, _ = load()
+    recipe = FinetuneConfig(**{**config.recipes["demo"].model_dump(), **changed})
+    assert through_flags(recipe) == recipe
+
+
+@pytest.mark.parametrize("serve", [True, False])
+@pytest.mark.parametrize("model", ["a b/c's", "ünï/ cödé", '"quoted" $HOME;', "true", "12", "2e-05"])
+def test_booleans_and_awkward_texts_come_back_exactly(serve, model):
+    judge = JudgeConfig(model=model, revision=None, serve=serve, dtype="float32", max_model_len=None)
+    assert through_flags(judge, "judge-") == judge
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("command", FUNCTIONS)
+def test_with_all_flags_given_no_config_file_is_read(monkeypatch, name, command):
+    config, _ = load(locate(name))
+    step, called = command.split()[0], []
+    monkeypatch.setattr("srt.config.load", refuse_to_read)
+    monkeypatch.setattr(FUNCTIONS[command], lambda *args, **more: called.extend([*args, *more.values()]))
+    words = [*command.split(), *COMMANDS[command].split()]
+    expected = sections_of(command, config)
+    for section, prefix in expected:
+        without = ("source",) if command == "prepare" else ()
+        words += shlex.split(as_flags(section, prefix, without=without))
+    keys = EXECUTION_FLAGS.get(step, ())
+    words += shlex.split(as_flags(config.execution, only=keys)) if keys else []
+    if "--endpoint" in help_of(command):
+        for server, endpoint in config.execution.endpoints.items():
+            words += ["--endpoint", f"{server}={endpoint.base_url},{endpoint.api_key_env}"]
+    words += ["--use-teacher", next(iter(config.teachers))] if command == "reflect" else []
+    assert cli.main(words) == 0
+    got = {type(value): value for value in called if isinstance(value, Settings)}
+    for section, _ in expected:
+        wanted = flags_of(section) | ({"source": "SOURCE"} if command == "prepare" else {})
+        assert flags_of(got[type(section)]) == wanted
+    if keys:
+        assert flags_of(got[ExecutionConfig], keys) == flags_of(config.execution, keys)
+
+
+def test_a_flag_overrides_the_config_file(monkeypatch):
+    called = []
+    monkeypatch.setattr("srt.score.score", lambda *args: called.extend(args))
+    assert cli.main(["score", "P", "S", "--model", "M", "--max-length", "77", "--device", "cpu"]) == 0
+    config, _ = load()
+    assert config.score.model_copy(update={"max_length": 77}) in called
+    assert config.execution.model_copy(update={"device": "cpu"}) in called
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--learning-rate", "fast"], "--learning-rate: Input should be a valid number"),
+        (["--learning-rate", "0"], "recipe|learning_rate: Input should be greater than 0"),
+        (["--global-batch", "8.5"], "--global-batch: Input should be a valid integer"),
+        (["--dtype", "float64"], "--dtype: Input should be 'float32'"),
+        (["--epochs", "null"], "epochs: Input should be a valid number"),
+        (["--use-recipe", "none"], "--use-recipe: expected one of ['demo'], found 'none'"),
+    ],
+)
+def test_a_bad_value_of_a_flag_is_refused_by_name(refused, flags, message):
+    line = refused("finetune", "TRAIN", "DIR", "--model", "M", *flags)
+    assert message.split("|")[-1] in line
+
+
+# --- Help ---------------------------------------------------------------------------------------------------------
+
+
+def help_of(command):
+    parser = cli.build_parser()
+    for word in command.split():
+        [choices] = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        parser = choices[word]
+    return parser.format_help()
+
+
+def test_help_names_every_subcommand(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["--help"])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    for command in COMMANDS:
+        assert re.search(rf"^\s+{command.split()[0]}\s", printed, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_subcommand_has_help_that_names_its_settings(capsys, command):
+    with pytest.raises(SystemExit) as end:
+        cli.main([*command.split(), "--help"])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed == help_of(command)
+    flat = re.sub(r"-\s+", "-", " ".join(printed.split()))  # argparse breaks lines after hyphens as well
+    expected = sections_of(command, load()[0]) if command in FUNCTIONS else []
+    for section, prefix in expected:
+        for name, field in flag_fields(type(section)).items():
+            if name == "source":  # an argument of `prepare`, not a flag
+                continue
+            assert f"--{prefix}{name.replace('_', '-')} " in printed
+            assert field.description
+            assert field.description[:40] in flat
+    for name in EXECUTION_FLAGS.get(command.split()[0], ()):
+        assert f"--{name.replace('_', '-')} " in printed
+
+
+def test_the_help_of_every_subcommand_was_looked_at():
+    parser = cli.build_parser()
+    [choices] = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    assert {command.split()[0] for command in COMMANDS} == set(choices)
+
+
+# --- Broken input -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def refused(tmp_path, monkeypatch, capsys):
+    """Run a command that must be refused: exit code 2, one line on standard error, no file made or changed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+        assert cli.main([str(word) for word in words]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.count("\n") == 1, err
+        assert err.startswith("srt: ")
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()} == before
+        return err
+
+    return run
+
+
+@pytest.fixture
+def usage_refused(capsys):
+    """Run a command that the parser must refuse: exit code 2; the last line says why."""
+
+    def run(*words):
+        with pytest.raises(SystemExit) as end:
+            cli.main([str(word) for word in words])
+        assert end.value.code == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err.splitlines()[-1]
+
+    return run
+
+
+def reading(step, path):
+    """The command line of a step that reads pairs, questions or answers from a file."""
+    return {
+        "prepare": ["prepare", path, "out.jsonl"],
+        "reflect": ["reflect", path, "out.jsonl", "--variant", "response", "--model", "./model"],
+        "score": ["score", path, "out.jsonl", "--model", "./model"],
+        "coherence": ["coherence", path, "out.jsonl", "--model", "./model"],
+        "selection": ["selection", "run", "--pairs", f"original={path}", "--method", "original", "--ratio", "1"],
+        "finetune": ["finetune", path, "model-out", "--model", "./model"],
+        "generate": ["generate", path, "out.jsonl", "--model", "./model"],
+    }[step]
+
+
+BROKEN = {
+    "bad JSON": ('{"id": "a", "instruction": "x", "output": "y"}\n{"id": ', "line 2: is not JSON: "),
+    "a missing field": ('{"id": "a", "instruction": "x"}\n', "output: is missing"),
+    "a number where text is wanted": ('{"id": "a", "instruction": 7, "output": "y"}\n', "instruction: "),
+    "an empty file": ("", "expected at least one"),
+    "no object": ("7\n", "line 1: "),
+}
+QUESTIONS = BROKEN | {"a missing field": ('{"id": "a", "output": "x"}\n', "instruction: is missing")}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("step", ["prepare", "reflect", "score", "coherence", "selection", "finetune", "generate"])
+def test_broken_records_are_refused(refused, tmp_path, step, kind):
+    text, message = (QUESTIONS if step == "generate" else BROKEN)[kind]
+    (tmp_path / "in.jsonl").write_text(text)
+    line = refused(*reading(step, "in.jsonl"))
+    assert line.startswith("srt: in.jsonl: "), line
+    assert message in line, line
+    if kind != "an empty file":
+        assert re.match(r"srt: in\.jsonl: (line|record) \d+: ", line), line
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"instruction": "x"}]', "in.json: record 0: output: is missing"),
+        ('[{"instruction": "x", "output": 3}]', "in.json: record 0: output: expected text, found 3"),
+        ('[{"instruction": "x", "output": "y"},]', "in.json: line 1: is not JSON: "),
+        ('{"instruction": "x", "output": "y"}', "in.json: expected a JSON list of records, found dict"),
+        ("", "in.json: is empty, expected a JSON list of records"),
+        ("[]", "in.json: no usable record among 0, expected at least one pair"),
+    ],
+)
+def test_a_broken_json_list_is_refused(refused, tmp_path, text, message):
+    (tmp_path / "in.json").write_text(text)
+    assert message in refused("prepare", "in.json", "out.jsonl")
+
+
+@pytest.mark.parametrize("step", ["prepare", "reflect", "score", "coherence", "selection", "finetune", "generate"])
+def test_a_missing_input_file_is_refused(refused, step):
+    line = refused(*reading(step, "none.jsonl"))
+    assert line.startswith("srt: none.jsonl: ")
+    assert "o such file" in line
+
+
+@pytest.mark.parametrize("model", ["./none", "none", "models/7b/none", "{}/none"])
+@pytest.mark.parametrize("step", ["score", "coherence", "reflect", "finetune", "generate", "open-llm", "alpaca-eval"])
+def test_a_missing_model_folder_is_refused(refused, tmp_path, step, model):
+    write_records(tmp_path / "in.jsonl", [Pair(id="a", instruction="What is it?", output="It is this.")])
+    model = model.format(tmp_path)
+    if step == "open-llm":
+        words = ["evaluate", "open-llm", "out.json", "--model", model]
+    elif step == "alpaca-eval":
+        question = {"id": "a", "question": "What is it?", "answer": "It.", "tokens": 1, "finish_reason": "stop"}
+        (tmp_path / "answers.jsonl").write_text(json.dumps(question) + "\n")
+        (tmp_path / "in.json").write_text('[{"id": "a", "instruction": "What is it?", "output": "It is this."}]')
+        words = [
+            "evaluate",
+            "alpaca-eval",
+            "answers.jsonl",
+            "out.json",
+            "--judge-model",
+            model,
+            "--questions",
+            "in.json",
+        ]
+    else:
+        words = reading(step, "in.jsonl")
+        words[words.index("--model") + 1] = model
+    line = refused(*words)
+    assert line.startswith(f"srt: {model}: no such model folder")
+
+
+@pytest.mark.parametrize("step", ["score", "coherence", "reflect", "finetune", "generate"])
+def test_a_name_that_is_neither_a_folder_nor_on_the_hub_is_refused(refused, tmp_path, monkeypatch, step):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # where no folder `models` is, this is a hub name, and the hub is away
+    write_records(tmp_path / "in.jsonl", [Pair(id="a", instruction="What is it?", output="It is this.")])
+    words = reading(step, "in.jsonl")
+    words[words.index("--model") + 1] = "models/none"
+    assert refused(*words).startswith("srt: models/none: ")
+
+
+def test_a_folder_that_is_no_model_is_refused(refused, tmp_path):
+    write_records(tmp_path / "in.jsonl", [Pair(id="a", instruction="What is it?", output="It is this.")])
+    (tmp_path / "empty").mkdir()
+    line = refused("score", "in.jsonl", "out.jsonl", "--model", "./empty")
+    assert line == "srt: ./empty: is not a model folder: config.json is missing\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda values: values["score"].update(max_len=1), "mine.yaml: score.max_len: is not a known name"),
+        (lambda values: values.update(colour="red"), "mine.yaml: colour: is not a known name"),
+        (lambda values: values["score"].pop("max_length"), "mine.yaml: score.max_length: is missing"),
+        (lambda values: values.pop("generate"), "mine.yaml: generate: is missing"),
+        (lambda values: values.update(run_table="none.tsv"), "none.tsv: no such run table"),
+    ],
+)
+def test_a_broken_config_is_refused(refused, tmp_path, change, message):
+    values = read_yaml(default_config())
+    change(values)
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+    assert message in refused("score", "P", "S", "--model", "M", "--config", "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("x\tdemo\tsmollm2\tsmollm2\tbest\t1\tdemo\t0\n", "runs.tsv: run 'x': method: Input should be 'none', "),
+        ("x\tdemo\tsmollm2\tsmollm2\tpaper\t0\tdemo\t0\n", "runs.tsv: run 'x': ratio: Input should be greater than 0"),
+        ("x\tdemo\tsmollm2\tsmollm2\tpaper\t2\tdemo\t0\n", "runs.tsv: run 'x': ratio: Input should be less than or eq"),
+    ],
+)
+@pytest.mark.parametrize("command", ["score P S --model M --config mine.yaml", "report tables R --run-table runs.tsv"])
+def test_a_broken_run_table_is_refused(refused, tmp_path, command, row, message):
+    (tmp_path / "runs.tsv").write_text(HEADER + row)
+    values = {**read_yaml(default_config()), "run_table": "runs.tsv"}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
+    assert message in refused(*command.split())
+
+
+@pytest.mark.parametrize("ratio", ["0", "2", "-1", "nan", "1.0001"])
+def test_a_ratio_outside_of_0_to_1_is_refused(refused, ratio):
+    words = ["selection", "run", "--pairs", "original=P", "--method", "original", f"--ratio={ratio}"]
+    assert f"--ratio: expected a number above 0 and at most 1, found {ratio}" in refused(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("selection R --pairs original=P --method best --ratio 1", "argument --method: invalid choice: 'best' (choose"),
+        ("selection R --pairs original=P --method none --ratio 1", "argument --method: invalid choice: 'none' (choose"),
+        ("selection R --pairs original=P --method ifd --ratio half", "argument --ratio: invalid float value: 'half'"),
+        ("selection R --pairs original=P --method ifd", "the following arguments are required: --ratio"),
+        ("reflect P R --variant best", "argument --variant: invalid choice: 'best' (choose"),
+        ("score P S --model M --max-len 5", "unrecognized arguments: --max-len 5"),
+        ("finetune T D --model M --learning 1", "unrecognized arguments: --learning 1"),
+        ("score P S", "the following arguments are required: --model"),
+        ("scores P S", "invalid choice: 'scores' (choose from"),
+        ("", "the following arguments are required: STEP"),
+    ],
+)
+def test_wrong_usage_is_refused(usage_refused, words, message):
+    line = usage_refused(*words.split())
+    assert line.startswith("srt")
+    assert message in line
+
+
+@pytest.mark.parametrize("flag", ["--pairs", "--scores"])
+@pytest.mark.parametrize("items", [["best=P"], ["original"], ["original="], ["original=P", "original=Q"]])
+def test_files_without_a_variant_are_refused(refused, flag, items):
+    words = ["selection", "run", "--pairs", "both=P"] if flag == "--scores" else ["selection", "run"]
+    words += [word for item in items for word in (flag, item)]
+    assert f"{flag}: expected VARIANT=FILE once per variant" in refused(*words, "--method", "original", "--ratio", "1")
+
+
+# --- One record's story -------------------------------------------------------------------------------------------
+
+
+def scored(record, ifd, r_ifd):
+    names = ("instruction", "response", "instruction_given_response", "response_given_instruction")
+    values = {f"nll_{name}": 1.0 for name in names} | {f"tokens_{name}": 9 for name in names}
+    return Score(id=record, **values, ifd=ifd, r_ifd=r_ifd, truncated=[], status="scored", reason=None)
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch, capsys):
+    """Two records through reflection, scores and selection; the second one's reflections failed."""
+    monkeypatch.chdir(tmp_path)
+    pairs = [Pair(id="abc1", instruction="Do it.", output="Done."), Pair(id="abc2", instruction="Go.", output="Gone.")]
+    write_records(tmp_path / "results/data/demo/original.jsonl", pairs)
+    words = ["selection", "results/runs/recycled", "--method", "released", "--ratio", "1"]
+    for variant, ifd in (("original", 0.5), ("instruction", 0.6), ("response", 0.8), ("both", 0.9)):
+        data = "results/data/demo/" + ("original.jsonl" if variant == "original" else f"teacher/{variant}.jsonl")
+        scores = data.replace("data", "scores/student", 1)
+        if variant != "original":
+            told = {"status": "reflected", "reason": None, "critique": f"The {variant} is vague."}
+            better = ReflectedPair(id="abc1", instruction=f"{variant}: do it.", output=f"{variant}: done.", **told)
+            failed = {"status": "failed", "reason": "the answer is cut off", "critique": None}
+            write_records(tmp_path / data, [better, ReflectedPair(**pairs[1].model_dump(), **failed)])
+        write_records(tmp_path / scores, [scored("abc1", ifd, 1 - ifd), scored("abc2", ifd, 1 - ifd)])
+        words += ["--pairs", f"{variant}={data}", "--scores", f"{variant}={scores}"]
+    assert cli.main(words) == 0
+    capsys.readouterr()
+    return tmp_path / "results"
+
+
+def test_explain_tells_the_whole_story(results, capsys):
+    assert cli.main(["explain", "abc1"]) == 0
+    story, err = capsys.readouterr()
+    assert err == ""
+    in_order = [
+        "record abc1",
+        "== data/demo/original.jsonl",
+        "instruction: Do it.",
+        "== data/demo/teacher/both.jsonl",
+        "critique: The both is vague.",
+        "output: both: done.",
+        "== scores/student/demo/original.jsonl",
+        "ifd 0.5000, r_ifd 0.5000",
+        "== scores/student/demo/teacher/both.jsonl",
+        "ifd 0.9000, r_ifd 0.1000",
+        "== run recycled: kept (selected)",
+        "chosen: both; instruction reflected, response reflected",
+    ]
+    places = [story.find(text) for text in in_order]
+    assert -1 not in places, in_order[places.index(-1)]
+    assert places == sorted(places)
+    assert "abc2" not in story
+    assert "Gone." not in story
+
+
+def test_explain_takes_an_id_s_beginning_and_another_folder(results, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path.parent)
+    assert cli.main(["explain", "abc2", "--results", str(results)]) == 0
+    story = capsys.readouterr().out
+    assert "failed: the answer is cut off" in story
+    assert "== run recycled: dropped (the response was not reflected)" in story
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ("zzz", "zzz: no record of that id under results/data"),
+        ("abc", "abc: is the beginning of 2 ids, expected one of ['abc1', 'abc2']"),
+        (pair_id("Do it.", "", "Done."), "no record of that id"),
+    ],
+)
+def test_explain_refuses_an_id_that_is_not_one(results, refused, record, message):
+    assert message in refused("explain", record)

