@@ -13,7 +13,7 @@ from srt.config import as_flags, default_config, flag_fields, load, locate, read
 from srt.records import Pair, ReflectedPair, Score, pair_id, write_records
 from srt.settings import EXECUTION_FLAGS, EvaluateConfig, ExecutionConfig, FinetuneConfig, JudgeConfig, Settings
 
-CONFIGS = ("config/config.yaml", "config/paper.yaml")
+CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
 HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"
 # The subcommands, their positional arguments and what else they must be given.
 COMMANDS = {

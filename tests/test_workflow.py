@@ -22,13 +22,26 @@ from srt.settings import EXECUTION_FLAGS, ExecutionConfig, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE_LINE = "Using workflow specific profile profiles/default for setting default command line arguments."
-CONFIGS = ("config/config.yaml", "config/paper.yaml")
+CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
 # What follows a finetuned run: its answers to both question files, three evaluations, and the report with everything.
 REPORT = {"tables": 1, "figure": 3, "html": 1, "all": 1}
 ONE_RUN = {"finetuned": 1, "answers": 2, "alpaca_eval": 1, "open_llm": 1, "pairwise": 1}
 JOBS = {
     # One data set, three variants of it and the scores of all four (only `released` reads any); 3 runs, 2 trained.
     "config/config.yaml": {
+        "demo_model": 1,
+        "original": 1,
+        "reflected": 3,
+        "scores": 4,
+        "selected": 2,
+        "finetuned": 2,
+        "answers": 6,
+        "alpaca_eval": 3,
+        "open_llm": 3,
+        "pairwise": 2,
+        **REPORT,
+    },
+    "config/alpaca64.yaml": {
         "demo_model": 1,
         "original": 1,
         "reflected": 3,
