@@ -161,7 +161,11 @@ def cpu_environment(memory_gb: float) -> dict[str, str]:
 
     By itself it binds its threads to the first core and keeps another one free: two jobs side by side would share one.
     """
-    return {"VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(memory_gb))), "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    return {
+        "VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(memory_gb))),
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # a process less to start, which is most of a small job
+    }
 
 
 class VllmBackend:
@@ -174,7 +178,6 @@ class VllmBackend:
         if on_cpu:
             for name, value in cpu_environment(execution.server_memory_gb).items():
                 os.environ.setdefault(name, value)
-            os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # a process less to start
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         from vllm import LLM
 

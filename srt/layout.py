@@ -84,12 +84,13 @@ def coherence_paths(run: Run, responses: str) -> dict[str, str]:
     return {v: pattern.format(variant=v, **run.model_dump()) for v, pattern in patterns.items()}
 
 
-def opponents(config: Config, run: str) -> list[str]:
-    """The runs that a run is judged against, itself left out."""
-    return [name for name in config.evaluate.pairwise.opponents if name != run] if config.evaluate.pairwise else []
+def opponents_of(run: Run, opponents: Sequence[str]) -> list[str]:
+    """The runs that a trained run is judged against, itself left out; an untuned model is judged against none."""
+    return [] if run.method == "none" else [name for name in opponents if name != run.run]
 
 
-def benchmarks(config: Config, run: str) -> list[str]:
+def benchmarks(config: Config, run: Run) -> list[str]:
     """The evaluations of a run by file name: `pairwise_{opponent}` is one each."""
     names = [name for name in ("alpaca_eval", "open_llm") if getattr(config.evaluate, name) is not None]
-    return names + [f"pairwise_{opponent}" for opponent in opponents(config, run)]
+    pairwise = config.evaluate.pairwise
+    return names + [f"pairwise_{name}" for name in opponents_of(run, pairwise.opponents if pairwise else [])]

@@ -110,12 +110,15 @@ def _command(judge: JudgeConfig, execution: ExecutionConfig, port: int) -> list[
     if judge.max_model_len is not None:
         command += ["--max-model-len", str(judge.max_model_len)]
     if models.device(execution.device) == "cpu":
-        command += ["--enforce-eager"]  # compiling takes longer than it saves
+        # Compiling takes longer than it saves, and so does a worker process of its own.
+        command += ["--enforce-eager", "--distributed-executor-backend", "uni"]
     return command
 
 
 def _environment(execution: ExecutionConfig, key: str) -> dict[str, str]:
-    own = {"VLLM_API_KEY": key, **cpu_environment(execution.server_memory_gb)}
+    own = {"VLLM_API_KEY": key}
+    if models.device(execution.device) == "cpu":
+        own |= cpu_environment(execution.server_memory_gb)
     return {**os.environ, **own, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
 
 

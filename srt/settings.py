@@ -190,7 +190,7 @@ class PairwiseConfig(Settings):
     questions: str = Field(description="a file of questions (JSON or JSONL: `instruction`, `Instruction` or `text`)")
     judge: str = Field(description="a name under `judges:`")
     prompt: str = Field(description="the judge's prompt (config/judges/*.yaml)")
-    opponents: list[str] = Field(description="runs that every other run is compared with")
+    opponents: list[str] = Field(description="runs that every other trained run is compared with")
 
 
 class EvaluateConfig(Settings):

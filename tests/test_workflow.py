@@ -35,10 +35,10 @@ JOBS = {
         "scores": 4,
         "selected": 2,
         "finetuned": 2,
-        "answers": 6,
+        "answers": 5,
         "alpaca_eval": 3,
         "open_llm": 3,
-        "pairwise": 2,
+        "pairwise": 1,
         **REPORT,
     },
     "config/alpaca64.yaml": {
@@ -48,13 +48,13 @@ JOBS = {
         "scores": 4,
         "selected": 2,
         "finetuned": 2,
-        "answers": 6,
+        "answers": 5,
         "alpaca_eval": 3,
         "open_llm": 3,
-        "pairwise": 2,
+        "pairwise": 1,
         **REPORT,
     },
-    # Two data sets, two students and 23 runs, 21 of them trained; two opponents, who do not meet themselves.
+    # Two data sets, two students and 23 runs, 21 of them trained; two opponents, who meet trained runs but not themselves.
     "config/paper.yaml": {
         "original": 2,
         "reflected": 6,
@@ -62,10 +62,10 @@ JOBS = {
         "coherence": 4,
         "selected": 21,
         "finetuned": 21,
-        "answers": 46,
+        "answers": 44,
         "alpaca_eval": 23,
         "open_llm": 23,
-        "pairwise": 44,
+        "pairwise": 40,
         **REPORT,
     },
 }

@@ -51,7 +51,7 @@ def write_tables(
         results: folder of all artefacts.
         runs: the run table.
         responses: the plan of the response reflection, `all` or `selected`.
-        opponents: runs that every other run was judged against.
+        opponents: runs that every other trained run was judged against.
         compare: run: name of the reported row that it is compared with.
         out: folder of the tables.
 
@@ -190,9 +190,7 @@ def pairwise_rows(inputs: Inputs) -> list[Row]:
     theirs = reported_verdicts()
     rows, used = [], set()
     for run in inputs.runs:
-        for opponent in inputs.opponents:
-            if opponent == run.run:
-                continue
+        for opponent in layout.opponents_of(run, inputs.opponents):
             key = (inputs.compare.get(run.run, ""), inputs.compare.get(opponent, ""))
             row = _pairwise(inputs, run, opponent) | theirs.get(key, {})
             row["difference"] = difference(row.get("winning_score"), row.get("reported_winning_score"))

@@ -179,7 +179,7 @@ def report_files():
     for name, run in RUNS.items():
         files += [
             layout.EVALUATION.format(run=name, benchmark=b)
-            for b in layout.benchmarks(CONFIG, name)
+            for b in layout.benchmarks(CONFIG, run)
         ]
         files += [*layout.pairs_paths(run, CONFIG.responses).values()]
         files += [*layout.scores_paths(run, CONFIG.responses).values()]
@@ -188,10 +188,11 @@ def report_files():
     return sorted({RESULTS + path for path in files})
 
 
+OPPONENTS = CONFIG.evaluate.pairwise.opponents if CONFIG.evaluate.pairwise else []
 REPORT_FLAGS = " ".join(
     [
         f"--run-table {CONFIG.run_table} --responses {CONFIG.responses}",
-        *(f"--opponent {name}" for name in layout.opponents(CONFIG, "")),
+        *(f"--opponent {name}" for name in OPPONENTS),
         *(
             f"--compare {run}={shlex.quote(name)}"
             for run, name in CONFIG.report.compare.items()

@@ -5,6 +5,7 @@ rule demo_model:
         "logs/demo_model.log",
     conda:
         "../../environment.yml"
+    priority: 110
     params:
         folder=lambda wildcards: DEMO_MODEL,
     shell:
@@ -21,6 +22,7 @@ rule original:
         "logs/prepare/{dataset}.log",
     conda:
         "../../environment.yml"
+    priority: 110
     params:
         source=lambda wildcards: CONFIG.datasets[wildcards.dataset].source,
         settings=lambda wildcards: settings.as_flags(
