@@ -15,7 +15,7 @@ demo: $(INSTALLED) unlock
 	@ls results/report.html results/tables/*.md results/figures/*.png
 
 test: $(INSTALLED) check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,8 +35,10 @@ def demo_model() -> Path:
     from srt.demo_model import FILES, FOLDER, demo_model
 
     folder = ROOT / FOLDER
-    if not all((folder / name).is_file() for name in FILES):
-        demo_model(folder)
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):  # the workers of pytest-xdist want it at the same time
+        if not all((folder / name).is_file() for name in FILES):
+            demo_model(folder)
     return folder
 
 

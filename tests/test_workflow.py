@@ -54,7 +54,7 @@ JOBS = {
         "pairwise": 1,
         **REPORT,
     },
-    # Two data sets, two students and 23 runs, 21 of them trained; two opponents, who meet trained runs but not themselves.
+    # Two data sets, two students, 23 runs of which 21 are trained; two opponents of the trained runs but themselves.
     "config/paper.yaml": {
         "original": 2,
         "reflected": 6,

@@ -29,7 +29,7 @@ if CONFIG.evaluate.alpaca_eval is not None:
             version=VERSION["evaluate"],
         shell:
             "srt evaluate alpaca-eval {input.answers} {output} {params.settings} {params.judge}"
-            " {resources.how} 2> {log}"
+            " {resources.how} > {log} 2>&1"
 
 
 if CONFIG.evaluate.open_llm is not None:
@@ -54,7 +54,7 @@ if CONFIG.evaluate.open_llm is not None:
             version=VERSION["evaluate"],
         shell:
             "srt evaluate open-llm {output} {params.model} {params.settings}"
-            " {resources.how} 2> {log}"
+            " {resources.how} > {log} 2>&1"
 
 
 if CONFIG.evaluate.pairwise is not None:
@@ -88,4 +88,4 @@ if CONFIG.evaluate.pairwise is not None:
             version=VERSION["evaluate"],
         shell:
             "srt evaluate pairwise {input.answers} {input.opponent} {output} {params.settings} {params.judge}"
-            " {resources.how} 2> {log}"
+            " {resources.how} > {log} 2>&1"

@@ -25,4 +25,4 @@ rule finetuned:
         version=VERSION["finetune"],
     shell:
         "{resources.launcher} finetune {input.train} {output} {params.student} --seed {params.seed} {params.settings}"
-        " {resources.how} 2> {log}"
+        " {resources.how} > {log} 2>&1"

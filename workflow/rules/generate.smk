@@ -23,4 +23,4 @@ rule answers:
         version=VERSION["generate"],
     shell:
         "srt generate {params.questions} {output.answers} {params.model} --prompt {params.prompt} {params.settings}"
-        " {resources.how} 2> {log}"
+        " {resources.how} > {log} 2>&1"

@@ -9,7 +9,7 @@ rule demo_model:
     params:
         folder=lambda wildcards: DEMO_MODEL,
     shell:
-        "srt demo-model {params.folder} 2> {log}"
+        "srt demo-model {params.folder} > {log} 2>&1"
 
 
 rule original:
@@ -30,4 +30,4 @@ rule original:
         ),
         version=VERSION["prepare"],
     shell:
-        "srt prepare {params.source} {output.pairs} {params.settings} 2> {log}"
+        "srt prepare {params.source} {output.pairs} {params.settings} > {log} 2>&1"

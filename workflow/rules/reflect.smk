@@ -19,7 +19,7 @@ rule reflected:
         version=VERSION["reflect"],
     shell:
         "srt reflect {input.pairs} {output.pairs} --variant {wildcards.variant} {params.settings}"
-        " --use-teacher {wildcards.teacher} {resources.how} 2> {log}"
+        " --use-teacher {wildcards.teacher} {resources.how} > {log} 2>&1"
 
 
 # The plan `selected`: only the winners of phase 1 get their response reflected, for one student.
@@ -48,4 +48,4 @@ rule reflected_winners:
     shell:
         "srt reflect {input.pairs} {output.pairs} --variant {wildcards.variant} {params.settings}"
         " --scores original={input.original} --scores instruction={input.instruction}"
-        " --use-teacher {wildcards.teacher} {resources.how} 2> {log}"
+        " --use-teacher {wildcards.teacher} {resources.how} > {log} 2>&1"

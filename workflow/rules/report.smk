@@ -13,7 +13,7 @@ rule tables:
         flags=REPORT_FLAGS,
         version=VERSION["report"],
     shell:
-        "srt report tables {params.results} {params.flags} 2> {log}"
+        "srt report tables {params.results} {params.flags} > {log} 2>&1"
 
 
 rule figure:
@@ -32,7 +32,7 @@ rule figure:
         parameters=f"-p results {CONFIG.results} -p run_table {CONFIG.run_table} -p responses {CONFIG.responses}",
         version=VERSION["report"],
     shell:
-        "papermill --no-progress-bar -k python3 {input.notebook} {output.notebook} {params.parameters} 2> {log}"
+        "papermill --no-progress-bar -k python3 {input.notebook} {output.notebook} {params.parameters} > {log} 2>&1"
 
 
 rule html:
@@ -55,4 +55,4 @@ rule html:
         notice=shlex.quote(CONFIG.report.notice or ""),
         version=VERSION["report"],
     shell:
-        "srt report html {params.results} {params.flags} --notice {params.notice} 2> {log}"
+        "srt report html {params.results} {params.flags} --notice {params.notice} > {log} 2>&1"

@@ -21,7 +21,7 @@ rule scores:
         version=VERSION["score"],
     shell:
         "srt score {input.pairs} {output.scores} {params.student} {params.settings}"
-        " {resources.how} 2> {log}"
+        " {resources.how} > {log} 2>&1"
 
 
 rule coherence:
@@ -46,4 +46,4 @@ rule coherence:
         version=VERSION["coherence"],
     shell:
         "srt coherence {input.pairs} {output.coherence} {params.student} {params.settings}"
-        " {resources.how} 2> {log}"
+        " {resources.how} > {log} 2>&1"

@@ -14,4 +14,4 @@ rule selected:
         settings=settings.as_flags(CONFIG.selection),
         version=VERSION["selection"],
     shell:
-        "srt selection {params.run_dir} {params.choice} {params.settings} 2> {log}"
+        "srt selection {params.run_dir} {params.choice} {params.settings} > {log} 2>&1"
