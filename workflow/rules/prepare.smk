@@ -3,9 +3,9 @@ rule demo_model:
         [f"{DEMO_MODEL}/{name}" for name in DEMO_MODEL_FILES],
     log:
         "logs/demo_model.log",
+    priority: 110
     conda:
         "../../environment.yml"
-    priority: 110
     params:
         folder=lambda wildcards: DEMO_MODEL,
     shell:
@@ -20,9 +20,9 @@ rule original:
         meta=RESULTS + layout.meta_of(layout.ORIGINAL),
     log:
         "logs/prepare/{dataset}.log",
+    priority: 110
     conda:
         "../../environment.yml"
-    priority: 110
     params:
         source=lambda wildcards: CONFIG.datasets[wildcards.dataset].source,
         settings=lambda wildcards: settings.as_flags(

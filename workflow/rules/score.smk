@@ -8,7 +8,7 @@ rule scores:
         meta=RESULTS + layout.meta_of(layout.scores_of(layout.PAIRS)),
     log:
         "logs/score/{student}/{pairs}.log",
-    priority: 50
+    priority: 90
     conda:
         "../../environment.yml"
     threads: CORES
@@ -33,7 +33,7 @@ rule coherence:
         meta=RESULTS + layout.meta_of(layout.coherence_of(layout.PAIRS)),
     log:
         "logs/coherence/{student}/{pairs}.log",
-    priority: 50
+    priority: 90
     conda:
         "../../environment.yml"
     threads: CORES

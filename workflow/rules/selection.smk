@@ -6,6 +6,7 @@ rule selected:
         ledger=RESULTS + layout.LEDGER,
     log:
         "logs/selection/{run}.log",
+    priority: 95
     conda:
         "../../environment.yml"
     params:
