@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from srt.progress import say
 from srt.records import read_json, write_json
 
 MARKER = "complete.json"
@@ -56,3 +59,26 @@ def sync(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
+
+
+def watcher() -> Any:
+    """A callback that marks complete checkpoints, logs each step, and stops at a loss that is not finite."""
+    from transformers import TrainerCallback
+
+    class Watcher(TrainerCallback):  # type: ignore[misc]
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            args.distributed_state.wait_for_everyone()
+            if state.is_world_process_zero:
+                mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+            loss = logs.get("loss")
+            if loss is None:
+                return
+            if not math.isfinite(loss):
+                raise FloatingPointError(f"finetune: step {state.global_step}: the loss is {loss}")
+            if args.disable_tqdm and state.is_world_process_zero:
+                rate = f"learning rate {logs['learning_rate']:.3g}"
+                say(f"finetune: step {state.global_step} of {state.max_steps}: loss {loss:.4f}, {rate}")
+
+    return Watcher()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from srt import models
-from srt.checkpoints import alone, mark_complete, newest_checkpoint, sync
+from srt.checkpoints import alone, newest_checkpoint, sync, watcher
 from srt.progress import say
 from srt.prompts import fill, joined, training_prompt
 from srt.records import InputError, Pair, content_key, read_records, write_json
@@ -216,7 +216,7 @@ def make_trainer(model: Any, tokenizer: Any, examples: Examples, arguments: Any)
     _make_saveable(model.generation_config)
     set_seed(arguments.seed)
     data = Dataset.from_list(examples.rows)
-    trainer = SFTTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer, callbacks=[_watcher()])
+    trainer = SFTTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer, callbacks=[watcher()])
     trainer.remove_callback(PrinterCallback)
     return trainer
 
@@ -236,29 +236,6 @@ def _make_saveable(generation_config: Any) -> None:
         generation_config.validate(strict=True)
     except ValueError:
         generation_config.do_sample = True
-
-
-def _watcher() -> Any:
-    """A callback that marks complete checkpoints, logs each step, and stops at a loss that is not finite."""
-    from transformers import TrainerCallback
-
-    class Watcher(TrainerCallback):  # type: ignore[misc]
-        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            args.distributed_state.wait_for_everyone()
-            if state.is_world_process_zero:
-                mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-            loss = logs.get("loss")
-            if loss is None:
-                return
-            if not math.isfinite(loss):
-                raise FloatingPointError(f"finetune: step {state.global_step}: the loss is {loss}")
-            if args.disable_tqdm and state.is_world_process_zero:
-                rate = f"learning rate {logs['learning_rate']:.3g}"
-                say(f"finetune: step {state.global_step} of {state.max_steps}: loss {loss:.4f}, {rate}")
-
-    return Watcher()
 
 
 def _outcome(trainer: Any, device: str) -> dict[str, Any]:

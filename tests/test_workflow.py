@@ -26,34 +26,23 @@ CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
 # What follows a finetuned run: its answers to both question files, three evaluations, and the report with everything.
 REPORT = {"tables": 1, "figure": 3, "html": 1, "all": 1}
 ONE_RUN = {"finetuned": 1, "answers": 2, "alpaca_eval": 1, "open_llm": 1, "pairwise": 1}
+# One data set, three variants of it and the scores of all four (only `released` reads any); 3 runs, 2 trained.
+DEMO = {
+    "demo_model": 1,
+    "original": 1,
+    "reflected": 3,
+    "scores": 4,
+    "selected": 2,
+    "finetuned": 2,
+    "answers": 5,
+    "alpaca_eval": 3,
+    "open_llm": 3,
+    "pairwise": 1,
+    **REPORT,
+}
 JOBS = {
-    # One data set, three variants of it and the scores of all four (only `released` reads any); 3 runs, 2 trained.
-    "config/config.yaml": {
-        "demo_model": 1,
-        "original": 1,
-        "reflected": 3,
-        "scores": 4,
-        "selected": 2,
-        "finetuned": 2,
-        "answers": 5,
-        "alpaca_eval": 3,
-        "open_llm": 3,
-        "pairwise": 1,
-        **REPORT,
-    },
-    "config/alpaca64.yaml": {
-        "demo_model": 1,
-        "original": 1,
-        "reflected": 3,
-        "scores": 4,
-        "selected": 2,
-        "finetuned": 2,
-        "answers": 5,
-        "alpaca_eval": 3,
-        "open_llm": 3,
-        "pairwise": 1,
-        **REPORT,
-    },
+    "config/config.yaml": DEMO,
+    "config/alpaca64.yaml": DEMO,
     # Two data sets, two students, 23 runs of which 21 are trained; two opponents of the trained runs but themselves.
     "config/paper.yaml": {
         "original": 2,
