@@ -69,7 +69,7 @@ class Judge:
         self.concurrency = execution.concurrency
         self.identity = identity(judge)
         self.identity_key = content_key(self.identity)[:16]
-        self.journal = Journal(cache / self.identity_key / f"{content_key(name)[:16]}.jsonl")
+        self.journal = Journal(cache / "judge" / self.identity_key / f"{content_key(name)[:16]}.jsonl")
         self.answered_as: set[str] = set()
 
     def __enter__(self) -> Judge:
