@@ -97,6 +97,10 @@ def parse(values: Any, where: str) -> tuple[Config, list[Run]]:
                 raise InputError(f"{place}: {column}: expected one of {sorted(known)}, found {name!r}")
         if config.responses == "selected" and run.method not in SELECTED_METHODS:
             raise InputError(f"{place}: method: responses 'selected' serves {SELECTED_METHODS}, found {run.method!r}")
+    if config.responses == "selected" and config.score.precision == "exact" and config.score.dtype != "float32":
+        # Phase 1 is decided before the response reflection, when no run's selection can be looked at yet.
+        expected = "expected 'plain', or dtype float32"
+        raise InputError(f"{where}: score.precision: responses 'selected' decides early: {expected}, found 'exact'")
     known_runs = {run.run for run in runs}
     opponents = config.evaluate.pairwise.opponents if config.evaluate.pairwise else []
     for name, place in [(o, "evaluate.pairwise.opponents") for o in opponents] + [

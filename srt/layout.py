@@ -14,6 +14,7 @@ PAIRS = "data/{pairs}.jsonl"  # any of the next three
 ORIGINAL = "data/{dataset}/original.jsonl"
 REFLECTED = "data/{dataset}/{teacher}/{variant}.jsonl"
 REFLECTED_FOR_STUDENT = "data/{dataset}/{teacher}/{student}/{variant}.jsonl"
+RESCORED = "runs/{run}/rescored.jsonl"
 TRAIN = "runs/{run}/train.jsonl"
 LEDGER = "runs/{run}/ledger.jsonl"
 MODEL = "runs/{run}/model"
@@ -30,6 +31,11 @@ REPORT = "report.html"
 def scores_of(pairs: str) -> str:
     """The pattern of the scores of a pairs file: `scores/{student}/` and the data's own path."""
     return "scores/{student}/" + pairs.removeprefix("data/")
+
+
+def shard_of(scores: str) -> str:
+    """The pattern of one shard of a scores file; Snakemake deletes it when the shards are gathered."""
+    return "shards/" + scores.removeprefix("scores/").removesuffix(".jsonl") + ".{shard}-of-{shards}.jsonl"
 
 
 def coherence_of(pairs: str) -> str:
@@ -74,6 +80,11 @@ def scores_paths(run: Run, responses: str) -> dict[str, str]:
         return {}
     patterns = {v: scores_of(pairs_pattern(v, responses)) for v in variants_read(run)}
     return {v: pattern.format(variant=v, **run.model_dump()) for v, pattern in patterns.items()}
+
+
+def is_rescored(config: Config, run: Run) -> bool:
+    """Whether what low precision leaves in doubt of the run's selection is computed again in float32."""
+    return config.score.precision == "exact" and config.score.dtype != "float32" and reads_scores(run)
 
 
 def coherence_paths(run: Run, responses: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,47 +36,46 @@ class Candidate:
         return None if nll is None else math.exp(min(nll, 700.0))
 
 
-Statistic = Callable[[Candidate], float | None]
+@dataclass(frozen=True)
+class Preference:
+    """What a phase maximises: a statistic of a candidate by its name, or its negative."""
+
+    name: str  # ifd, r_ifd, perplexity or coherence
+    sign: int = 1
+
+    def __call__(self, candidate: Candidate) -> float | None:
+        """What is maximised; None where the statistic was not computed."""
+        value = statistic(candidate, self.name)
+        return None if value is None else self.sign * value
 
 
-def _ifd(candidate: Candidate) -> float | None:
-    return candidate.score.ifd if candidate.score else None
+def statistic(candidate: Candidate, name: str) -> float | None:
+    """A candidate's IFD, r-IFD, perplexity or coherence; None if it was not computed."""
+    if name in ("perplexity", "coherence"):
+        value: float | None = getattr(candidate, name)
+        return value
+    return getattr(candidate.score, name) if candidate.score else None
 
 
-def _r_ifd(candidate: Candidate) -> float | None:
-    return candidate.score.r_ifd if candidate.score else None
-
-
-def _negated(statistic: Statistic) -> Statistic:
-    def negative(candidate: Candidate) -> float | None:
-        value = statistic(candidate)
-        return None if value is None else -value
-
-    return negative
-
-
-def preferences(method: str, settings: SelectionConfig) -> tuple[Statistic, Statistic]:
-    """The statistic that each phase maximises (`random` has none: a seeded coin)."""
-    ppl: Statistic = lambda candidate: candidate.perplexity  # noqa: E731
-    if settings.perplexity_prefers == "lower":
-        ppl = _negated(ppl)
-    coherence: Statistic = lambda candidate: candidate.coherence  # noqa: E731
-    lower_r_ifd = _negated(_r_ifd)
+def preferences(method: str, settings: SelectionConfig) -> tuple[Preference, Preference]:
+    """What each of the two phases maximises (`random` has none: a seeded coin)."""
+    ifd, lower_r_ifd, coherence = Preference("ifd"), Preference("r_ifd", -1), Preference("coherence")
+    perplexity = Preference("perplexity", 1 if settings.perplexity_prefers == "higher" else -1)
     table = {
-        "paper": (_ifd, lower_r_ifd),
-        "released": (_ifd, lower_r_ifd),
-        "ifd": (_ifd, _ifd),
+        "paper": (ifd, lower_r_ifd),
+        "released": (ifd, lower_r_ifd),
+        "ifd": (ifd, ifd),
         "r_ifd": (lower_r_ifd, lower_r_ifd),
-        "perplexity": (ppl, ppl),
+        "perplexity": (perplexity, perplexity),
         "coherence": (coherence, coherence),
     }
     return table[method]
 
 
-def better(unreflected: Candidate | None, reflected: Candidate | None, statistic: Statistic) -> Candidate | None:
-    """The candidate with the higher statistic. A tie keeps the unreflected one; a null is no candidate."""
-    first = statistic(unreflected) if unreflected else None
-    second = statistic(reflected) if reflected else None
+def better(unreflected: Candidate | None, reflected: Candidate | None, prefers: Preference) -> Candidate | None:
+    """The candidate that is preferred. A tie keeps the unreflected one; a null is no candidate."""
+    first = prefers(unreflected) if unreflected else None
+    second = prefers(reflected) if reflected else None
     if first is None and second is None:
         return None
     if first is None:
@@ -89,7 +88,7 @@ def better(unreflected: Candidate | None, reflected: Candidate | None, statistic
 def phase_one_winner(scores: Mapping[str, Score | None]) -> str | None:
     """`original` or `instruction`, the one with the higher IFD; None where neither has one (the plan `selected`)."""
     candidates = {v: Candidate(v, score) for v, score in scores.items() if score and score.status == "scored"}
-    winner = better(candidates.get("original"), candidates.get("instruction"), _ifd)
+    winner = better(candidates.get("original"), candidates.get("instruction"), Preference("ifd"))
     return winner.variant if winner else None
 
 
@@ -100,34 +99,59 @@ def coin(seed: int, record: str, phase: int) -> bool:
 
 
 def _toss(unreflected: Candidate | None, reflected: Candidate | None, heads: bool) -> Candidate | None:
-    usable = [c for c in (unreflected, reflected) if c is not None and _ifd(c) is not None]
+    usable = [c for c in (unreflected, reflected) if c is not None and statistic(c, "ifd") is not None]
     if len(usable) < 2:
         return usable[0] if usable else None
     return usable[1] if heads else usable[0]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One phase of one record: two candidates, what is preferred (None: a coin was tossed), and the winner."""
+
+    unreflected: Candidate | None
+    reflected: Candidate | None
+    prefers: Preference | None
+    winner: Candidate | None
+
+
+def contests(
+    record: str, candidates: Mapping[str, Candidate], method: str, seed: int, settings: SelectionConfig
+) -> list[Contest]:
+    """The contests of the two phases; the second is not held where the first has no winner. Fixed methods have none."""
+    present = {variant: c for variant, c in candidates.items() if c.absent is None}
+    held: list[Contest] = []
+    if method in FIXED_METHODS:
+        return held
+    pair = "original", "instruction"
+    for phase in (1, 2):
+        two = present.get(pair[0]), present.get(pair[1])
+        if method == "random":
+            held.append(Contest(*two, None, _toss(*two, heads=coin(seed, record, phase))))
+        else:
+            prefers = preferences(method, settings)[phase - 1]
+            held.append(Contest(*two, prefers, better(*two, prefers)))
+        winner = held[-1].winner
+        if winner is None or phase == 2:
+            break
+        pair = winner.variant, REFLECTED_RESPONSE[winner.variant]
+    return held
 
 
 def choose(
     record: str, candidates: Mapping[str, Candidate], method: str, seed: int, settings: SelectionConfig
 ) -> tuple[Candidate | None, str]:
     """One record's winner over both phases, and the branch taken, in words."""
-    present = {variant: c for variant, c in candidates.items() if c.absent is None}
     if method in FIXED_METHODS:
-        return present.get(method), f"{method}: fixed"
-
-    def decide(unreflected: str, reflected: str, phase: int) -> Candidate | None:
-        pair = present.get(unreflected), present.get(reflected)
-        if method == "random":
-            return _toss(*pair, heads=coin(seed, record, phase))
-        return better(*pair, preferences(method, settings)[phase - 1])
-
-    first = decide("original", "instruction", 1)
-    if first is None:
-        return None, "phase 1: no candidate"
-    second = decide(first.variant, REFLECTED_RESPONSE[first.variant], 2)
-    if second is None:
-        return None, "phase 2: no candidate"
-    kept = "reflected" if second.variant != first.variant else "kept"
-    return second, f"instruction {'reflected' if first.variant == 'instruction' else 'kept'}, response {kept}"
+        fixed = candidates.get(method)
+        return (fixed if fixed and fixed.absent is None else None), f"{method}: fixed"
+    held = contests(record, candidates, method, seed, settings)
+    chosen = held[-1].winner
+    if chosen is None:
+        return None, f"phase {len(held)}: no candidate"
+    instruction = "reflected" if chosen.variant in ("instruction", "both") else "kept"
+    response = "reflected" if chosen.variant in REFLECTED_RESPONSE.values() else "kept"
+    return chosen, f"instruction {instruction}, response {response}"
 
 
 def refusal(chosen: Candidate, method: str, settings: SelectionConfig) -> str | None:
@@ -137,8 +161,8 @@ def refusal(chosen: Candidate, method: str, settings: SelectionConfig) -> str | 
     if method == "released" and chosen.variant in REFLECTED_RESPONSE:
         return "the response was not reflected"
     for name, value, limit in (
-        ("IFD", _ifd(chosen), settings.ifd_below),
-        ("r-IFD", _r_ifd(chosen), settings.r_ifd_below),
+        ("IFD", statistic(chosen, "ifd"), settings.ifd_below),
+        ("r-IFD", statistic(chosen, "r_ifd"), settings.r_ifd_below),
     ):
         if value is None:
             return f"{name} is null: {chosen.score.reason if chosen.score else 'not scored'}"
@@ -150,8 +174,13 @@ def refusal(chosen: Candidate, method: str, settings: SelectionConfig) -> str | 
 def keep_ratio(selected: Sequence[tuple[str, float]], ratio: float) -> set[str]:
     """The ids with the highest IFD, equal ones by id: floor(ratio x n) of them, at least 1."""
     ranked = sorted(selected, key=lambda item: (-item[1], item[0]))
+    return {record for record, _ in ranked[: places(len(ranked), ratio)]}
+
+
+def places(selected: int, ratio: float) -> int:
+    """How many of the selected are kept."""
     # 1e-9: a ratio such as 0.07 is a little less than it says in binary, and floor would lose one record.
-    return {record for record, _ in ranked[: max(1, math.floor(ratio * len(ranked) + 1e-9))]}
+    return max(1, math.floor(ratio * selected + 1e-9))
 
 
 def decide_all(
@@ -191,7 +220,7 @@ def _drop_reason(
     refused = refusal(chosen, method, settings)
     if refused:
         return refused
-    if ranked and _ifd(chosen) is None:
+    if ranked and statistic(chosen, "ifd") is None:
         return f"IFD is null: {chosen.score.reason if chosen.score else 'not scored'}"
     return None
 
@@ -208,7 +237,11 @@ def _apply_ratio(entries: list[LedgerEntry], ratio: float) -> None:
 def _facts(candidate: Candidate) -> dict[str, Any]:
     if candidate.absent is not None:
         return {"absent": candidate.absent}
-    facts: dict[str, Any] = {"ifd": _ifd(candidate), "r_ifd": _r_ifd(candidate), "perplexity": candidate.perplexity}
+    facts: dict[str, Any] = {
+        "ifd": statistic(candidate, "ifd"),
+        "r_ifd": statistic(candidate, "r_ifd"),
+        "perplexity": candidate.perplexity,
+    }
     if candidate.coherence is not None:
         facts["coherence"] = candidate.coherence
     if candidate.score and candidate.score.reason:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from srt import gpus
 from srt.records import InputError
 
 # transformers draws its bars into logs as well; in a log they are hundreds of lines.
@@ -70,13 +71,14 @@ def has_gpu(device: str) -> bool:
     return device == "cuda" or (device == "auto" and Path("/proc/driver/nvidia/version").exists())
 
 
-def device(name: str) -> str:
-    """`auto` as cuda where there is one, else cpu; other names as they are."""
-    if name != "auto":
-        return name
+def device(name: str, count: int = 1) -> str:
+    """`auto` as cuda where there is one, else cpu. On cuda this process holds `count` free GPUs from now on."""
+    if not has_gpu(name):
+        return "cpu" if name == "auto" else name
+    gpus.hold(count)  # before torch asks CUDA, which then knows no other GPU
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if name == "cuda" or torch.cuda.is_available() else "cpu"
 
 
 def load_tokenizer(model: str, revision: str | None) -> Any:
@@ -90,17 +92,25 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
         raise InputError(f"{model}: the tokenizer cannot be loaded: {_first_line(error)}") from None
 
 
-def load_model(model: str, revision: str | None, dtype: str, device: str) -> Any:
-    """The causal language model in eval mode on the device, in that dtype; InputError where it cannot be loaded."""
+def load_model(model: str, revision: str | None, dtype: str, device: str, spread: int = 1) -> Any:
+    """The causal language model in eval mode on the device, in that dtype; InputError where it cannot be loaded.
+
+    With `spread` above 1 its layers are laid out over the visible GPUs.
+    """
     import torch
     from transformers import AutoModelForCausalLM
 
     require(model)
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(model, revision=revision, dtype=getattr(torch, dtype))
+        loaded = AutoModelForCausalLM.from_pretrained(
+            model,
+            revision=revision,
+            dtype=getattr(torch, dtype),
+            device_map="auto" if spread > 1 and device == "cuda" else None,
+        )
     except (OSError, ValueError) as error:
         raise InputError(f"{model}: the model cannot be loaded: {_first_line(error)}") from None
-    return loaded.to(device).eval()
+    return loaded.eval() if loaded.device.type == device else loaded.to(device).eval()
 
 
 def versions(*packages: str) -> dict[str, str]:

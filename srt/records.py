@@ -71,6 +71,15 @@ class Score(Record):
     reason: str | None
 
 
+class Rescored(Record):
+    """A pair's score after `ratios` of it (`ifd`, `r_ifd`) were computed again in float32."""
+
+    record: str
+    variant: str
+    ratios: list[str]
+    score: Score
+
+
 class Coherence(Record):
     """Cosine of the embeddings of a pair's instruction and response; null with a reason where it has none."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from srt.layout import meta_of
 from srt.methods import Candidate, decide_all
 from srt.progress import say
 from srt.records import (
@@ -15,7 +17,9 @@ from srt.records import (
     LedgerEntry,
     Pair,
     ReflectedPair,
+    Rescored,
     Score,
+    read_json,
     read_records,
     write_records,
 )
@@ -32,30 +36,17 @@ def select(
     seed: int,
     settings: SelectionConfig,
     coherence: Mapping[str, Path] | None = None,
+    rescored: Path | None = None,
 ) -> None:
     """Write `train.jsonl` and `ledger.jsonl` of a run.
 
-    `pairs`, `scores` and `coherence` map a variant to its file. Records are joined by id; the order of the train
-    file is the order of the data set. InputError where a file that the method reads is missing, or where nothing
-    is selected.
+    `pairs`, `scores` and `coherence` map a variant to its file; what `rescored` holds stands in place of the scores.
+    The order of the train file is the order of the data set. InputError where a file that the method reads is
+    missing, where scores do not belong together, or where nothing is selected.
     """
     ranked = bool(scores) or ratio < 1 or method not in FIXED_METHODS
-    _check_files(pairs, scores, coherence or {}, method, ranked)
     texts = {variant: {pair.id: pair for pair in read_pairs(path)} for variant, path in pairs.items()}
-    known = {variant: {score.id: score for score in read_records(path, Score)} for variant, path in scores.items()}
-    cosines = {v: {c.id: c.coherence for c in read_records(p, Coherence)} for v, p in (coherence or {}).items()}
-    records: dict[str, dict[str, Candidate]] = {}
-    for record in dict.fromkeys(record for variant in texts.values() for record in variant):
-        records[record] = {
-            variant: _candidate(
-                variant,
-                of_variant.get(record),
-                known.get(variant, {}).get(record),
-                cosines.get(variant, {}).get(record),
-                ranked,
-            )
-            for variant, of_variant in texts.items()
-        }
+    records = read_candidates(texts, scores, method, ranked, coherence or {}, rescored)
     entries = decide_all(records, method, ratio, seed, settings, ranked)
     train = [_train_pair(texts[entry.chosen][entry.id]) for entry in entries if entry.kept and entry.chosen]
     _report(run_dir, entries)
@@ -65,12 +56,56 @@ def select(
     write_records(run_dir / "train.jsonl", train)
 
 
+def read_candidates(
+    texts: Mapping[str, Mapping[str, Pair]],
+    scores: Mapping[str, Path],
+    method: str,
+    ranked: bool,
+    coherence: Mapping[str, Path],
+    rescored: Path | None = None,
+) -> dict[str, dict[str, Candidate]]:
+    """id: variant: candidate. `texts` are the pairs by variant and id; all is joined by id. See `select`."""
+    _check_files(texts, scores, coherence, method, ranked)
+    scored_alike(scores)
+    known = {variant: {score.id: score for score in read_records(path, Score)} for variant, path in scores.items()}
+    for row in read_records(rescored, Rescored) if rescored else []:
+        known[row.variant][row.record] = row.score
+    cosines = {v: {c.id: c.coherence for c in read_records(p, Coherence)} for v, p in coherence.items()}
+    return {
+        record: {
+            variant: candidate(
+                variant,
+                of_variant.get(record),
+                known.get(variant, {}).get(record),
+                cosines.get(variant, {}).get(record),
+                ranked,
+            )
+            for variant, of_variant in texts.items()
+        }
+        for record in dict.fromkeys(record for variant in texts.values() for record in variant)
+    }
+
+
+def scored_alike(scores: Mapping[str, Path]) -> dict[str, Any]:
+    """What the sidecars of the scores agree on, empty where none has one; InputError where they do not agree."""
+    first: tuple[Path, dict[str, Any]] | None = None
+    for path in scores.values():
+        sidecar = Path(meta_of(str(path)))
+        meta = read_json(sidecar) if sidecar.exists() else {}
+        facts = {key: meta.get(key) for key in ("model", "identity", "settings", "texts")} if meta else {}
+        first = first or (path, facts)
+        if facts != first[1]:
+            odd = next(key for key in ("identity", "settings", "texts") if facts.get(key) != first[1].get(key))
+            raise InputError(f"{path}: {odd}: expected scores by the same student and settings as {first[0]}")
+    return first[1] if first else {}
+
+
 def _check_files(
-    pairs: Mapping[str, Path], scores: Mapping[str, Path], coherence: Mapping[str, Path], method: str, ranked: bool
+    texts: Mapping[str, Any], scores: Mapping[str, Path], coherence: Mapping[str, Path], method: str, ranked: bool
 ) -> None:
     needed = [method] if method in FIXED_METHODS else list(VARIANTS)
     for variant in needed:
-        if variant not in pairs:
+        if variant not in texts:
             raise InputError(f"method {method}: expected --pairs {variant}=FILE")
         if ranked and variant not in scores:
             raise InputError(f"method {method}: expected --scores {variant}=FILE")
@@ -78,7 +113,8 @@ def _check_files(
             raise InputError(f"method {method}: expected --coherence {variant}=FILE")
 
 
-def _candidate(variant: str, pair: Pair | None, score: Score | None, cosine: float | None, ranked: bool) -> Candidate:
+def candidate(variant: str, pair: Pair | None, score: Score | None, cosine: float | None, ranked: bool) -> Candidate:
+    """A version of a record for `srt.methods`, with the reason where it can be none."""
     absent = None
     if pair is None:
         absent = "not reflected: it is not the winner of phase 1"

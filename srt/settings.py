@@ -26,7 +26,8 @@ STEP_VERSIONS = {
 # Which keys of `execution:` a step reads.
 EXECUTION_FLAGS = {
     "reflect": ("device", "concurrency", "generation_batch", "server_memory_gb"),
-    "score": ("device", "score_batch_tokens"),
+    "score": ("device", "score_batch_tokens", "score_gpus"),
+    "rescore": ("device", "score_batch_tokens", "score_gpus"),
     "coherence": ("device", "score_batch_tokens"),
     "finetune": ("device", "device_batch", "gradient_checkpointing", "save_steps"),
     "generate": ("device", "generation_batch", "server_memory_gb"),
@@ -104,6 +105,9 @@ class ScoreConfig(Settings):
     """How the student scores pairs."""
 
     dtype: Dtype = Field(description="the student's weights and arithmetic while scoring")
+    precision: Literal["plain", "exact"] = Field(
+        description="exact: what dtype leaves in doubt of a selection is scored again in float32; plain: nothing is"
+    )
     max_length: int = Field(ge=2, description="most tokens of a scored text")
     template: str = Field(description="YAML with the student's templates `without_input` and `with_input`")
     guess_prompt: str = Field(description="text around {response} that asks to guess the instruction")
@@ -222,6 +226,8 @@ class ExecutionConfig(Settings):
     concurrency: int = Field(ge=1, description="requests at a time to a teacher's or judge's endpoint")
     generation_batch: int = Field(ge=1, description="prompts per batch of a transformers backend")
     score_batch_tokens: int = Field(ge=1, description="most padded tokens in a scoring batch")
+    score_shards: int = Field(ge=1, description="parts of a file of pairs that are scored side by side")
+    score_gpus: int = Field(ge=1, description="GPUs over which one scoring job spreads a student too big for one")
     device_batch: int = Field(ge=1, description="records per device and forward pass in finetuning")
     gradient_checkpointing: bool = Field(description="trade time for memory in finetuning")
     save_steps: int = Field(ge=1, description="optimizer steps between the trainer's checkpoints")

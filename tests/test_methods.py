@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from srt.methods import Candidate, better, choose, coin, decide_all, keep_ratio, phase_one_winner, refusal
+from srt.methods import Candidate, Preference, better, choose, coin, decide_all, keep_ratio, phase_one_winner, refusal
 from srt.records import Score
 from srt.settings import SelectionConfig
 
@@ -75,8 +75,8 @@ def test_a_tie_keeps_the_unreflected() -> None:
 def test_zero_is_a_value_and_null_is_none() -> None:
     """A failed score once counted as 0 and won by r-IFD: here it is no candidate."""
     unreflected, reflected = Candidate("original", score(0.5, 0.4)), Candidate("response", score(None, None))
-    assert better(unreflected, reflected, lambda c: c.score.ifd if c.score else None) is unreflected
-    assert better(reflected, None, lambda c: c.score.ifd if c.score else None) is None
+    assert better(unreflected, reflected, Preference("ifd")) is unreflected
+    assert better(reflected, None, Preference("ifd")) is None
 
 
 def test_an_absent_candidate_is_never_chosen_by_any_method() -> None:

@@ -31,6 +31,7 @@ DEMO = {
     "demo_model": 1,
     "original": 1,
     "reflected": 3,
+    "score_shard": 4,
     "scores": 4,
     "selected": 2,
     "finetuned": 2,
@@ -47,6 +48,7 @@ JOBS = {
     "config/paper.yaml": {
         "original": 2,
         "reflected": 6,
+        "score_shard": 16,
         "scores": 16,
         "coherence": 4,
         "selected": 21,
@@ -69,7 +71,8 @@ def refuse(event, arguments):
 sys.addaudithook(refuse)
 """
 STEPS = (
-    *("srt.prepare.prepare", "srt.reflect.reflect", "srt.score.score", "srt.coherence.coherence"),
+    *("srt.prepare.prepare", "srt.reflect.reflect", "srt.score.score", "srt.score.gather", "srt.coherence.coherence"),
+    "srt.rescore.rescore",
     *("srt.selection.select", "srt.finetune.finetune", "srt.generate.generate", "srt.demo_model.demo_model"),
     *("srt.evaluation.alpaca_eval.evaluate", "srt.evaluation.open_llm.evaluate", "srt.evaluation.pairwise.evaluate"),
     *("srt.report.tables.write_tables", "srt.report.html.write_html"),
@@ -283,9 +286,10 @@ def finished_tree(tmp_path_factory):
             if re.fullmatch(r"results/runs/\w+/model", name):
                 path.mkdir()
                 path /= "config.json"
-            path.write_text(name)
+            path.write_text('{"shards": 1}' if name.startswith("results/scores/") else name)
     code, out, err = snakemake(tree, "--cores", "2", "--touch", "--forceall", "--quiet")
     assert code == 0, out + err
+    assert not list(tree.glob("results/shards/**/*.json*"))  # gathered, and deleted
     return tree
 
 
@@ -331,10 +335,20 @@ def test_a_new_run_of_another_ratio_runs_neither_teacher_nor_scorer(finished):
     assert planned(finished) == {"selected": 1, **ONE_RUN, **REPORT}
 
 
+def test_exact_precision_below_float32_computes_doubts_again_for_each_choice(finished):
+    """What is scored in bfloat16 is scored once; each run that chooses or ranks has its own doubts."""
+
+    def change(values):
+        values["score"].update(dtype="bfloat16", precision="exact")
+
+    scored = {"score_shard": 4, "scores": 4, "rescored": 1, "selected": 1, **ONE_RUN, **REPORT}
+    assert planned(finished, "--configfile", edited(finished, change)) == scored
+
+
 def test_an_edited_prompt_reruns_reflection_and_what_follows(finished):
     with (finished / "config/prompts/turns.yaml").open("a") as prompts:
         prompts.write("# edited\n")
-    expected = {"reflected": 3, "scores": 3, "selected": 1, **ONE_RUN, **REPORT}
+    expected = {"reflected": 3, "score_shard": 3, "scores": 3, "selected": 1, **ONE_RUN, **REPORT}
     assert planned(finished) == expected
 
 
@@ -478,12 +492,40 @@ def scoring_tree(tmp_path, tiny_llamas):
 
 
 @pytest.mark.slow
+def test_shards_make_the_same_file_and_another_number_of_them_reruns_nothing(scoring_tree):
+    tree, name = scoring_tree
+    target = "results/scores/smollm2/demo/original.jsonl"
+
+    def sharded(shards, cache):
+        def change(values):
+            values["execution"].update(score_shards=shards, score_batch_tokens=4096)
+            values["cache"] = cache
+
+        return edited(tree, change, source=name, name=f"{shards}.yaml")
+
+    found = []
+    for shards in (1, 3):
+        (tree / target).unlink(missing_ok=True)
+        (tree / target.replace(".jsonl", ".meta.json")).unlink(missing_ok=True)
+        code, out, err = snakemake(tree, target, "--cores", "2", "--configfile", sharded(shards, f"cache{shards}"))
+        assert code == 0, out + err
+        found.append([json.loads(line) for line in (tree / target).open()])
+    for one, three in zip(*found, strict=True):
+        assert one["id"] == three["id"]
+        assert one["ifd"] == pytest.approx(three["ifd"], rel=1e-5)
+        assert one["r_ifd"] == pytest.approx(three["r_ifd"], rel=1e-5)
+    assert json.loads((tree / target.replace(".jsonl", ".meta.json")).read_text())["shards"] == 3
+    assert not list(tree.glob("results/shards/**/*.jsonl"))
+    assert planned(tree, target, "--configfile", sharded(2, "cache3")) == {}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_killed_snakemake_leaves_no_orphan(scoring_tree, whole_group):
     tree, name = scoring_tree
     target = tree / "results/scores/smollm2/demo/original.jsonl"
     arguments = (str(target.relative_to(tree)), "--cores", "2", "--configfile", name)
-    log = tree / "logs/score/smollm2/demo/original.log"
+    log = tree / "logs/score/smollm2/demo/original.1-of-1.log"
 
     def journalled():
         return sum(path.read_bytes().count(b"\n") for path in tree.glob("cache/nll/*/*.jsonl"))

@@ -1,6 +1,20 @@
 """The subcommands: the arguments of each step, and the call of its function."""
 
 from srt.commands.results import demo_model, evaluate, explain, report
-from srt.commands.steps import coherence, finetune, generate, prepare, reflect, score, selection
+from srt.commands.steps import coherence, finetune, gather, generate, prepare, reflect, rescore, score, selection
 
-ALL = (prepare, reflect, score, coherence, selection, finetune, generate, evaluate, report, explain, demo_model)
+ALL = (
+    prepare,
+    reflect,
+    score,
+    gather,
+    coherence,
+    rescore,
+    selection,
+    finetune,
+    generate,
+    evaluate,
+    report,
+    explain,
+    demo_model,
+)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from srt import cli
-from srt.settings import Settings
+from srt.records import InputError
+from srt.settings import METHODS, Settings
 
 Steps = Any  # argparse's own class of subparsers is private
 MODEL_HELP = "a model folder or a hub name"
@@ -48,6 +49,33 @@ def server(parser: argparse.ArgumentParser) -> None:
     """`--endpoint`."""
     about = "the OpenAI-compatible server of a teacher or judge, and the environment variable that holds its key"
     parser.add_argument("--endpoint", action="append", default=[], metavar="NAME=URL[,ENV]", help=about)
+
+
+def choice(parser: argparse.ArgumentParser) -> None:
+    """What is chosen from, and how: the files by variant, and the run's method, ratio and seed."""
+    for flag, needed in (("--pairs", True), ("--scores", False), ("--coherence", False)):
+        about = "once per variant that the method reads"
+        parser.add_argument(flag, action="append", default=[], metavar="VARIANT=FILE", required=needed, help=about)
+    methods = [name for name in METHODS if name != "none"]
+    about = "what chooses between a record's versions (README.md has the table)"
+    parser.add_argument("--method", required=True, choices=methods, help=about)
+    parser.add_argument("--ratio", required=True, type=float, help="share of the selected records to keep, by IFD")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the method `random`")
+
+
+def ratio(value: float) -> float:
+    """The ratio; InputError unless it is above 0 and at most 1."""
+    if not 0 < value <= 1:
+        raise InputError(f"--ratio: expected a number above 0 and at most 1, found {value:g}")
+    return value
+
+
+def shard(text: str) -> tuple[int, int]:
+    """I/N as (i, n); InputError unless 1 <= i <= n."""
+    number, _, shards = text.partition("/")
+    if not (number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards)):
+        raise InputError(f"--shard: expected I/N with I from 1 to N, found {text!r}")
+    return int(number), int(shards)
 
 
 def revision(args: argparse.Namespace) -> str | None:

@@ -8,9 +8,7 @@ from pathlib import Path
 from srt import cli
 from srt.commands import arguments
 from srt.commands.arguments import Steps
-from srt.records import InputError
 from srt.settings import (
-    METHODS,
     CoherenceConfig,
     FinetuneConfig,
     GenerateConfig,
@@ -82,16 +80,34 @@ def score(steps: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.score import score
 
-        settings = cli.resolve(args, ScoreConfig, lambda config: config.score)
-        score(args.pairs, args.scores, args.model, arguments.revision(args), settings, cli.execution(args), args.cache)
+        settings, shard = cli.resolve(args, ScoreConfig, lambda config: config.score), arguments.shard(args.shard)
+        model, revision, execution = args.model, arguments.revision(args), cli.execution(args)
+        score(args.pairs, args.scores, model, revision, settings, execution, args.cache, shard)
 
     parser = arguments.step(steps, "score", call, "Compute the student's IFD and r-IFD of every pair.")
     parser.add_argument("pairs", metavar="PAIRS", type=Path, help="Alpaca-style JSON, JSONL or Parquet")
     parser.add_argument("scores", metavar="SCORES", type=Path, help="the JSONL to write")
     arguments.model(parser)
     arguments.cache(parser)
+    about = "score only every N-th pair from the I-th on; `srt gather` joins the parts"
+    parser.add_argument("--shard", metavar="I/N", default="1/1", help=about)
     cli.add_settings(parser, ScoreConfig)
     cli.add_execution(parser, "score")
+
+
+def gather(steps: Steps) -> None:
+    """`srt gather PAIRS SCORES SHARD...`."""
+
+    def call(args: argparse.Namespace) -> None:
+        from srt.score import gather
+
+        gather(args.pairs, args.scores, args.shards)
+
+    about = "Join the shards of `srt score --shard` into one file of scores, in the order of the pairs."
+    parser = arguments.step(steps, "gather", call, about)
+    parser.add_argument("pairs", metavar="PAIRS", type=Path, help="the pairs that were scored")
+    parser.add_argument("scores", metavar="SCORES", type=Path, help="the JSONL to write")
+    parser.add_argument("shards", metavar="SHARD", type=Path, nargs="+", help="the scores of every shard")
 
 
 def coherence(steps: Steps) -> None:
@@ -117,34 +133,57 @@ def selection(steps: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.selection import select
 
-        if not 0 < args.ratio <= 1:
-            raise InputError(f"--ratio: expected a number above 0 and at most 1, found {args.ratio:g}")
         select(
             args.run_dir,
             cli.assignments(args.pairs, "--pairs"),
             cli.assignments(args.scores, "--scores"),
             args.method,
-            args.ratio,
+            arguments.ratio(args.ratio),
             args.seed,
             cli.resolve(args, SelectionConfig, lambda config: config.selection),
             cli.assignments(args.coherence, "--coherence"),
+            args.rescored,
         )
 
     parser = arguments.step(steps, "selection", call, "Choose one version of each record, filter, and keep the ratio.")
     parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="gets train.jsonl and ledger.jsonl")
-    for flag, needed in (("--pairs", True), ("--scores", False), ("--coherence", False)):
-        about = "once per variant that the method reads"
-        parser.add_argument(flag, action="append", default=[], metavar="VARIANT=FILE", required=needed, help=about)
-    methods = [name for name in METHODS if name != "none"]
-    parser.add_argument(
-        "--method",
-        required=True,
-        choices=methods,
-        help="what chooses between a record's versions (README.md has the table)",
-    )
-    parser.add_argument("--ratio", required=True, type=float, help="share of the selected records to keep, by IFD")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the method `random`")
+    arguments.choice(parser)
+    about = "what `srt rescore` computed again in float32: stands in place of the scores"
+    parser.add_argument("--rescored", metavar="FILE", type=Path, default=None, help=about)
     cli.add_settings(parser, SelectionConfig)
+
+
+def rescore(steps: Steps) -> None:
+    """`srt rescore RESCORED --pairs VARIANT=FILE ... --scores VARIANT=FILE ... --method M --ratio R --model M`."""
+
+    def call(args: argparse.Namespace) -> None:
+        from srt.rescore import rescore
+
+        rescore(
+            args.rescored,
+            cli.assignments(args.pairs, "--pairs"),
+            cli.assignments(args.scores, "--scores"),
+            args.model,
+            arguments.revision(args),
+            args.method,
+            arguments.ratio(args.ratio),
+            args.seed,
+            cli.resolve(args, SelectionConfig, lambda config: config.selection),
+            cli.resolve(args, ScoreConfig, lambda config: config.score),
+            cli.execution(args),
+            args.cache,
+            cli.assignments(args.coherence, "--coherence"),
+        )
+
+    about = "Compute in float32 what low-precision scores leave in doubt of one selection."
+    parser = arguments.step(steps, "rescore", call, about)
+    parser.add_argument("rescored", metavar="RESCORED", type=Path, help="the JSONL to write, for `srt selection`")
+    arguments.choice(parser)
+    arguments.model(parser)
+    arguments.cache(parser)
+    cli.add_settings(parser, SelectionConfig)
+    cli.add_settings(parser, ScoreConfig)
+    cli.add_execution(parser, "rescore")
 
 
 def finetune(steps: Steps) -> None:

@@ -2,12 +2,13 @@
 import os
 import shlex
 import sys
+from pathlib import Path
 
 from srt import config as settings
 from srt import layout, lifeline, models
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
-from srt.records import InputError
+from srt.records import InputError, read_json
 from srt.settings import EXECUTION_FLAGS, STEP_VERSIONS
 
 lifeline.own_jobs()  # jobs end when this process does, however it ends, and find `srt` beside this Python
@@ -48,7 +49,13 @@ SERVERS = "".join(
 )
 
 
+SCORES = layout.scores_of(layout.PAIRS)
+SHARD = layout.shard_of(SCORES)
+
+
 wildcard_constraints:
+    shard=r"\d+",
+    shards=r"\d+",
     dataset=r"[^/]+",
     teacher=r"[^/]+",
     student=r"[^/]+",
@@ -101,6 +108,18 @@ def run_model_flags(run):
     return f"--model {run_model(run)} --revision {settings.flag_text(revision)}"
 
 
+def shards_of(wildcards):
+    """The shards of a scores file. A finished one keeps the number that it was made of: another reruns nothing."""
+    finished = Path(RESULTS + layout.meta_of(SCORES).format(**wildcards))
+    shards = CONFIG.execution.score_shards
+    if finished.exists():
+        shards = read_json(finished).get("shards", shards)
+    return [
+        RESULTS + SHARD.format(**wildcards, shard=shard, shards=shards)
+        for shard in range(1, shards + 1)
+    ]
+
+
 def judge_of(benchmark):
     """The judge of a benchmark."""
     return CONFIG.judges[getattr(CONFIG.evaluate, benchmark).judge]
@@ -145,6 +164,12 @@ def selection_files(wildcards):
         for paths in maps
         for path in paths(run, CONFIG.responses).values()
     ]
+
+
+def rescored_file(wildcards):
+    """What is computed again in float32 for the run, where that is asked for."""
+    rescored = layout.is_rescored(CONFIG, RUNS[wildcards.run])
+    return [RESULTS + layout.RESCORED.format(run=wildcards.run)] if rescored else []
 
 
 def selection_flags(wildcards):

@@ -1,27 +1,48 @@
-rule scores:
+rule score_shard:
     input:
         pairs=RESULTS + layout.PAIRS,
         student=lambda wildcards: model_files(CONFIG.students[wildcards.student].model),
         texts=present(CONFIG.score.template) + present(CONFIG.score.guess_prompt),
     output:
-        scores=RESULTS + layout.scores_of(layout.PAIRS),
-        meta=RESULTS + layout.meta_of(layout.scores_of(layout.PAIRS)),
+        scores=temp(RESULTS + SHARD),
+        meta=temp(RESULTS + layout.meta_of(SHARD)),
     log:
-        "logs/score/{student}/{pairs}.log",
+        "logs/score/{student}/{pairs}.{shard}-of-{shards}.log",
     priority: 90
     conda:
         "../../environment.yml"
     threads: CORES
     resources:
-        gpu=GPU,
+        gpu=GPU * CONFIG.execution.score_gpus,
         how=HOW["score"],
     params:
         student=lambda wildcards: student_flags(wildcards.student),
         settings=settings.as_flags(CONFIG.score),
         version=VERSION["score"],
     shell:
-        "srt score {input.pairs} {output.scores} {params.student} {params.settings}"
-        " {resources.how} > {log} 2>&1"
+        "srt score {input.pairs} {output.scores} --shard {wildcards.shard}/{wildcards.shards}"
+        " {params.student} {params.settings} {resources.how} > {log} 2>&1"
+
+
+rule scores:
+    input:
+        pairs=RESULTS + layout.PAIRS,
+        shards=shards_of,
+        metas=lambda wildcards: [layout.meta_of(path) for path in shards_of(wildcards)],
+    output:
+        scores=RESULTS + SCORES,
+        meta=RESULTS + layout.meta_of(SCORES),
+    log:
+        "logs/score/{student}/{pairs}.log",
+    priority: 91
+    conda:
+        "../../environment.yml"
+    params:
+        student=lambda wildcards: student_flags(wildcards.student),
+        settings=settings.as_flags(CONFIG.score),
+        version=VERSION["score"],
+    shell:
+        "srt gather {input.pairs} {output.scores} {input.shards} > {log} 2>&1"
 
 
 rule coherence:

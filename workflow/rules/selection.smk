@@ -1,6 +1,36 @@
+rule rescored:
+    input:
+        selection_files,
+        student=lambda wildcards: model_files(
+            CONFIG.students[RUNS[wildcards.run].student].model
+        ),
+        texts=present(CONFIG.score.template) + present(CONFIG.score.guess_prompt),
+    output:
+        rescored=RESULTS + layout.RESCORED,
+        meta=RESULTS + layout.meta_of(layout.RESCORED),
+    log:
+        "logs/score/{run}.rescored.log",
+    priority: 92
+    conda:
+        "../../environment.yml"
+    threads: CORES
+    resources:
+        gpu=GPU * CONFIG.execution.score_gpus,
+        how=HOW["rescore"],
+    params:
+        choice=selection_flags,
+        student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
+        settings=f"{settings.as_flags(CONFIG.selection)} {settings.as_flags(CONFIG.score)}",
+        version=VERSION["score"],
+    shell:
+        "srt rescore {output.rescored} {params.choice} {params.student} {params.settings}"
+        " {resources.how} > {log} 2>&1"
+
+
 rule selected:
     input:
         selection_files,
+        rescored=rescored_file,
     output:
         train=RESULTS + layout.TRAIN,
         ledger=RESULTS + layout.LEDGER,
@@ -13,6 +43,10 @@ rule selected:
         run_dir=lambda wildcards: RESULTS + f"runs/{wildcards.run}",
         choice=selection_flags,
         settings=settings.as_flags(CONFIG.selection),
+        rescored=lambda wildcards, input: (
+            f"--rescored {input.rescored}" if input.rescored else ""
+        ),
         version=VERSION["selection"],
     shell:
-        "srt selection {params.run_dir} {params.choice} {params.settings} > {log} 2>&1"
+        "srt selection {params.run_dir} {params.choice} {params.settings} {params.rescored}"
+        " > {log} 2>&1"

@@ -1,0 +1,15 @@
+"""What the benchmarks share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def records_file() -> Path:
+    """Real Alpaca records beside the project (SRT_SHARED_DATA), else the bundled sample."""
+    shared = Path(os.environ.get("SRT_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    real = shared / "alpaca" / "cherry_alpaca_5_percent.json"
+    return real if real.is_file() else ROOT / "config" / "demo" / "records.json"

@@ -1,0 +1,114 @@
+"""Mean NLLs of token sequences under one causal language model, in batches of bounded memory.
+
+Sequences go through the model in length order, as many as fit the token budget, and the head sees only the positions
+that predict a target, a few at a time: no tensor of all positions times the vocabulary ever exists.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from srt.progress import say
+from srt.records import InputError
+from srt.sequences import Target
+
+HEAD_ROWS = 128  # positions per chunk of the head: bounds the float32 logits to 128 x vocabulary
+
+
+class Scorer:
+    """Mean NLLs in nats per target token.
+
+    Args:
+        model: a transformers causal language model in eval mode.
+        batch_tokens: most padded tokens of a batch; a longer sequence is a batch of its own. Halved, for good, by
+            an out-of-memory error.
+    """
+
+    def __init__(self, model: Any, batch_tokens: int) -> None:
+        self.body = model.base_model
+        self.head = model.get_output_embeddings()
+        self.device = model.device
+        self.batch_tokens = batch_tokens
+        self._check_head(model)
+
+    def _check_head(self, model: Any) -> None:
+        """InputError for architectures that change their logits behind the head, which scoring would miss."""
+        import torch
+
+        probe = torch.arange(1, 9, device=self.device)[None]
+        with torch.inference_mode():
+            ours = self.head(self.body(probe)[0]).float()
+            theirs = model(probe).logits.float()
+        if not torch.allclose(ours, theirs, atol=1e-2, rtol=1e-2):
+            raise InputError(
+                f"{model.config.model_type}: changes its logits behind the head, which cannot be scored yet"
+            )
+
+    def nlls(self, targets: Iterable[Target]) -> Iterator[list[tuple[Target, float]]]:
+        """One list of (sequence, mean NLL) per batch, longest sequences first; the order given does not matter.
+
+        Every sequence must have a target token. InputError where memory does not suffice for a single sequence.
+        """
+        waiting = deque(sorted(targets, key=lambda t: (-len(t.ids), t.ids.tolist(), t.start)))
+        while waiting:
+            batch = self._next_batch(waiting)
+            means = self._try(batch)
+            if means is None:
+                self._halve(batch)
+                waiting.extendleft(reversed(batch))
+            else:
+                yield list(zip(batch, means, strict=True))
+
+    def _next_batch(self, waiting: deque[Target]) -> list[Target]:
+        batch = [waiting.popleft()]
+        while waiting and (len(batch) + 1) * len(batch[0].ids) <= self.batch_tokens:
+            batch.append(waiting.popleft())
+        return batch
+
+    def _try(self, batch: Sequence[Target]) -> list[float] | None:
+        """The means of a batch; None where memory ran out."""
+        import torch
+
+        try:
+            with torch.inference_mode():
+                return self._means(batch)
+        except RuntimeError as error:
+            # torch's CPU allocator has no exception class of its own.
+            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+                raise
+            return None
+
+    def _halve(self, batch: Sequence[Target]) -> None:
+        import torch
+
+        size = len(batch) * len(batch[0].ids)
+        if len(batch) == 1:
+            raise InputError(f"score: no memory for one sequence of {size} tokens: expected a smaller max_length")
+        self.batch_tokens = max(1, min(self.batch_tokens, size) // 2)
+        say(f"score: out of memory with {size} tokens in a batch; going on with at most {self.batch_tokens}")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _means(self, batch: Sequence[Target]) -> list[float]:
+        import torch
+
+        width = len(batch[0].ids)
+        # Padding stands on the right, where causal attention never looks: no mask is needed.
+        ids = torch.zeros((len(batch), width), dtype=torch.long)
+        for row, target in enumerate(batch):
+            ids[row, : len(target.ids)] = torch.frombuffer(target.ids, dtype=torch.int32)
+        spans = [(row * width + t.start, row * width + len(t.ids)) for row, t in enumerate(batch)]
+        positions = torch.cat([torch.arange(*span) for span in spans])
+        hidden = self.body(ids.to(self.device), use_cache=False)[0]
+        states = hidden.flatten(0, 1)[(positions - 1).to(hidden.device)]
+        wanted = ids.flatten()[positions].to(hidden.device)
+        chunks = zip(states.split(HEAD_ROWS), wanted.split(HEAD_ROWS), strict=True)
+        losses = torch.cat([self._losses(*chunk) for chunk in chunks]).double().cpu()
+        return [float(part.mean()) for part in losses.split([t.tokens for t in batch])]
+
+    def _losses(self, states: Any, wanted: Any) -> Any:
+        """-log p of the wanted tokens, float32 of shape [rows], from hidden states of shape [rows, hidden]."""
+        logits = self.head(states).float()
+        return logits.logsumexp(1) - logits.gather(1, wanted[:, None].to(logits.device))[:, 0]
