@@ -87,6 +87,7 @@ def parse(values: Any, where: str) -> tuple[Config, list[Run]]:
         "dataset": config.datasets,
         "teacher": config.teachers,
         "student": config.students,
+        "scorer": config.students,
         "recipe": config.recipes,
     }
     for run in runs:

@@ -14,6 +14,7 @@ PAIRS = "data/{pairs}.jsonl"  # any of the next three
 ORIGINAL = "data/{dataset}/original.jsonl"
 REFLECTED = "data/{dataset}/{teacher}/{variant}.jsonl"
 REFLECTED_FOR_STUDENT = "data/{dataset}/{teacher}/{student}/{variant}.jsonl"
+AGREEMENT = "runs/{run}/proxy.json"
 RESCORED = "runs/{run}/rescored.jsonl"
 TRAIN = "runs/{run}/train.jsonl"
 LEDGER = "runs/{run}/ledger.jsonl"
@@ -71,7 +72,7 @@ def reads_scores(run: Run) -> bool:
 
 def pairs_paths(run: Run, responses: str) -> dict[str, str]:
     """variant: path below the results folder, for what the run reads."""
-    return {v: pairs_pattern(v, responses).format(variant=v, **run.model_dump()) for v in variants_read(run)}
+    return {v: pairs_pattern(v, responses).format(variant=v, **_names(run)) for v in variants_read(run)}
 
 
 def scores_paths(run: Run, responses: str) -> dict[str, str]:
@@ -79,7 +80,12 @@ def scores_paths(run: Run, responses: str) -> dict[str, str]:
     if not reads_scores(run):
         return {}
     patterns = {v: scores_of(pairs_pattern(v, responses)) for v in variants_read(run)}
-    return {v: pattern.format(variant=v, **run.model_dump()) for v, pattern in patterns.items()}
+    return {v: pattern.format(variant=v, **_names(run)) for v, pattern in patterns.items()}
+
+
+def _names(run: Run) -> dict[str, str | None]:
+    """What stands in the patterns of pairs and scores; {student} is who scores."""
+    return {"dataset": run.dataset, "teacher": run.teacher, "student": run.scored_by}
 
 
 def is_rescored(config: Config, run: Run) -> bool:

@@ -28,6 +28,7 @@ EXECUTION_FLAGS = {
     "reflect": ("device", "concurrency", "generation_batch", "server_memory_gb"),
     "score": ("device", "score_batch_tokens", "score_gpus"),
     "rescore": ("device", "score_batch_tokens", "score_gpus"),
+    "agreement": ("device", "score_batch_tokens", "score_gpus"),
     "coherence": ("device", "score_batch_tokens"),
     "finetune": ("device", "device_batch", "gradient_checkpointing", "save_steps"),
     "generate": ("device", "generation_batch", "server_memory_gb"),
@@ -127,6 +128,7 @@ class SelectionConfig(Settings):
     ifd_below: float = Field(gt=0, description="the filter of `paper` and `released` keeps IFD below this")
     r_ifd_below: float = Field(gt=0, description="the filter of `paper` and `released` keeps r-IFD below this")
     perplexity_prefers: Literal["higher", "lower"] = Field(description="the direction of the method `perplexity`")
+    proxy_sample: int = Field(ge=1, description="records that the student scores too, where a proxy scores for it")
 
 
 class FinetuneConfig(Settings):
@@ -250,12 +252,23 @@ class Run(Settings):
     ratio: float | None = Field(gt=0, le=1)
     recipe: str | None
     seed: int | None = Field(ge=0)
+    # An optional column: another entry of `students:` that scores in the student's place.
+    scorer: str | None = None
+
+    @property
+    def scored_by(self) -> str:
+        """The student, or the proxy that scores for it."""
+        return self.scorer or self.student
 
     @model_validator(mode="after")
     def _needs_what_its_method_reads(self) -> Run:
         trained = {"dataset": self.dataset, "ratio": self.ratio, "recipe": self.recipe, "seed": self.seed}
         if self.method == "none":
-            given = [name for name, value in {**trained, "teacher": self.teacher}.items() if value is not None]
+            given = [
+                name
+                for name, value in {**trained, "teacher": self.teacher, "scorer": self.scorer}.items()
+                if value is not None
+            ]
             if given:
                 raise ValueError(f"method none trains nothing: expected '-' in the column {given[0]}")
             return self

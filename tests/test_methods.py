@@ -8,7 +8,7 @@ from srt.methods import Candidate, Preference, better, choose, coin, decide_all,
 from srt.records import Score
 from srt.settings import SelectionConfig
 
-SETTINGS = SelectionConfig(ifd_below=1.0, r_ifd_below=1.0, perplexity_prefers="higher")
+SETTINGS = SelectionConfig(ifd_below=1.0, r_ifd_below=1.0, perplexity_prefers="higher", proxy_sample=9)
 
 
 def score(ifd: float | None, r_ifd: float | None = 0.5, nll: float = 1.0, status: str = "scored") -> Score:
@@ -52,7 +52,7 @@ def test_each_method_chooses_as_the_table_says(method: str, expected: str) -> No
 
 
 def test_perplexity_has_a_direction() -> None:
-    lower = SelectionConfig(ifd_below=1.0, r_ifd_below=1.0, perplexity_prefers="lower")
+    lower = SelectionConfig(ifd_below=1.0, r_ifd_below=1.0, perplexity_prefers="lower", proxy_sample=9)
     chosen, _ = choose("x", FOUR, "perplexity", 0, lower)
     assert chosen is not None
     assert chosen.variant == "original"

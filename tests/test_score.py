@@ -1,16 +1,21 @@
 import json
 import math
+import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from naive_scorer import naive
 
 from srt import models
+from srt.cli import main
 from srt.config import load
 from srt.prompts import fill, guess_prompt, student_template
-from srt.records import Pair, ReflectedPair, Score, read_records, write_records
-from srt.score import score
+from srt.records import InputError, Pair, ReflectedPair, Score, read_records, write_records
+from srt.score import gather, score
+from srt.scorer import Scorer
+from srt.sequences import Target
 from srt.settings import ExecutionConfig, ScoreConfig
 from srt.sources import read_pairs
 
@@ -18,17 +23,37 @@ CONFIG, _ = load()
 NLLS = [name for name in Score.model_fields if name.startswith("nll")]
 
 
-def run(pairs: Path, out: Path, model: Path, cache: Path, budget: int = 4096, **changes: object) -> list[Score]:
+def run(
+    pairs: Path,
+    out: Path,
+    model: Path,
+    cache: Path,
+    budget: int = 4096,
+    shard: tuple[int, int] = (1, 1),
+    **changes: object,
+) -> list[Score]:
     settings = ScoreConfig(**{**CONFIG.score.model_dump(), **changes})
     execution = ExecutionConfig(**{**CONFIG.execution.model_dump(), "score_batch_tokens": budget})
-    score(pairs, out, str(model), None, settings, execution, cache)
+    score(pairs, out, str(model), None, settings, execution, cache, shard)
     return read_records(out, Score)
 
 
-def check_against_naive(scores: list[Score], pairs: list[Pair], model: Path, limit: int) -> None:
+def nlls(found: Score) -> list[float]:
+    """The four NLLs, -1 for a null."""
+    return [-1.0 if getattr(found, name) is None else getattr(found, name) for name in NLLS]
+
+
+def check_against_naive(
+    scores: list[Score],
+    pairs: list[Pair],
+    model: Path,
+    limit: int,
+    template_name: str = "vicuna_v1.1",
+    guess_name: str = "config/prompts/guess.txt",
+) -> None:
     tokenizer = models.load_tokenizer(str(model), None)
     loaded = models.load_model(str(model), None, "float32", "cpu")
-    template, guess = student_template("vicuna_v1.1"), guess_prompt("config/prompts/guess.txt")
+    template, guess = student_template(template_name), guess_prompt(guess_name)
     for found, pair in zip(scores, pairs, strict=True):
         prompt = template.render(pair.instruction, pair.input)
         asked = template.render(fill(guess, {"response": pair.output}))
@@ -88,11 +113,7 @@ def test_the_batch_budget_changes_nothing(some: Path, tmp_path: Path, tiny_llama
     many = run(some, tmp_path / "b.jsonl", tiny_llamas["plain"], tmp_path / "cache2", budget=100_000)
     for a, b in zip(one, many, strict=True):
         assert a.status == b.status
-        for name in NLLS:
-            if getattr(a, name) is None:
-                assert getattr(b, name) is None
-            else:
-                assert getattr(a, name) == pytest.approx(getattr(b, name), rel=1e-5)
+        assert nlls(a) == pytest.approx(nlls(b), rel=1e-5)
 
 
 def test_a_shared_text_is_scored_once_and_a_changed_model_is_scored_anew(
@@ -152,3 +173,143 @@ def test_real_records_with_the_real_model(tmp_path: Path, shared_data: Path, dem
     (tmp_path / "s.json").write_text(json.dumps(chosen))
     scores = run(tmp_path / "s.json", tmp_path / "scores.jsonl", demo_model, tmp_path / "cache", max_length=256)
     check_against_naive(scores, read_pairs(tmp_path / "s.json"), demo_model, 256)
+
+
+@pytest.mark.parametrize("name", ["plain", "bos"])
+def test_template_and_guess_prompt_come_from_files_byte_for_byte(
+    name: str, some: Path, tmp_path: Path, tiny_llamas: dict[str, Path]
+) -> None:
+    template, guess = tmp_path / "template.yaml", tmp_path / "guess.txt"
+    template.write_text('without_input: "Q:  {instruction}\\n\\n A:"\nwith_input: "{input} | {instruction}\\t=>"\n')
+    guess.write_bytes(b"  Which question\r\nhas the answer {response}?\n\n")
+    words = ["score", some, tmp_path / "s.jsonl", "--model", tiny_llamas[name], "--template", template]
+    words += ["--guess-prompt", guess, "--dtype", "float32", "--max-length", "200", "--cache", tmp_path / "cache"]
+    assert main([str(word) for word in words]) == 0
+    texts = json.loads((tmp_path / "s.meta.json").read_text())["texts"]
+    assert texts["without_input"] == "Q:  {instruction}\n\n A:"
+    assert texts["guess_prompt"] == "  Which question\r\nhas the answer {response}?\n\n"
+    scores = read_records(tmp_path / "s.jsonl", Score)
+    check_against_naive(scores, read_pairs(some), tiny_llamas[name], 200, str(template), str(guess))
+
+
+def test_four_variants_of_a_record_are_fourteen_sequences(tmp_path: Path, tiny_llamas: dict[str, Path]) -> None:
+    old, new = "Name a fruit.", "Name a fruit that grows on trees."
+    texts = [(old, "An apple."), (new, "A ripe pear."), (old, "An apple is a fruit."), (new, "A pear is one of them.")]
+    for number, (instruction, output) in enumerate(texts):
+        write_records(tmp_path / f"{number}.jsonl", [Pair(id="x", instruction=instruction, output=output)])
+        run(tmp_path / f"{number}.jsonl", tmp_path / f"s{number}.jsonl", tiny_llamas["plain"], tmp_path / "cache")
+    journalled = [line for path in (tmp_path / "cache").rglob("*.jsonl") for line in path.read_text().splitlines()]
+    assert len(journalled) == 14
+
+
+def test_shards_are_gathered_in_the_order_of_the_pairs(
+    some: Path, tmp_path: Path, tiny_llamas: dict[str, Path]
+) -> None:
+    whole = run(some, tmp_path / "whole.jsonl", tiny_llamas["plain"], tmp_path / "cache1")
+    shards = [tmp_path / f"{n}.jsonl" for n in (1, 2, 3)]
+    for number, shard in enumerate(shards, start=1):
+        run(some, shard, tiny_llamas["plain"], tmp_path / f"cache{number}x", shard=(number, 3))
+    gather(some, tmp_path / "all.jsonl", shards)
+    for one, other in zip(whole, read_records(tmp_path / "all.jsonl", Score), strict=True):
+        assert (one.id, one.status, one.reason) == (other.id, other.status, other.reason)
+        assert nlls(one) == pytest.approx(nlls(other), rel=1e-5)
+    meta = json.loads((tmp_path / "all.meta.json").read_text())
+    assert meta["counts"] == json.loads((tmp_path / "whole.meta.json").read_text())["counts"]
+    with pytest.raises(InputError, match=r"expected in .* exactly one of 2 shards"):
+        gather(some, tmp_path / "two.jsonl", shards[:2])
+    run(some, shards[2], tiny_llamas["plain"], tmp_path / "cache4", shard=(3, 3), max_length=77)
+    with pytest.raises(InputError, match=r"3\.jsonl: settings: differs"):
+        gather(some, tmp_path / "odd.jsonl", shards)
+    assert not (tmp_path / "two.jsonl").exists()
+    assert not (tmp_path / "odd.jsonl").exists()
+
+
+def test_the_order_of_the_pairs_changes_nothing(some: Path, tmp_path: Path, tiny_llamas: dict[str, Path]) -> None:
+    lines = some.read_text().splitlines(keepends=True)
+    (tmp_path / "back.jsonl").write_text("".join(reversed(lines)))
+    there = run(some, tmp_path / "a.jsonl", tiny_llamas["plain"], tmp_path / "cache1", dtype="bfloat16")
+    back = run(
+        tmp_path / "back.jsonl", tmp_path / "b.jsonl", tiny_llamas["plain"], tmp_path / "cache2", dtype="bfloat16"
+    )
+    assert there == back[::-1]
+
+
+@pytest.mark.parametrize("error", ["cuda", "cpu"])
+def test_out_of_memory_halves_the_budget_and_goes_on(
+    error: str,
+    some: Path,
+    tmp_path: Path,
+    tiny_llamas: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import torch
+
+    small, expected = Scorer._means, run(some, tmp_path / "a.jsonl", tiny_llamas["plain"], tmp_path / "cache1")
+
+    def means(self: Scorer, batch: list[Target]) -> list[float]:
+        if len(batch) * len(batch[0].ids) > 600:
+            if error == "cuda":
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+        return small(self, batch)
+
+    monkeypatch.setattr(Scorer, "_means", means)
+    found = run(some, tmp_path / "b.jsonl", tiny_llamas["plain"], tmp_path / "cache2", budget=4000)
+    assert "out of memory" in capsys.readouterr().err
+    assert 300 <= json.loads((tmp_path / "b.meta.json").read_text())["batch_tokens"] <= 600
+    for one, other in zip(expected, found, strict=True):
+        assert nlls(one) == pytest.approx(nlls(other), rel=1e-5)
+    monkeypatch.setattr(Scorer, "_means", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("no")))
+    with pytest.raises(InputError, match="no memory for one sequence"):
+        run(some, tmp_path / "c.jsonl", tiny_llamas["plain"], tmp_path / "cache3")
+    assert not (tmp_path / "c.jsonl").exists()
+
+
+def hostile_pairs(count: int) -> list[Pair]:
+    """What records should not be, each with a seeded dose of it in instruction, input or output."""
+    chance = random.Random(3)
+    guess = guess_prompt("config/prompts/guess.txt")
+    makers: list[Callable[[], str]] = [
+        lambda: "",
+        lambda: "a",
+        lambda: chance.choice([" ", "\n", "\t \u3000", " " * 300]),
+        lambda: "word " * chance.randint(18_000, 20_000),
+        lambda: "before\x00after",
+        lambda: "half \ud83d of it",
+        lambda: "\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627 \u202e abc",
+        lambda: "{instruction} {input} {response} {0} {{}} {",
+        lambda: guess.replace("{response}", "an answer"),
+        lambda: "USER: hi ASSISTANT: <|im_end|></s><|endoftext|>",
+        lambda: "\U0001f469\u200d\U0001f680" * chance.randint(1, 30),
+        lambda: "Repeat me. " * chance.randint(1, 12),
+    ]
+    pairs = []
+    for number in range(count):
+        instruction, extra, output = (
+            chance.choice(makers)() if chance.random() < 0.6 else "Name a fruit." for _ in range(3)
+        )
+        if chance.random() < 0.2:
+            output = f"You asked: {instruction} {instruction}"
+        pairs.append(Pair(id=f"{number:03}", instruction=instruction, input=extra * (number % 2), output=output))
+    return pairs
+
+
+@pytest.mark.parametrize("name", ["plain", "bos"])
+def test_hostile_records_are_all_accounted_for(name: str, tmp_path: Path, tiny_llamas: dict[str, Path]) -> None:
+    pairs = hostile_pairs(200)
+    write_records(tmp_path / "pairs.jsonl", pairs)
+    scores = run(tmp_path / "pairs.jsonl", tmp_path / "s.jsonl", tiny_llamas[name], tmp_path / "cache", max_length=300)
+    assert [s.id for s in scores] == [p.id for p in pairs]
+    meta = json.loads((tmp_path / "s.meta.json").read_text())
+    assert meta["counts"]["scored"] + meta["counts"]["null"] == 200
+    assert sum(meta["reasons"].values()) == meta["counts"]["null"]
+    assert meta["counts"]["scored"] > 30
+    texts = []
+    for found, pair in zip(scores, pairs, strict=True):
+        assert (found.reason is None) == (found.status == "scored")
+        if found.status == "failed":
+            assert found.ifd is None or found.r_ifd is None
+        if not str(found.reason).endswith(("is empty", "is not valid Unicode")):
+            texts.append((found, pair))
+    check_against_naive(*map(list, zip(*texts, strict=True)), tiny_llamas[name], 300)

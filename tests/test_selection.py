@@ -7,7 +7,7 @@ from srt.records import InputError, LedgerEntry, Pair, ReflectedPair, read_recor
 from srt.selection import select
 from srt.settings import SelectionConfig
 
-SETTINGS = SelectionConfig(ifd_below=1.0, r_ifd_below=1.0, perplexity_prefers="higher")
+SETTINGS = SelectionConfig(ifd_below=1.0, r_ifd_below=1.0, perplexity_prefers="higher", proxy_sample=9)
 VARIANTS = ("original", "instruction", "response", "both")
 
 

@@ -72,7 +72,7 @@ sys.addaudithook(refuse)
 """
 STEPS = (
     *("srt.prepare.prepare", "srt.reflect.reflect", "srt.score.score", "srt.score.gather", "srt.coherence.coherence"),
-    "srt.rescore.rescore",
+    *("srt.rescore.rescore", "srt.agreement.agreement"),
     *("srt.selection.select", "srt.finetune.finetune", "srt.generate.generate", "srt.demo_model.demo_model"),
     *("srt.evaluation.alpaca_eval.evaluate", "srt.evaluation.open_llm.evaluate", "srt.evaluation.pairwise.evaluate"),
     *("srt.report.tables.write_tables", "srt.report.html.write_html"),
@@ -343,6 +343,16 @@ def test_exact_precision_below_float32_computes_doubts_again_for_each_choice(fin
 
     scored = {"score_shard": 4, "scores": 4, "rescored": 1, "selected": 1, **ONE_RUN, **REPORT}
     assert planned(finished, "--configfile", edited(finished, change)) == scored
+
+
+def test_a_proxy_scores_in_the_students_place_and_is_compared_with_it(finished):
+    table = finished / "config/demo.tsv"
+    header, *rows = table.read_text().splitlines()
+    proxied = "cheap\tdemo\tsmollm2\tsmollm2\treleased\t1\tdemo\t0\tsmall"
+    table.write_text("\n".join([header + "\tscorer", *(row + "\t-" for row in rows), proxied]) + "\n")
+    name = edited(finished, lambda values: values["students"].update(small=values["students"]["smollm2"]))
+    expected = {"score_shard": 4, "scores": 4, "agreement": 1, "selected": 1, **ONE_RUN, **REPORT}
+    assert planned(finished, "--configfile", name) == expected
 
 
 def test_an_edited_prompt_reruns_reflection_and_what_follows(finished):

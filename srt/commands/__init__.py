@@ -1,7 +1,18 @@
 """The subcommands: the arguments of each step, and the call of its function."""
 
 from srt.commands.results import demo_model, evaluate, explain, report
-from srt.commands.steps import coherence, finetune, gather, generate, prepare, reflect, rescore, score, selection
+from srt.commands.steps import (
+    agreement,
+    coherence,
+    finetune,
+    gather,
+    generate,
+    prepare,
+    reflect,
+    rescore,
+    score,
+    selection,
+)
 
 ALL = (
     prepare,
@@ -9,6 +20,7 @@ ALL = (
     score,
     gather,
     coherence,
+    agreement,
     rescore,
     selection,
     finetune,

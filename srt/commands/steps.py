@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from srt import cli
 from srt.commands import arguments
@@ -159,31 +160,52 @@ def rescore(steps: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.rescore import rescore
 
-        rescore(
-            args.rescored,
-            cli.assignments(args.pairs, "--pairs"),
-            cli.assignments(args.scores, "--scores"),
-            args.model,
-            arguments.revision(args),
-            args.method,
-            arguments.ratio(args.ratio),
-            args.seed,
-            cli.resolve(args, SelectionConfig, lambda config: config.selection),
-            cli.resolve(args, ScoreConfig, lambda config: config.score),
-            cli.execution(args),
-            args.cache,
-            cli.assignments(args.coherence, "--coherence"),
-        )
+        rescore(*_scored_choice(args))
 
     about = "Compute in float32 what low-precision scores leave in doubt of one selection."
-    parser = arguments.step(steps, "rescore", call, about)
-    parser.add_argument("rescored", metavar="RESCORED", type=Path, help="the JSONL to write, for `srt selection`")
+    _add_scored_choice(arguments.step(steps, "rescore", call, about), "rescore", "the JSONL, for `srt selection`")
+
+
+def agreement(steps: Steps) -> None:
+    """`srt agreement OUT --pairs VARIANT=FILE ... --scores VARIANT=FILE ... --method M --ratio R --model M`."""
+
+    def call(args: argparse.Namespace) -> None:
+        from srt.agreement import agreement
+
+        agreement(*_scored_choice(args))
+
+    about = "Compare a proxy's scores with those of the student that it scores for, on a sample of records."
+    _add_scored_choice(arguments.step(steps, "agreement", call, about), "agreement", "the JSON")
+
+
+def _add_scored_choice(parser: argparse.ArgumentParser, step: str, out: str) -> None:
+    """The arguments of a step that scores for one selection."""
+    parser.add_argument("out", metavar="OUT", type=Path, help=f"{out} to write")
     arguments.choice(parser)
     arguments.model(parser)
     arguments.cache(parser)
     cli.add_settings(parser, SelectionConfig)
     cli.add_settings(parser, ScoreConfig)
-    cli.add_execution(parser, "rescore")
+    cli.add_execution(parser, step)
+
+
+def _scored_choice(args: argparse.Namespace) -> tuple[Any, ...]:
+    """These arguments, in the order of the step's function."""
+    return (
+        args.out,
+        cli.assignments(args.pairs, "--pairs"),
+        cli.assignments(args.scores, "--scores"),
+        args.model,
+        arguments.revision(args),
+        args.method,
+        arguments.ratio(args.ratio),
+        args.seed,
+        cli.resolve(args, SelectionConfig, lambda config: config.selection),
+        cli.resolve(args, ScoreConfig, lambda config: config.score),
+        cli.execution(args),
+        args.cache,
+        cli.assignments(args.coherence, "--coherence"),
+    )
 
 
 def finetune(steps: Steps) -> None:

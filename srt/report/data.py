@@ -75,10 +75,10 @@ def variant_files(runs: Sequence[Run], responses: str) -> list[VariantFiles]:
         scores = layout.scores_paths(run, responses)
         for variant, pairs in layout.pairs_paths(run, responses).items():
             teacher = None if variant == "original" else run.teacher
-            key = (run.dataset, teacher, run.student, variant)
+            key = (run.dataset, teacher, run.scored_by, variant)
             if key not in found or (found[key].scores is None and variant in scores):
                 dataset = run.dataset or ""
-                found[key] = VariantFiles(dataset, teacher, run.student, variant, pairs, scores.get(variant))
+                found[key] = VariantFiles(dataset, teacher, run.scored_by, variant, pairs, scores.get(variant))
     return list(found.values())
 
 

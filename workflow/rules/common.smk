@@ -172,6 +172,13 @@ def rescored_file(wildcards):
     return [RESULTS + layout.RESCORED.format(run=wildcards.run)] if rescored else []
 
 
+def agreement_file(wildcards):
+    """How far the run's proxy agrees with its student, where a proxy scores."""
+    run = RUNS[wildcards.run]
+    compared = run.scorer and layout.reads_scores(run)
+    return [RESULTS + layout.AGREEMENT.format(run=run.run)] if compared else []
+
+
 def selection_flags(wildcards):
     """The same as flags."""
     run = RUNS[wildcards.run]

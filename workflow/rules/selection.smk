@@ -2,7 +2,7 @@ rule rescored:
     input:
         selection_files,
         student=lambda wildcards: model_files(
-            CONFIG.students[RUNS[wildcards.run].student].model
+            CONFIG.students[RUNS[wildcards.run].scored_by].model
         ),
         texts=present(CONFIG.score.template) + present(CONFIG.score.guess_prompt),
     output:
@@ -19,7 +19,7 @@ rule rescored:
         how=HOW["rescore"],
     params:
         choice=selection_flags,
-        student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
+        student=lambda wildcards: student_flags(RUNS[wildcards.run].scored_by),
         settings=f"{settings.as_flags(CONFIG.selection)} {settings.as_flags(CONFIG.score)}",
         version=VERSION["score"],
     shell:
@@ -27,10 +27,39 @@ rule rescored:
         " {resources.how} > {log} 2>&1"
 
 
+rule agreement:
+    input:
+        selection_files,
+        student=lambda wildcards: model_files(
+            CONFIG.students[RUNS[wildcards.run].student].model
+        ),
+        texts=present(CONFIG.score.template) + present(CONFIG.score.guess_prompt),
+    output:
+        RESULTS + layout.AGREEMENT,
+    log:
+        "logs/score/{run}.agreement.log",
+    priority: 92
+    conda:
+        "../../environment.yml"
+    threads: CORES
+    resources:
+        gpu=GPU * CONFIG.execution.score_gpus,
+        how=HOW["agreement"],
+    params:
+        choice=selection_flags,
+        student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
+        settings=f"{settings.as_flags(CONFIG.selection)} {settings.as_flags(CONFIG.score)}",
+        version=VERSION["score"],
+    shell:
+        "srt agreement {output} {params.choice} {params.student} {params.settings}"
+        " {resources.how} > {log} 2>&1"
+
+
 rule selected:
     input:
         selection_files,
         rescored=rescored_file,
+        agreement=agreement_file,
     output:
         train=RESULTS + layout.TRAIN,
         ledger=RESULTS + layout.LEDGER,

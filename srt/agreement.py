@@ -1,0 +1,142 @@
+"""Agreement: how far a small proxy's scores can stand in for the student's (Superfiltering, arXiv 2402.00530).
+
+A sample of records is scored by the student as well; what the two say is compared as ranks and as decisions.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from srt import models
+from srt.methods import Candidate, contests, decide_all
+from srt.progress import say
+from srt.records import LedgerEntry, Score, read_records, write_json, write_records
+from srt.score import RATIOS, score
+from srt.selection import read_candidates, scored_alike
+from srt.settings import ExecutionConfig, ScoreConfig, SelectionConfig
+from srt.sources import read_pairs
+
+
+def agreement(
+    out: Path,
+    pairs: Mapping[str, Path],
+    scores: Mapping[str, Path],
+    model: str,
+    revision: str | None,
+    method: str,
+    ratio: float,
+    seed: int,
+    selection: SelectionConfig,
+    settings: ScoreConfig,
+    execution: ExecutionConfig,
+    cache: Path,
+    coherence: Mapping[str, Path] | None = None,
+) -> None:
+    """Compare a proxy's `scores` with the student's on `selection.proxy_sample` records, print it and write `out`.
+
+    `pairs`, `scores` and `coherence` map a variant to its file. Rank correlation is Spearman's, per variant and ratio;
+    decisions are the two phases, what is kept, and what is kept in which version.
+    """
+    texts = {variant: {pair.id: pair for pair in read_pairs(path)} for variant, path in pairs.items()}
+    proxy = read_candidates(texts, scores, method, True, coherence or {})
+    chosen = _spread(list(proxy), selection.proxy_sample)
+    student: dict[str, Path] = {}
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        for variant, of_variant in texts.items():
+            sample, student[variant] = Path(folder) / f"{variant}.pairs.jsonl", Path(folder) / f"{variant}.jsonl"
+            write_records(sample, [of_variant[record] for record in chosen if record in of_variant])
+            score(sample, student[variant], model, revision, settings, execution, cache)
+        few = {variant: {r: of_variant[r] for r in chosen if r in of_variant} for variant, of_variant in texts.items()}
+        theirs = read_candidates(few, student, method, True, coherence or {})
+        known = {variant: {s.id: s for s in read_records(path, Score)} for variant, path in student.items()}
+    ours = {record: proxy[record] for record in theirs}
+    found = {
+        "proxy": scored_alike(scores).get("model"),
+        "student": model,
+        "records": len(theirs),
+        "spearman": _correlations(ours, known),
+        "decisions": _decisions(ours, theirs, method, ratio, seed, selection),
+        "versions": models.versions("selective-reflection-tuning", "torch", "transformers", "scipy"),
+    }
+    _say(out, found)
+    write_json(out, found)
+
+
+def _spread(records: Sequence[str], sample: int) -> list[str]:
+    """Every n-th record, so that as many as asked for come from all over the data set."""
+    return list(records[:: max(1, len(records) // sample)][:sample])
+
+
+def _correlations(
+    proxy: Mapping[str, Mapping[str, Candidate]], student: Mapping[str, Mapping[str, Score]]
+) -> dict[str, dict[str, float | None]]:
+    """variant: ratio: Spearman's rank correlation; None below three records that both have scored, or without ranks."""
+    from scipy.stats import spearmanr
+
+    found: dict[str, dict[str, float | None]] = {}
+    for variant, scored in student.items():
+        found[variant] = {}
+        for ratio in RATIOS:
+            both = [
+                (value, own)
+                for record, candidates in proxy.items()
+                if (seen := candidates[variant].score) and (value := getattr(seen, ratio)) is not None
+                if record in scored and (own := getattr(scored[record], ratio)) is not None
+            ]
+            ranked = len(both) > 2 and all(len(set(side)) > 1 for side in zip(*both, strict=True))
+            found[variant][ratio] = float(spearmanr(*zip(*both, strict=True)).statistic) if ranked else None
+    return found
+
+
+def _decisions(
+    proxy: Mapping[str, Mapping[str, Candidate]],
+    student: Mapping[str, Mapping[str, Candidate]],
+    method: str,
+    ratio: float,
+    seed: int,
+    settings: SelectionConfig,
+) -> dict[str, float | None]:
+    """Shares of records on which proxy and student agree; phase 2 counts where both had the same winner of phase 1."""
+    winners = [
+        {record: [_name(c.winner) for c in contests(record, of, method, seed, settings)] for record, of in side.items()}
+        for side in (proxy, student)
+    ]
+    both = [(winners[0][record], winners[1][record]) for record in student]
+    ledgers = [decide_all(side, method, ratio, seed, settings) for side in (proxy, student)]
+    entries = list(zip(*ledgers, strict=True))
+    second = [(a[1], b[1]) for a, b in both if len(a) == len(b) == 2 and a[0] == b[0]]
+    return {
+        "phase 1": _share([a[0] == b[0] for a, b in both if a and b]),
+        "phase 2": _share([a == b for a, b in second]),
+        "kept": _share([a.kept == b.kept for a, b in entries]),
+        "kept and version": _share([_outcome(a) == _outcome(b) for a, b in entries]),
+    }
+
+
+def _name(candidate: Candidate | None) -> str | None:
+    return candidate.variant if candidate else None
+
+
+def _outcome(entry: LedgerEntry) -> str | None:
+    return entry.chosen if entry.kept else None
+
+
+def _share(agreed: Sequence[bool]) -> float | None:
+    return sum(agreed) / len(agreed) if agreed else None
+
+
+def _say(out: Path, found: Mapping[str, Any]) -> None:
+    say(f"{out}: {found['proxy']} in place of {found['student']}, on {found['records']} records that both scored")
+    for variant, ratios in found["spearman"].items():
+        told = ", ".join(f"{name} {_number(value)}" for name, value in ratios.items())
+        say(f"  rank correlation (Spearman), {variant}: {told}")
+    told = ", ".join(f"{name} {_number(value)}" for name, value in found["decisions"].items())
+    say(f"  share of equal decisions: {told}")
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
