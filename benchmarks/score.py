@@ -141,12 +141,14 @@ def measure(args: argparse.Namespace, mode: str) -> dict[str, Any]:
     dtype = "float32" if mode == "naive" else mode
     targets = targets_of(args)
     model = build(args, args.naive_dtype if mode == "naive" else dtype)
+    compile_s = 0.0
     if mode == "naive":
         list(naive_nlls(model, targets[:2]))
         seconds, nlls = timed(lambda: list(naive_nlls(model, targets)))
     else:
-        scorer = Scorer(model, args.batch_tokens)
-        list(scorer.nlls(targets[:8]))
+        scorer = Scorer(model, args.batch_tokens, compiling=not args.eager)
+        compile_s = timed(scorer._compile)[0] if not args.eager else 0.0
+        list(scorer.nlls(targets))  # every shape once: steady state
         seconds, batches = timed(lambda: list(scorer.nlls(targets)))
         by_key = {target.key: nll for batch in batches for target, nll in batch}
         nlls = [by_key[target.key] for target in targets]
@@ -155,6 +157,7 @@ def measure(args: argparse.Namespace, mode: str) -> dict[str, Any]:
     return {
         "tokens_per_s": round(tokens / seconds, 1),
         "records_per_s": round(args.records / seconds, 3),
+        "compile_s": round(compile_s, 1),
         "peak_gb": peak_gb(),
         "share_of_matmul": round(useful_flops(model, targets) / seconds / rate, 3),
         "matmul_gflops": round(rate / 1e9, 1),
@@ -205,6 +208,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=40)
     parser.add_argument("--batch-tokens", type=int, default=load()[0].execution.score_batch_tokens)
     parser.add_argument("--dtypes", nargs="+", default=["bfloat16", "float32"])
+    parser.add_argument("--eager", action="store_true", help="ours without compiling")
     parser.add_argument("--naive-dtype", default="float32", help="of the reference; published: float32")
     parser.add_argument("--memory", nargs=2, type=int, metavar="N", help="also the memory of N and of N records")
     parser.add_argument("--only", help=argparse.SUPPRESS)

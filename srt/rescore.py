@@ -68,7 +68,7 @@ def rescore(
         "selection": {"method": method, "ratio": ratio, "seed": seed, **selection.model_dump()},
         "error": {"scale": work.error.scale, "measured_on": work.error.sample},
         "counts": {"ratios": len(work.exact), "rounds": rounds},
-        "batch_tokens": student.batch_tokens,
+        **student.arithmetic,
         "versions": models.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),
     }
     write_json(Path(meta_of(str(out))), meta)

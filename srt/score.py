@@ -89,7 +89,8 @@ class Student:
         if self._scorer is None:
             device, gpus = models.device(self.execution.device, self.execution.score_gpus), self.execution.score_gpus
             loaded = models.load_model(self.model, self.revision, self.dtype, device, gpus)
-            self._scorer = Scorer(loaded, self.execution.score_batch_tokens)
+            compiling = self.execution.score_compile == "auto"
+            self._scorer = Scorer(loaded, self.execution.score_batch_tokens, compiling)
         return self._scorer
 
     def nll(self, target: Target) -> float | None:
@@ -107,9 +108,10 @@ class Student:
         }
 
     @property
-    def batch_tokens(self) -> int:
-        """The token budget of the batches, as it was after any halving. In bfloat16 the batch moves the NLLs."""
-        return self._scorer.batch_tokens if self._scorer else self.execution.score_batch_tokens
+    def arithmetic(self) -> dict[str, Any]:
+        """What moves low-precision NLLs: the token budget of the batches, after any halving, and compiling."""
+        budget = self._scorer.batch_tokens if self._scorer else self.execution.score_batch_tokens
+        return {"batch_tokens": budget, "compiled": bool(self._scorer and self._scorer.compiled)}
 
 
 def score(
@@ -140,7 +142,7 @@ def score(
         "identity": student.identity,
         "settings": settings.model_dump(),
         "texts": student.texts,
-        "batch_tokens": student.batch_tokens,
+        **student.arithmetic,
         "versions": models.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),
     }
     _write(out, scores, meta, 1)

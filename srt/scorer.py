@@ -14,6 +14,7 @@ from srt.progress import say
 from srt.records import InputError
 from srt.sequences import Target
 
+COMPILED_FROM = 200_000  # tokens of one call: below, compiling takes longer than it saves
 HEAD_ROWS = 128  # positions per chunk of the head: bounds the float32 logits to 128 x vocabulary
 
 
@@ -24,10 +25,13 @@ class Scorer:
         model: a transformers causal language model in eval mode.
         batch_tokens: most padded tokens of a batch; a longer sequence is a batch of its own. Halved, for good, by
             an out-of-memory error.
+        compiling: whether the layers may be compiled, once there is enough to score.
     """
 
-    def __init__(self, model: Any, batch_tokens: int) -> None:
+    def __init__(self, model: Any, batch_tokens: int, compiling: bool = False) -> None:
         self.body = model.base_model
+        self.layers = [m for m in self.body.modules() if type(m).__name__ in (model._no_split_modules or ())]
+        self.compiling, self.compiled = compiling, False
         self.head = model.get_output_embeddings()
         self.device = model.device
         self.batch_tokens = batch_tokens
@@ -52,6 +56,8 @@ class Scorer:
         Every sequence must have a target token. InputError where memory does not suffice for a single sequence.
         """
         waiting = deque(sorted(targets, key=lambda t: (-len(t.ids), t.ids.tolist(), t.start)))
+        if self.compiling and not self.compiled and sum(len(t.ids) for t in waiting) >= COMPILED_FROM:
+            self._compile()
         while waiting:
             batch = self._next_batch(waiting)
             means = self._try(batch)
@@ -60,6 +66,25 @@ class Scorer:
                 waiting.extendleft(reversed(batch))
             else:
                 yield list(zip(batch, means, strict=True))
+
+    def _compile(self) -> None:
+        """Compile the layers, all to one piece of code for every shape; without a compiler they stay as they are."""
+        import torch
+        import torch._inductor.config as inductor
+
+        inductor.compile_threads = 1  # no worker processes that could outlive this one
+        say("score: compiling the model's layers")
+        for layer in self.layers:
+            layer.compile(dynamic=True)
+        try:
+            with torch.inference_mode():
+                self.body(torch.arange(16, device=self.device).view(2, 8), use_cache=False)
+            self.compiled = True
+        except RuntimeError as error:
+            for layer in self.layers:
+                layer._compiled_call_impl = None
+            self.compiling = False
+            say(f"score: going on without compiling: {str(error).strip().partition(chr(10))[0]}")
 
     def _next_batch(self, waiting: deque[Target]) -> list[Target]:
         batch = [waiting.popleft()]

@@ -26,9 +26,9 @@ STEP_VERSIONS = {
 # Which keys of `execution:` a step reads.
 EXECUTION_FLAGS = {
     "reflect": ("device", "concurrency", "generation_batch", "server_memory_gb"),
-    "score": ("device", "score_batch_tokens", "score_gpus"),
-    "rescore": ("device", "score_batch_tokens", "score_gpus"),
-    "agreement": ("device", "score_batch_tokens", "score_gpus"),
+    "score": ("device", "score_batch_tokens", "score_compile", "score_gpus"),
+    "rescore": ("device", "score_batch_tokens", "score_compile", "score_gpus"),
+    "agreement": ("device", "score_batch_tokens", "score_compile", "score_gpus"),
     "coherence": ("device", "score_batch_tokens"),
     "finetune": ("device", "device_batch", "gradient_checkpointing", "save_steps"),
     "generate": ("device", "generation_batch", "server_memory_gb"),
@@ -228,6 +228,7 @@ class ExecutionConfig(Settings):
     concurrency: int = Field(ge=1, description="requests at a time to a teacher's or judge's endpoint")
     generation_batch: int = Field(ge=1, description="prompts per batch of a transformers backend")
     score_batch_tokens: int = Field(ge=1, description="most padded tokens in a scoring batch")
+    score_compile: Literal["auto", "off"] = Field(description="auto: compile a scoring model where the work repays it")
     score_shards: int = Field(ge=1, description="parts of a file of pairs that are scored side by side")
     score_gpus: int = Field(ge=1, description="GPUs over which one scoring job spreads a student too big for one")
     device_batch: int = Field(ge=1, description="records per device and forward pass in finetuning")

@@ -193,7 +193,7 @@ def test_the_selected_plan_refuses_a_method_that_it_cannot_serve(values, tmp_pat
 def test_the_selected_plan_refuses_precision_that_looks_at_whole_selections(values, tmp_path):
     values["responses"] = "selected"
     values["score"].update(dtype="bfloat16", precision="exact")
-    assert "score.precision: responses 'selected' decides early" in refused(values, tmp_path)
+    assert "score.precision: responses 'selected' decides early" in refusal(values, tmp_path)
 
 
 def test_two_runs_of_one_name_are_refused(values, tmp_path):

@@ -266,6 +266,39 @@ def test_out_of_memory_halves_the_budget_and_goes_on(
     assert not (tmp_path / "c.jsonl").exists()
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler, and g++ is not here")
+@pytest.mark.slow
+def test_compiled_layers_score_the_same(
+    some: Path, tmp_path: Path, tiny_llamas: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = run(some, tmp_path / "a.jsonl", tiny_llamas["plain"], tmp_path / "cache1")
+    assert json.loads((tmp_path / "a.meta.json").read_text())["compiled"] is False
+    monkeypatch.setattr("srt.scorer.COMPILED_FROM", 1)
+    found = run(some, tmp_path / "b.jsonl", tiny_llamas["plain"], tmp_path / "cache2")
+    assert json.loads((tmp_path / "b.meta.json").read_text())["compiled"] is True
+    for one, other in zip(expected, found, strict=True):
+        assert nlls(one) == pytest.approx(nlls(other), rel=1e-5)
+
+
+def test_without_a_compiler_scoring_goes_on(
+    some: Path,
+    tmp_path: Path,
+    tiny_llamas: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import torch
+    import torch._inductor.config as inductor
+
+    torch._dynamo.reset()  # forgets what another test compiled
+    monkeypatch.setattr("srt.scorer.COMPILED_FROM", 1)
+    monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
+    scores = run(some, tmp_path / "b.jsonl", tiny_llamas["plain"], tmp_path / "cache")
+    assert "going on without compiling" in capsys.readouterr().err
+    assert sum(found.status == "scored" for found in scores) == 6
+
+
 def hostile_pairs(count: int) -> list[Pair]:
     """What records should not be, each with a seeded dose of it in instruction, input or output."""
     chance = random.Random(3)
