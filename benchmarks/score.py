@@ -184,7 +184,9 @@ def memory(args: argparse.Namespace, count: int) -> dict[str, Any]:
         build(args, "float32").save_pretrained(folder / "model")
         models.load_tokenizer(args.model, None).save_pretrained(folder / "model")
         write_records(folder / "pairs.jsonl", pairs)
-        execution = config.execution.model_copy(update={"score_batch_tokens": args.batch_tokens})
+        execution = config.execution.model_copy(
+            update={"score_batch_tokens": args.batch_tokens, "score_compile": "off"}
+        )
         model, out = str(folder / "model"), folder / "scores.jsonl"
         score(folder / "pairs.jsonl", out, model, None, config.score, execution, folder / "cache")
     return {"records": len(pairs), "peak_gb": peak_gb()}

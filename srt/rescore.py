@@ -46,7 +46,7 @@ def rescore(
     """
     alike = scored_alike(scores)
     student = Student(model, revision, "float32", settings, execution, cache, str(out))
-    found = {"identity": student.identity, "settings": settings.model_dump(), "texts": student.texts}
+    found = {"identity": student.identity, "settings": settings.of_scores(), "texts": student.texts}
     for key, value in found.items():
         if alike and alike[key] != value:
             raise InputError(f"{next(iter(scores.values()))}: {key}: expected that of {model} and of these settings")
@@ -64,7 +64,7 @@ def rescore(
     meta = {
         "model": model,
         "identity": student.identity,
-        "settings": settings.model_dump(),
+        "settings": settings.of_scores(),
         "selection": {"method": method, "ratio": ratio, "seed": seed, **selection.model_dump()},
         "error": {"scale": work.error.scale, "measured_on": work.error.sample},
         "counts": {"ratios": len(work.exact), "rounds": rounds},

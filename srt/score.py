@@ -140,7 +140,7 @@ def score(
     meta = {
         "model": model,
         "identity": student.identity,
-        "settings": settings.model_dump(),
+        "settings": settings.of_scores(),
         "texts": student.texts,
         **student.arithmetic,
         "versions": models.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),

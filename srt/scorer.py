@@ -55,7 +55,7 @@ class Scorer:
 
         Every sequence must have a target token. InputError where memory does not suffice for a single sequence.
         """
-        waiting = deque(sorted(targets, key=lambda t: (-len(t.ids), t.ids.tolist(), t.start)))
+        waiting = deque(sorted(targets, key=lambda t: (-len(t.ids), t.ids.tobytes(), t.start)))
         if self.compiling and not self.compiled and sum(len(t.ids) for t in waiting) >= COMPILED_FROM:
             self._compile()
         while waiting:

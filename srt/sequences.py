@@ -21,7 +21,7 @@ from srt.prompts import StudentTemplate, fill
 from srt.records import Pair
 
 NLLS = ("nll_instruction", "nll_response", "nll_instruction_given_response", "nll_response_given_instruction")
-PAIRS_AT_A_TIME = 256  # given to the tokenizer, which works on them in parallel
+PAIRS_AT_A_TIME = 32  # given to the tokenizer, which works on them in parallel; its output is large
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ no default stands in code, so a value is defined once, in the YAML. Importing th
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -112,6 +112,10 @@ class ScoreConfig(Settings):
     max_length: int = Field(ge=2, description="most tokens of a scored text")
     template: str = Field(description="YAML with the student's templates `without_input` and `with_input`")
     guess_prompt: str = Field(description="text around {response} that asks to guess the instruction")
+
+    def of_scores(self) -> dict[str, Any]:
+        """What a file of scores depends on; `precision` only says what a selection makes of it."""
+        return self.model_dump(exclude={"precision"})
 
 
 class CoherenceConfig(Settings):
