@@ -4,6 +4,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from srt.config import load
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 
 KEY_VARIABLE = "SRT_TEST_JUDGE_KEY"
@@ -69,17 +70,5 @@ def judge_config(**changes):
 
 
 def execution_config(**changes):
-    values = {
-        "device": "cpu",
-        "concurrency": 4,
-        "generation_batch": 1,
-        "score_batch_tokens": 1,
-        "device_batch": 1,
-        "gradient_checkpointing": False,
-        "save_steps": 1,
-        "evaluation_batch": 1,
-        "launcher": None,
-        "server_memory_gb": 0.5,
-        "endpoints": {},
-    }
+    values = {**load()[0].execution.model_dump(), "device": "cpu", "concurrency": 4, "server_memory_gb": 0.5}
     return ExecutionConfig(**{**values, **changes})

@@ -12,6 +12,7 @@ import pytest
 
 from srt import finetune as step
 from srt.checkpoints import MARKER, alone, newest_checkpoint
+from srt.config import load
 from srt.prompts import fill, training_prompt
 from srt.records import InputError, Pair, write_records
 from srt.settings import ExecutionConfig, FinetuneConfig
@@ -49,19 +50,7 @@ def recipe(**changes):
 
 
 def execution(**changes):
-    values = {
-        "device": "cpu",
-        "concurrency": 1,
-        "generation_batch": 1,
-        "score_batch_tokens": 64,
-        "device_batch": 4,
-        "gradient_checkpointing": False,
-        "save_steps": 1000,
-        "launcher": None,
-        "evaluation_batch": 1,
-        "server_memory_gb": 1.0,
-        "endpoints": {},
-    }
+    values = {**load()[0].execution.model_dump(), "device": "cpu", "save_steps": 1000}
     return ExecutionConfig(**{**values, **changes})
 
 
