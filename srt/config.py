@@ -17,7 +17,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from srt.records import InputError, describe
-from srt.settings import SELECTED_METHODS, Config, Run, Settings
+from srt.runs import SELECTED_METHODS, Run
+from srt.settings import Config, Settings
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 

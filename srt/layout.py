@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from srt.records import VARIANTS
-from srt.settings import FIXED_METHODS, Config, Run
+from srt.runs import FIXED_METHODS, Run
+from srt.settings import Config
 
 PAIRS = "data/{pairs}.jsonl"  # any of the next three
 ORIGINAL = "data/{dataset}/original.jsonl"

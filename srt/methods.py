@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from srt.records import LedgerEntry, Score
-from srt.settings import FIXED_METHODS, SelectionConfig
+from srt.runs import FIXED_METHODS
+from srt.settings import SelectionConfig
 
 # Phase 1 chooses between the pairs before response reflection; phase 2 adds the response reflection of the winner.
 REFLECTED_RESPONSE = {"original": "response", "instruction": "both"}

@@ -23,7 +23,8 @@ from srt.records import (
     read_records,
     write_records,
 )
-from srt.settings import FIXED_METHODS, SelectionConfig
+from srt.runs import FIXED_METHODS
+from srt.settings import SelectionConfig
 from srt.sources import read_pairs
 
 

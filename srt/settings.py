@@ -6,7 +6,7 @@ no default stands in code, so a value is defined once, in the YAML. Importing th
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -37,24 +37,6 @@ EXECUTION_FLAGS = {
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Backend = Literal["auto", "transformers", "vllm", "endpoint"]
-Method = Literal[
-    "none",
-    "original",
-    "instruction",
-    "response",
-    "both",
-    "paper",
-    "released",
-    "random",
-    "ifd",
-    "r_ifd",
-    "perplexity",
-    "coherence",
-]
-METHODS: tuple[str, ...] = get_args(Method)
-FIXED_METHODS = ("original", "instruction", "response", "both")
-# Under the plan `selected` only the winners by IFD have a reflected response.
-SELECTED_METHODS = ("none", "original", "instruction", "paper", "released", "ifd")
 
 
 class Settings(BaseModel):
@@ -244,45 +226,6 @@ class ExecutionConfig(Settings):
     )
     server_memory_gb: float = Field(gt=0, description="key-value cache of a served judge on a CPU")
     endpoints: dict[str, Endpoint] = Field(description="teacher or judge name: its server")
-
-
-class Run(Settings):
-    """One row of the run table. `-` stands for what a method does not use."""
-
-    run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    dataset: str | None
-    teacher: str | None
-    student: str
-    method: Method
-    ratio: float | None = Field(gt=0, le=1)
-    recipe: str | None
-    seed: int | None = Field(ge=0)
-    # An optional column: another entry of `students:` that scores in the student's place.
-    scorer: str | None = None
-
-    @property
-    def scored_by(self) -> str:
-        """The student, or the proxy that scores for it."""
-        return self.scorer or self.student
-
-    @model_validator(mode="after")
-    def _needs_what_its_method_reads(self) -> Run:
-        trained = {"dataset": self.dataset, "ratio": self.ratio, "recipe": self.recipe, "seed": self.seed}
-        if self.method == "none":
-            given = [
-                name
-                for name, value in {**trained, "teacher": self.teacher, "scorer": self.scorer}.items()
-                if value is not None
-            ]
-            if given:
-                raise ValueError(f"method none trains nothing: expected '-' in the column {given[0]}")
-            return self
-        if self.method != "original":
-            trained["teacher"] = self.teacher
-        absent = [name for name, value in trained.items() if value is None]
-        if absent:
-            raise ValueError(f"method {self.method} needs a value in the column {absent[0]}")
-        return self
 
 
 class Config(Settings):

@@ -29,7 +29,7 @@ from srt.records import (
 from srt.report import figures, formats, sources, tables
 from srt.report.html import write_html
 from srt.report.labels import Label, place_labels
-from srt.settings import Run
+from srt.runs import Run
 
 SCRIPT = "<script>alert('x')</script>"
 COMMON = {"dataset": "toy", "student": "tiny", "recipe": "quick", "seed": 0, "ratio": 1.0}

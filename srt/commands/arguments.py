@@ -9,7 +9,8 @@ from typing import Any
 
 from srt import cli
 from srt.records import InputError
-from srt.settings import METHODS, Settings
+from srt.runs import METHODS
+from srt.settings import Settings
 
 Steps = Any  # argparse's own class of subparsers is private
 MODEL_HELP = "a model folder or a hub name"

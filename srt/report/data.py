@@ -11,7 +11,7 @@ from statistics import fmean
 from srt import layout
 from srt.records import LedgerEntry, Pair, ReflectedPair, Score, read_records
 from srt.report.formats import NOT_RUN, Column, Part, Row
-from srt.settings import Run
+from srt.runs import Run
 
 QUANTILES = (5, 25, 50, 75, 95)
 REASONS_SHOWN = 12  # a run's rarer ways of being dropped are counted together

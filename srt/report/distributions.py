@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from srt.records import VARIANTS, Score, read_records
 from srt.report.data import VariantFiles, variant_files
 from srt.report.style import GREY, INK, VARIANT_COLORS, VERMILION, styled
-from srt.settings import Run
+from srt.runs import Run
 
 WIDTH = 11.0  # inches
 DOTS = 300  # most records of a variant that are drawn as dots, evenly spread over the file

@@ -17,7 +17,7 @@ from srt.report import formats, stories
 from srt.report.formats import NOT_RUN, Part
 from srt.report.sources import read_evaluation, trained_on
 from srt.report.tables import TITLES, for_reading, notes, read_tables
-from srt.settings import Run
+from srt.runs import Run
 
 TEMPLATE = "report.html.j2"
 FIGURES = {  # name: heading, what stands in the picture's place for who cannot see it

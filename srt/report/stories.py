@@ -9,7 +9,7 @@ from pathlib import Path
 from srt import layout
 from srt.records import LedgerEntry, Pair, ReflectedPair, read_records
 from srt.report.formats import Row
-from srt.settings import FIXED_METHODS, Run
+from srt.runs import FIXED_METHODS, Run
 
 PER_RUN = 4  # one record for each of a run's most frequent branches
 IN_ALL = 8

@@ -13,7 +13,7 @@ from srt.report import data, formats
 from srt.report.columns import COLUMNS, PAPER_COLUMNS
 from srt.report.formats import NOT_RUN, Part, Row
 from srt.report.sources import OPEN_LLM, PairwiseBlock, ReportedVerdicts, evaluation, metric, reported, trained_on
-from srt.settings import Run
+from srt.runs import Run
 
 REPORTED = "reported"  # the source of a row that only the paper has
 TITLES = {
