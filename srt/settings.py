@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 # Raised by whoever changes what a step computes, so that Snakemake reruns it and what follows.
 STEP_VERSIONS = {
     "prepare": 1,
-    "reflect": 1,
+    "reflect": 2,
     "score": 1,
     "coherence": 1,
     "selection": 1,
@@ -23,20 +23,22 @@ STEP_VERSIONS = {
     "report": 1,
 }
 
+SENDING = ("concurrency", "request_seconds", "patience_seconds")
 # Which keys of `execution:` a step reads.
 EXECUTION_FLAGS = {
-    "reflect": ("device", "concurrency", "generation_batch", "server_memory_gb"),
+    "reflect": ("device", "generation_batch", "server_memory_gb", *SENDING, "batch", "budget"),
     "score": ("device", "score_batch_tokens", "score_compile", "score_gpus"),
     "rescore": ("device", "score_batch_tokens", "score_compile", "score_gpus"),
     "agreement": ("device", "score_batch_tokens", "score_compile", "score_gpus"),
     "coherence": ("device", "score_batch_tokens"),
     "finetune": ("device", "device_batch", "gradient_checkpointing", "save_steps"),
     "generate": ("device", "generation_batch", "server_memory_gb"),
-    "evaluate": ("device", "concurrency", "evaluation_batch", "server_memory_gb"),
+    "evaluate": ("device", "evaluation_batch", "server_memory_gb", *SENDING),
 }
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-Backend = Literal["auto", "transformers", "vllm", "endpoint"]
+Backend = Literal["auto", "transformers", "vllm", "vllm-server", "openai"]
+BUDGET_FORM = r"(?P<most>[0-9]+(?:\.[0-9]+)?) (?P<unit>USD|tokens|requests)"
 
 
 class Settings(BaseModel):
@@ -60,9 +62,13 @@ class ReflectConfig(Settings):
 
     model: str = Field(description="the teacher: a model folder, a hub name, or the endpoint's model name")
     revision: str | None = Field(description="the hub revision of the teacher")
-    backend: Backend = Field(description="auto: vLLM where CUDA is, transformers otherwise")
+    backend: Backend = Field(
+        description="openai: any OpenAI-compatible endpoint; vllm-server: a server for this job; or a model in process "
+        "(auto: vLLM where CUDA is, transformers otherwise)"
+    )
     dtype: Dtype = Field(description="the teacher's weights and arithmetic, in process")
     prompts: str = Field(description="the prompt style's file (config/prompts/*.yaml)")
+    answers: str = Field(description="the file that says how an answer is cleaned (config/prompts/answers.yaml)")
     temperature: float = Field(ge=0, description="sampling temperature; 0 is greedy")
     top_p: float = Field(gt=0, le=1, description="nucleus sampling mass")
     repetition_penalty: float = Field(gt=0, description="1 is none; small teachers need about 1.1")
@@ -207,11 +213,29 @@ class Endpoint(Settings):
     api_key_env: str | None
 
 
+class Price(Settings):
+    """What a model costs, in USD per million tokens; `batch` is the batch API's share of that."""
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+    batch: float = Field(gt=0, le=1)
+
+
 class ExecutionConfig(Settings):
     """How, not what: nothing here changes a result's identity, and no change here reruns anything."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(description="auto: cuda where it is")
-    concurrency: int = Field(ge=1, description="requests at a time to a teacher's or judge's endpoint")
+    concurrency: int = Field(
+        ge=1, description="most requests at a time to a teacher's or judge's endpoint; fewer while it answers 429"
+    )
+    request_seconds: float = Field(gt=0, description="how long one try of a request may take")
+    patience_seconds: float = Field(gt=0, description="how long an endpoint may answer nothing before the run stops")
+    batch: bool = Field(description="ask a teacher's endpoint through its batch API: cheaper, within a day")
+    budget: str | None = Field(
+        pattern=f"^{BUDGET_FORM}$",
+        description="the most a teacher may cost in all: '20 USD', '3000000 tokens', '500 requests'; null: no limit",
+    )
+    prices: dict[str, Price] = Field(description="teacher's name: what it costs")
     generation_batch: int = Field(ge=1, description="prompts per batch of a transformers backend")
     score_batch_tokens: int = Field(ge=1, description="most padded tokens in a scoring batch")
     score_compile: Literal["auto", "off"] = Field(description="auto: compile a scoring model where the work repays it")
@@ -224,7 +248,7 @@ class ExecutionConfig(Settings):
     launcher: str | None = Field(
         description="what starts finetuning over several GPUs, as `torchrun ...`; null for one"
     )
-    server_memory_gb: float = Field(gt=0, description="key-value cache of a served judge on a CPU")
+    server_memory_gb: float = Field(gt=0, description="key-value cache of vLLM on a CPU")
     endpoints: dict[str, Endpoint] = Field(description="teacher or judge name: its server")
 
 

@@ -1,19 +1,20 @@
 """Prompt styles as data: what the teacher is asked, in how many turns, and how its answer is read.
 
 A style file (config/prompts/*.yaml) has one list of turns for each phase. A turn's answer gives one field
-(`answer: text`) or several (`tags`, `json`); later turns see the fields of earlier ones.
+(`answer: text`) or several (`tags`, `json`); later turns see the fields of earlier ones. `srt.answers` reads it.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
 
-from srt.backends import Completion, Message
+from srt import answers
+from srt.answers import Cleaning, Failure, Reading
+from srt.backends import REFUSED, Completion, Message
 from srt.config import locate, read_yaml, validated
 from srt.prompts import fill
 from srt.records import InputError
@@ -69,20 +70,23 @@ class Turn(Settings):
             "additionalProperties": False,
         }
 
-    def read(self, completion: Completion) -> dict[str, str] | str:
-        """The fields of an answer, or the reason why it cannot be read."""
-        text = completion.text.strip()
-        if completion.finish_reason.startswith("refused"):
-            return completion.finish_reason
+    def read(self, completion: Completion, cleaning: Cleaning) -> Reading | Failure:
+        """The fields of an answer, cleaned, or why it cannot be used."""
+        text, cut = completion.text.strip(), completion.finish_reason == "length"
+        if completion.refused:
+            return Failure("unanswered", completion.finish_reason.removeprefix(REFUSED))
+        if completion.finish_reason == "content_filter":
+            return Failure("refusal", "the endpoint's content filter withheld the answer")
         if self.answer == "text":
-            found: dict[str, str] | str = _whole(text, self.fields[0], completion)
+            found = answers.read_text(text, self.fields[0], cut)
         elif self.answer == "tags":
-            found = _tagged(text, self.tags, completion.finish_reason)
+            found = answers.read_tags(text, self.tags, cut)
         else:
-            found = _json(text, self.fields)
-        if isinstance(found, dict):
-            empty = [name for name, value in found.items() if not value.strip()]
-            return f"{empty[0]} is empty" if empty else found
+            found = answers.read_json(text, self.fields, cut)
+        if isinstance(found, Reading):
+            return answers.usable(found, cleaning)
+        if found.outcome == "unreadable" and cleaning.declines(text):
+            return Failure("refusal", f"the teacher declines: {text[:60]!r}")
         return found
 
 
@@ -130,43 +134,3 @@ def _check_turn(turn: Turn, where: str) -> None:
     wanted = set(turn.fields) - {"critique"} if turn.answer == "tags" else set()
     if wanted != set(turn.tags):
         raise InputError(f"{where}: tags: expected a tag for each of {sorted(wanted)}, found {sorted(turn.tags)}")
-
-
-def _whole(text: str, field: str, completion: Completion) -> dict[str, str] | str:
-    if completion.finish_reason != "length":
-        return {field: text}
-    if field == "critique":  # only a note for the next turn: its whole sentences will do
-        return {field: text[: max(text.rfind(mark) for mark in ".!?") + 1] or text}
-    return f"{field} is cut off at {completion.tokens} tokens"
-
-
-def _tagged(text: str, tags: Mapping[str, str], finish_reason: str) -> dict[str, str] | str:
-    """The text before the first tag is the critique; a section ends at the tag `[End]`, never inside a word."""
-    found: dict[str, str] = {}
-    first = len(text)
-    for field, tag in tags.items():
-        opening = text.find(f"[{tag}]")
-        if opening < 0:
-            return f"no [{tag}] in the answer"
-        first = min(first, opening)
-        body = text[opening + len(tag) + 2 :]
-        closing = body.find("[End]")
-        following = [p for p in (body.find(f"[{other}]") for other in tags.values()) if p >= 0]
-        if closing < 0 and (finish_reason == "length" or following):
-            return f"[{tag}] is cut off or not closed by [End]"
-        found[field] = (body if closing < 0 else body[:closing]).strip()
-    critique = text[:first].strip()
-    return {"critique": critique, **found} if critique else found
-
-
-def _json(text: str, fields: list[Literal["critique", "instruction", "response"]]) -> dict[str, str] | str:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        return f"the answer is not JSON: {error.msg} at character {error.pos}"
-    if not isinstance(value, dict):
-        return "the answer is not a JSON object"
-    for field in fields:
-        if not isinstance(value.get(field), str):
-            return f"the answer has no text in {field}"
-    return {field: value[field].strip() for field in fields}

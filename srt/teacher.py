@@ -1,66 +1,242 @@
-"""The teacher as reflection sees it: requests in, completions out, nothing that was received asked for again."""
+"""The teacher as the steps see it: conversations in, nothing that was received asked for again, within a budget."""
 
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from srt.backends import Backend, Completion, Request
+from srt.journal import Journal, content_key
 from srt.progress import track
-from srt.records import Journal, content_key
+from srt.settings import Price
+from srt.spending import Budget, BudgetError, completion_of, cost_of, is_answer, spent_of
+
+REFRESH_SECONDS = 5.0  # between two looks at what jobs beside this one have been answered, and have spent
 
 
-class JournaledBackend:
-    """A backend whose completions go into a journal under the content of their request, and come from it again.
+class Talk(Protocol):
+    """One record on its way: what it asks next, and what it makes of the answer."""
 
-    `folder` is below the cache; all journals of one model share a folder, each job (`name`) writes its own. The
-    model is opened when a request first misses the journal. What it refused is not kept: the next run asks again.
+    def request(self) -> Request | None:
+        """The next request; None at the end."""
+        ...
+
+    def receive(self, completion: Completion) -> None:
+        """The answer to the last request."""
+        ...
+
+    @property
+    def turn(self) -> str:
+        """What the request is about; kept with its answer."""
+        ...
+
+
+@dataclass
+class _Asked:
+    """A request under way: the talks that wait for its answer, and the most of the budget that it may take."""
+
+    request: Request
+    talks: list[Talk]
+    most: float
+
+
+class Teacher:
+    """A backend whose answers go into a journal under the content of their request, and come from it again.
+
+    Requests go out while others are answered, as many as the backend has room for; a record's next request follows
+    its last answer and waits for no other record. The backend is opened when a request first misses the journal.
+    What was refused is not kept: the next run asks again.
+
+    Args:
+        identity: whose answers these are (`Speaker.identity`); with the request, the key of an answer.
+        opened: opens the backend; is given a folder of this job's own.
+        journals: all journals of one identity lie in one folder below this and share their answers.
+        name: this job's own journal.
+        price: per million tokens; None where answers cost nothing, or nobody knows.
+        budget: as in `Budget.read`; counts all that lies in the identity's journals.
+        batch: whether the price is that of the batch API.
+
+    Raises:
+        InputError: another process writes the same journal.
     """
 
-    def __init__(self, identity: str, opened: Callable[[], Backend], folder: Path, name: str) -> None:
-        self.identity = identity
-        self.journal = Journal(folder / content_key(identity)[:16] / f"{content_key(name)[:16]}.jsonl")
-        self.received = 0
-        self.reused = 0
+    def __init__(
+        self,
+        identity: str,
+        opened: Callable[[Path], Backend],
+        journals: Path,
+        name: str,
+        price: Price | None = None,
+        budget: str | None = None,
+        batch: bool = False,
+    ) -> None:
+        self.identity, self.price, self.batch = identity, price, batch
+        self.budget = Budget.read(budget, price)
+        self.folder = journals / content_key(identity)[:16]
+        self.journal = Journal(self.folder / f"{content_key(name)[:16]}.jsonl")
+        self.spent = spent_of(self.journal.entries.values())
+        self.received = self.reused = 0
+        self._reserved = 0.0
         self._open = opened
         self._backend: Backend | None = None
+        self._refreshed = self._last = time.monotonic()
 
-    def __enter__(self) -> JournaledBackend:
+    def __enter__(self) -> Teacher:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.journal.close()
         if self._backend is not None:
             self._backend.close()
+        self.journal.close()
+
+    def key(self, request: Request) -> str:
+        """Under what the answer to a request is kept: whose it is, the prompt, the parameters."""
+        return content_key(self.identity, dataclasses.asdict(request))
 
     def ask(self, requests: Sequence[Request], label: str) -> list[Completion]:
         """One completion per request, in order."""
-        completions: dict[int, Completion] = {}
-        missing: dict[str, list[int]] = {}
-        for i, request in enumerate(requests):
-            key = content_key(self.identity, dataclasses.asdict(request))
-            if key in self.journal:
-                completions[i] = Completion(**self.journal[key])
-                self.reused += 1
-            else:
-                missing.setdefault(key, []).append(i)
-        for key, completion in track(self._received(requests, missing), len(missing), label):
-            for i in missing[key]:
-                completions[i] = completion
-        return [completions[i] for i in range(len(requests))]
+        talks = [_Question(request, label) for request in requests]
+        self.converse(talks, label)
+        return [talk.answer() for talk in talks]
 
-    def _received(self, requests: Sequence[Request], missing: dict[str, list[int]]) -> Iterator[tuple[str, Completion]]:
-        keys = list(missing)
-        if not keys:
-            return
+    def converse(self, talks: Sequence[Talk], label: str) -> None:
+        """Lead every talk to its end.
+
+        Raises:
+            BudgetError: the budget does not allow the next request; all that was asked has been received.
+            InputError, ServerError: the endpoint cannot be used (`srt.sending`).
+        """
+        for _ in track(self._ended(talks), len(talks), label, self._told):
+            pass
+
+    def _ended(self, talks: Sequence[Talk]) -> Iterator[Talk]:
+        """The talks, as they come to their end."""
+        ready = deque(talks)
+        asked: dict[str, _Asked] = {}
+        stopped = False
+        while ready or asked:
+            while ready and not stopped and len(asked) < self._capacity():
+                talk = ready.popleft()
+                request, answers = self.replay(talk)
+                self.reused += answers
+                if request is None:
+                    yield talk
+                elif (key := self.key(request)) in asked:
+                    asked[key].talks.append(talk)
+                elif (most := self._most(request)) is not None:
+                    self._opened().submit(key, request)
+                    asked[key] = _Asked(request, [talk], most)
+                    self._reserved += most
+                else:
+                    ready.appendleft(talk)
+                    stopped = True
+            if asked:
+                ready.extendleft(self._received(asked))
+            elif stopped:
+                raise BudgetError(self._stopped_with(len(ready)))
+
+    def replay(self, talk: Talk) -> tuple[Request | None, int]:
+        """Lead a talk through what the journal knows.
+
+        Returns:
+            The request that the journal does not know, None at the talk's end; and the answers that it knew.
+        """
+        answers = 0
+        while (request := talk.request()) is not None and (key := self.key(request)) in self.journal:
+            talk.receive(completion_of(self.journal[key]))
+            answers += 1
+        return request, answers
+
+    def _received(self, asked: dict[str, _Asked]) -> list[Talk]:
+        """Wait for answers; on disk before anybody sees them. The talks that got one."""
+        outcomes = self._opened().collect()
+        self._keep([(key, completion, asked.get(key)) for key, completion in outcomes if not completion.refused])
+        self._refresh()
+        answered: list[Talk] = []
+        for key, completion in outcomes:
+            done = asked.pop(key, None)  # None: a batch of an earlier run held what is asked for no more
+            self._reserved -= done.most if done else 0.0
+            for talk in done.talks if done else ():
+                talk.receive(completion)
+                answered.append(talk)
+        return answered
+
+    def _wall(self, answers: int) -> float:
+        """Seconds since answers last came in, for each of them: what the rate is measured by."""
+        return round((time.monotonic() - self._last) / answers, 4)
+
+    def _keep(self, answers: Sequence[tuple[str, Completion, _Asked | None]]) -> None:
+        entries = []
+        for key, completion, done in answers:
+            cost = cost_of(completion.prompt_tokens or 0, completion.tokens, self.price, self.batch)
+            about = {"turn": done.talks[0].turn, "characters": done.request.characters} if done else {}
+            entries.append((key, {**completion.as_json(), "cost": cost, "wall": self._wall(len(answers)), **about}))
+        self.journal.add_all(entries)
+        self._last = time.monotonic()
+        self.received += len(entries)
+        for _, entry in entries:
+            self.spent.add(entry)
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._refreshed > REFRESH_SECONDS:
+            self._refreshed = time.monotonic()
+            for value in self.journal.refresh():
+                if is_answer(value):
+                    self.spent.add(value)
+
+    def _most(self, request: Request) -> float | None:
+        """The most of the budget that a request may take; None where that is not left beside what is under way."""
+        if self.budget is None:
+            return 0.0
+        most = self.budget.of(request, self.spent, self.price, self.batch)
+        return most if self.budget.used(self.spent) + self._reserved + most <= self.budget.most else None
+
+    def _stopped_with(self, left: int) -> str:
+        assert self.budget is not None  # noqa: S101 (for the type checker: nothing else stops)
+        used = f"{self.budget.used(self.spent):,.4g} of {self.budget.most:,.4g} {self.budget.unit}"
+        return (
+            f"the budget is spent: {used}; {left} records are not done; nothing is lost: raise execution.budget "
+            "(--budget) and run again to go on from here"
+        )
+
+    def _capacity(self) -> int:
+        """The backend's, once it is open; until then one request may find out that it is needed."""
+        return self._backend.capacity if self._backend is not None else 1
+
+    def _opened(self) -> Backend:
         if self._backend is None:
-            self._backend = self._open()
-        for position, completion in self._backend.complete([requests[missing[key][0]] for key in keys]):
-            if not completion.finish_reason.startswith("refused"):
-                self.journal.add(keys[position], completion.as_json())
-                self.received += 1
-            yield keys[position], completion
+            self._backend = self._open(self.journal.path.with_suffix(""))
+            self._last = time.monotonic()
+        return self._backend
+
+    def _told(self) -> str:
+        told = f"{self.received} answers received, {self.reused} from the journal"
+        return told if self.price is None else f"{told}, {self.spent.money:.2f} USD spent in all"
+
+
+class _Question:
+    """A talk of one request."""
+
+    def __init__(self, request: Request, turn: str) -> None:
+        self.turn = turn
+        self._request = request
+        self._answer: Completion | None = None
+
+    def request(self) -> Request | None:
+        return self._request if self._answer is None else None
+
+    def receive(self, completion: Completion) -> None:
+        self._answer = completion
+
+    def answer(self) -> Completion:
+        if self._answer is None:
+            raise RuntimeError("a request was left without an answer")
+        return self._answer

@@ -147,7 +147,7 @@ def test_a_refused_request_is_missing_with_its_reason(job):
 
 
 def test_a_killed_evaluation_goes_on_from_its_journal(job, tmp_path, monkeypatch):
-    monkeypatch.setattr("srt.evaluation.judge.RETRIES", 0)
+    monkeypatch.setattr("srt.sending.TRIES", 1)
     with FakeJudge(lambda request, count: 500 if shown(request)[0] == 3 else probabilities(request)) as fake:
         with pytest.raises(ServerError, match="run again to go on"):
             job(fake)

@@ -454,9 +454,16 @@ def results(tmp_path, monkeypatch, capsys):
         data = "results/data/demo/" + ("original.jsonl" if variant == "original" else f"teacher/{variant}.jsonl")
         scores = data.replace("data", "scores/student", 1)
         if variant != "original":
-            told = {"status": "reflected", "reason": None, "critique": f"The {variant} is vague."}
+            told = {
+                "status": "reflected",
+                "outcome": "clean",
+                "repairs": [],
+                "reason": None,
+                "critique": f"The {variant} is vague.",
+            }
             better = ReflectedPair(id="abc1", instruction=f"{variant}: do it.", output=f"{variant}: done.", **told)
-            failed = {"status": "failed", "reason": "the answer is cut off", "critique": None}
+            failed = {"status": "failed", "outcome": "cut_off", "reason": "the answer is cut off"}
+            failed |= {"repairs": [], "critique": None}
             write_records(tmp_path / data, [better, ReflectedPair(**pairs[1].model_dump(), **failed)])
         write_records(tmp_path / scores, [scored("abc1", ifd, 1 - ifd), scored("abc2", ifd, 1 - ifd)])
         words += ["--pairs", f"{variant}={data}", "--scores", f"{variant}={scores}"]

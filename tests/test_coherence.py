@@ -18,7 +18,7 @@ def test_the_cosine_of_mean_last_hidden_states(tmp_path: Path, tiny_llamas: dict
     pairs = [
         Pair(id="a", instruction="Name it.", input="the fruit", output="A much longer answer than the question was."),
         Pair(id="same", instruction="Say hello", output="Say hello"),
-        ReflectedPair(id="f", instruction="i", output="o", status="failed", reason="why", critique=None),
+        ReflectedPair(id="f", instruction="i", output="o", **{**_plain(), "status": "failed", "reason": "why"}),
     ]
     write_records(tmp_path / "p.jsonl", [ReflectedPair(**{**_plain(), **pair.model_dump()}) for pair in pairs])
     out = tmp_path / "c.jsonl"
@@ -40,4 +40,4 @@ def test_the_cosine_of_mean_last_hidden_states(tmp_path: Path, tiny_llamas: dict
 
 
 def _plain() -> dict[str, object]:
-    return {"status": "reflected", "reason": None, "critique": None}
+    return {"status": "reflected", "outcome": "clean", "reason": None, "repairs": [], "critique": None}

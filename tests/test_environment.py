@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from srt import config
+from srt.answers import read_cleaning
 from srt.evaluation.alpaca_eval import read_annotator
 from srt.evaluation.open_llm import Suite
 from srt.evaluation.pairwise import read_prompt
@@ -104,7 +105,8 @@ def load_suite(path):
 LOADERS = {
     r"[^/]+\.yaml": config.load,
     r"[^/]+\.tsv": config.read_runs,
-    r"prompts/[^/]+\.yaml": lambda path: read_style(str(path)),
+    r"prompts/answers\.yaml": lambda path: read_cleaning(str(path)),
+    r"prompts/(?!answers)[^/]+\.yaml": lambda path: read_style(str(path)),
     r"tasks/[^/]+\.yaml": load_suite,
     r"judges/[^/]+/configs\.yaml": load_annotator,
     r"judges/[^/]+\.yaml": lambda path: read_prompt(str(path)),

@@ -33,7 +33,7 @@ def test_an_answer_that_is_in_the_journal_opens_no_model(
     tmp_path: Path, tiny_llamas: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run(tmp_path, tiny_llamas["plain"])
-    monkeypatch.setattr("srt.generate.open_backend", lambda *_: pytest.fail("the model was opened"))
+    monkeypatch.setattr("srt.backends.Speaker.open", lambda *_: pytest.fail("the model was opened"))
     assert run(tmp_path, tiny_llamas["plain"], name="again") == first
 
 

@@ -111,7 +111,7 @@ def test_a_killed_evaluation_asks_only_for_what_is_missing(tiny_model, tmp_path,
     from lm_eval.models.huggingface import HFLM
 
     first = run(tiny_model, tmp_path)
-    (journal,) = (tmp_path / "cache" / "open_llm").iterdir()
+    (journal,) = (tmp_path / "cache" / "open_llm").rglob("*.jsonl")
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:30]) + lines[30][:20])  # a kill in the middle of line 31
     asked = []

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from srt.records import InputError, Journal, Pair, Score, pair_id, read_records, write_records, write_text
+from srt.records import InputError, Pair, Score, pair_id, read_records, write_records, write_text
 
 
 def test_id_depends_on_every_field_and_survives_odd_text() -> None:
@@ -48,20 +48,6 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
         write_text(tmp_path / "f", "new \ud800")
     assert (tmp_path / "f").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["f"]
-
-
-def test_journal_survives_a_torn_line_and_shares_its_folder(tmp_path: Path) -> None:
-    first = Journal(tmp_path / "a.jsonl")
-    first.add("k1", {"text": "one"})
-    first.close()
-    with (tmp_path / "a.jsonl").open("a") as file:
-        file.write('{"key": "k2", "val')  # a kill in the middle of a write
-    again = Journal(tmp_path / "a.jsonl")
-    again.add("k3", 3)
-    again.close()
-    other = Journal(tmp_path / "b.jsonl")
-    assert other.entries == {"k1": {"text": "one"}, "k3": 3}
-    other.close()
 
 
 def test_a_null_score_stays_null(tmp_path: Path) -> None:

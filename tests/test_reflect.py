@@ -1,7 +1,8 @@
 """Reflection with a fake model (its logic), and with the real one (that it reflects)."""
 
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from srt.records import Pair, ReflectedPair, read_records, write_records
 from srt.reflect import reflect
 
 CONFIG, _ = load()
-SETTINGS = CONFIG.teachers["smollm2"].model_copy(update={"prompts": "config/prompts/tags.yaml", "backend": "endpoint"})
+SETTINGS = CONFIG.teachers["smollm2"].model_copy(update={"prompts": "config/prompts/tags.yaml", "backend": "openai"})
 PAIRS = [Pair(id=f"r{i}", instruction=f"Say {i}.", input="loud" if i else "", output=f"{i}") for i in range(3)]
 
 
@@ -23,11 +24,17 @@ class FakeModel:
     def __init__(self, answer: Callable[[str], Completion]) -> None:
         self.answer = answer
         self.asked: list[Request] = []
+        self.waiting: list[tuple[str, Request]] = []
 
-    def complete(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        for i, request in reversed(list(enumerate(requests))):  # answers arrive in any order
-            self.asked.append(request)
-            yield i, self.answer(request.chat[-1][1])
+    capacity = 8
+
+    def submit(self, ticket: str, request: Request) -> None:
+        self.asked.append(request)
+        self.waiting.append((ticket, request))
+
+    def collect(self) -> list[tuple[str, Completion]]:
+        ticket, request = self.waiting.pop()  # answers arrive in any order
+        return [(ticket, self.answer(request.chat[-1][1]))]
 
     def close(self) -> None:
         pass
@@ -47,11 +54,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
 
     def call(answer: Callable[[str], Completion], variant: str = "instruction", **more: object):
         model = FakeModel(answer)
-        monkeypatch.setattr("srt.reflect.open_backend", lambda *_: model)
-        monkeypatch.setattr("srt.reflect.backend_identity", lambda *_: "fake")
+        monkeypatch.setattr("srt.backends.Speaker.open", lambda *_: model)
         source = tmp_path / ("instruction.jsonl" if variant == "both" else "original.jsonl")
         out = tmp_path / f"{variant}.jsonl"
-        reflect(source, out, variant, SETTINGS, CONFIG.execution, tmp_path / "cache", **more)
+        reflect(source, out, variant, SETTINGS, CONFIG.execution, tmp_path / "journal", **more)
         return read_records(out, ReflectedPair), model
 
     return call
@@ -128,6 +134,60 @@ def test_a_kill_in_the_middle_loses_no_answer(run) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         run(dies)
+    _, model = run(good)
+    assert len(model.asked) == 1
+
+
+def test_running_again_asks_for_the_failed_records_alone(run) -> None:
+    def sometimes(prompt: str) -> Completion:
+        return Completion("no tags", 2, "stop") if "Say 1" in prompt else good(prompt)
+
+    first, _ = run(sometimes)
+    again, model = run(sometimes)
+    assert again == first
+    assert len(model.asked) == 2  # as many tries as before, with other seeds
+    assert len({request.sampling.seed for request in model.asked}) == 2
+    at_last, model = run(good)
+    assert [r.status for r in at_last] == ["reflected"] * 3
+    assert len(model.asked) == 1
+
+
+def test_a_doubled_instruction_is_told_by_the_file_and_asked_for_again(run) -> None:
+    def same(prompt: str) -> Completion:
+        n = re.findall(r"Say (\d)", prompt)[0]
+        new = f"Another {n}" if "Keep exactly" in prompt else "All the same"
+        return Completion(f"[New Instruction]{new}[End][New Answer]It is {n}[End]", 9, "stop")
+
+    results, _ = run(same)
+    assert [r.instruction for r in results] == ["All the same", "Another 1", "Another 2"]
+
+
+def test_outcomes_and_repairs_are_told_and_counted(run, tmp_path: Path) -> None:
+    def sloppy(prompt: str) -> Completion:
+        n = re.findall(r"Say (\d)", prompt)[0]
+        texts = {
+            "0": "**New Instruction:** New 0\n**New Answer:** Here is a better answer:\nIt is 0",
+            "1": "I'm sorry, but I can't assist with that.",
+            "2": "[New Instruction]your instruction[End][New Answer]x[End]",
+        }
+        return Completion(texts[n], 9, "stop")
+
+    results, _ = run(sloppy)
+    assert [r.outcome for r in results] == ["repaired", "refusal", "placeholder"]
+    assert results[0].output == "It is 0"
+    assert set(results[0].repairs) == {"tag's form", "missing [End]", "announcement"}
+    meta = json.loads((tmp_path / "instruction.meta.json").read_text())
+    assert meta["outcomes"] == {"repaired": 1, "refusal": 1, "placeholder": 1}
+    assert meta["repairs"]["announcement"] == 1
+
+
+def test_what_the_endpoint_refused_fails_at_once_and_is_asked_for_again_in_the_next_run(run) -> None:
+    def refuses(prompt: str) -> Completion:
+        return Completion("", 0, "refused: HTTP 400: too long") if "Say 1" in prompt else good(prompt)
+
+    results, model = run(refuses)
+    assert (results[1].outcome, len(model.asked)) == ("unanswered", 3)
+    assert "HTTP 400: too long" in str(results[1].reason)
     _, model = run(good)
     assert len(model.asked) == 1
 

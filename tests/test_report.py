@@ -103,6 +103,8 @@ def results(tmp_path: Path) -> Path:
                 instruction=f"{variant} {pair.id} \ud800",
                 output="<b>bold</b>",
                 status="failed" if pair.id == "1" else "reflected",
+                outcome="cut_off" if pair.id == "1" else "repaired",
+                repairs=[] if pair.id == "1" else ["missing [End]"],
                 reason="no tags" if pair.id == "1" else None,
                 critique=None if pair.id == "1" else "<i>too short</i>",
             )
@@ -276,6 +278,15 @@ def test_data_table_counts_and_quantiles(results: Path, written: Path) -> None:
     assert float(rows["instruction"]["response_tokens"]) == pytest.approx((10 + 30 + 40) / 3)
     assert (results / row["source"]).exists()
     assert (results / row["scores_source"]).exists()
+
+
+def test_data_table_counts_the_outcomes_of_reflection(written: Path) -> None:
+    rows = [row for row in _rows(written, "data") if row["kind"] == "outcome" and row["variant"] == "both"]
+    assert [(row["outcome"], row["records"], row["share"]) for row in rows] == [
+        ("repaired", "3", "75.0"),
+        ("cut_off", "1", "25.0"),
+        ("of these: missing [End]", "3", "75.0"),
+    ]
 
 
 def test_data_table_branches_are_the_ledgers(results: Path, written: Path) -> None:

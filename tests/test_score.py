@@ -131,7 +131,7 @@ def test_a_shared_text_is_scored_once_and_a_changed_model_is_scored_anew(
 
 
 def test_what_cannot_be_scored_is_null_with_a_reason(tmp_path: Path, tiny_llamas: dict[str, Path]) -> None:
-    state = {"critique": None, "status": "reflected", "reason": None}
+    state = {"critique": None, "status": "reflected", "outcome": "clean", "repairs": [], "reason": None}
     rows = [
         ReflectedPair(id="failed", instruction="i", output="o", **{**state, "status": "failed", "reason": "cut off"}),
         ReflectedPair(id="empty", instruction="i", output="", **state),

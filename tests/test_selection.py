@@ -20,6 +20,7 @@ def make(folder: Path, failed: dict[str, list[str]] | None = None) -> tuple[dict
         for name in "abc":
             fields = {"id": name, "instruction": f"{variant} {name}", "output": f"answer {variant} {name}"}
             status = {"status": "failed" if name in lost else "reflected", "reason": "cut off", "critique": None}
+            status |= {"outcome": "cut_off" if name in lost else "clean", "repairs": []}
             rows.append(Pair(**fields) if variant == "original" else ReflectedPair(**fields, **status))
         pairs[variant], scores[variant] = folder / f"{variant}.jsonl", folder / f"{variant}.scores.jsonl"
         write_records(pairs[variant], rows)

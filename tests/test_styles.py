@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from srt.answers import Reading, read_cleaning
 from srt.backends import Completion
 from srt.records import InputError
 from srt.styles import Turn, read_style
@@ -16,8 +17,13 @@ TAGS = Turn(
 )
 
 
+CLEANING = read_cleaning("config/prompts/answers.yaml")
+
+
 def read(turn: Turn, text: str, finish_reason: str = "stop") -> dict[str, str] | str:
-    return turn.read(Completion(text, 9, finish_reason))
+    """The fields, or the outcome of a failure."""
+    found = turn.read(Completion(text, 9, finish_reason), CLEANING)
+    return found.fields if isinstance(found, Reading) else found.outcome
 
 
 @pytest.mark.parametrize("name", STYLES)
@@ -40,29 +46,19 @@ def test_tags_are_read_and_a_word_with_end_cuts_nothing() -> None:
     }
 
 
-def test_the_last_section_may_lack_its_end_only_if_the_answer_is_whole() -> None:
+def test_a_section_may_lack_its_end_unless_the_answer_was_cut_off_in_it() -> None:
     text = "[New Instruction]a[End][New Answer]b"
     assert read(TAGS, text) == {"instruction": "a", "response": "b"}
-    assert read(TAGS, text, "length") == "[New Answer] is cut off or not closed by [End]"
-    assert read(TAGS, "[New Instruction]a[New Answer]b[End]") != {"instruction": "a", "response": "b"}
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("nothing", "no [New Instruction] in the answer"),
-        ("[New Instruction]  [End][New Answer]b[End]", "instruction is empty"),
-    ],
-)
-def test_unusable_tags_have_a_reason(text: str, expected: str) -> None:
-    assert read(TAGS, text) == expected
+    assert read(TAGS, text, "length") == "cut_off"
+    assert read(TAGS, text + "[End] and", "length") == {"instruction": "a", "response": "b"}
+    assert read(TAGS, "[New Instruction]a[New Answer]b[End]") == {"instruction": "a", "response": "b"}
 
 
 def test_json_is_checked_whatever_the_backend_promised() -> None:
     turn = Turn(name="j", answer="json", fields=["critique", "response"], ask="")
     assert read(turn, '{"critique": "c", "response": "r"}') == {"critique": "c", "response": "r"}
-    assert read(turn, '{"critique": "c"}') == "the answer has no text in response"
-    assert read(turn, '{"critique": "c", "resp', "length").startswith("the answer is not JSON")
+    assert read(turn, '{"critique": "c"}') == "unreadable"
+    assert read(turn, '{"critique": "c", "resp', "length") == "cut_off"
     schema = turn.answer_schema()
     assert schema is not None
     assert schema["required"] == ["critique", "response"]
@@ -72,8 +68,9 @@ def test_a_cut_critique_keeps_its_sentences_and_a_cut_response_is_refused() -> N
     critique = Turn(name="c", answer="text", fields=["critique"], ask="")
     assert read(critique, "It is vague. It does not say", "length") == {"critique": "It is vague."}
     response = Turn(name="r", answer="text", fields=["response"], ask="")
-    assert read(response, "It is", "length") == "response is cut off at 9 tokens"
-    assert read(response, "", "refused: the prompt is too long") == "refused: the prompt is too long"
+    assert read(response, "It is", "length") == "cut_off"
+    assert read(response, "", "refused: the prompt is too long") == "unanswered"
+    assert read(response, "", "content_filter") == "refusal"
 
 
 def test_leaks_are_whole_words_and_allowed_where_the_record_has_them() -> None:

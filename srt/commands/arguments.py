@@ -52,6 +52,17 @@ def server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--endpoint", action="append", default=[], metavar="NAME=URL[,ENV]", help=about)
 
 
+def teacher(parser: argparse.ArgumentParser) -> None:
+    """Where a teacher answers, what it costs, and where its answers are kept."""
+    about = "an OpenAI-compatible server (backend openai); its key comes from SRT_TEACHER_API_KEY or OPENAI_API_KEY"
+    parser.add_argument("--base-url", metavar="URL", default=None, help=about)
+    server(parser)
+    about = "USD per million tokens of prompt and of completion, and the batch API's share of that"
+    parser.add_argument("--price", action="append", default=[], metavar="[NAME=]PROMPT,COMPLETION[,BATCH]", help=about)
+    about = "folder of the received answers; CACHE/teacher where not given"
+    parser.add_argument("--journal", type=Path, default=None, metavar="DIR", help=about)
+
+
 def choice(parser: argparse.ArgumentParser) -> None:
     """What is chosen from, and how: the files by variant, and the run's method, ratio and seed."""
     for flag, needed in (("--pairs", True), ("--scores", False), ("--coherence", False)):

@@ -50,8 +50,9 @@ def reflect(steps: Steps) -> None:
             args.variant,
             settings,
             cli.execution(args),
-            args.cache,
-            cli.endpoint(args, args.use_teacher) if settings.backend == "endpoint" else None,
+            args.journal or args.cache / "teacher",
+            cli.endpoint(args, args.use_teacher) if settings.backend == "openai" else None,
+            cli.price(args, args.use_teacher),
             cli.assignments(args.scores, "--scores"),
         )
 
@@ -69,7 +70,7 @@ def reflect(steps: Steps) -> None:
         help="scores of original and instruction: reflect only the winners of phase 1 (the plan `selected`)",
     )
     arguments.cache(parser)
-    arguments.server(parser)
+    arguments.teacher(parser)
     arguments.named(parser, "teacher")
     cli.add_settings(parser, ReflectConfig)
     cli.add_execution(parser, "reflect")

@@ -21,10 +21,10 @@ from typing import Any
 import yaml
 
 from srt.config import locate, read_yaml
-from srt.evaluation.judge import TRIES, Judge, described, inert, server_log, versions
+from srt.evaluation.judge import TRIES, Judge, described, inert, versions
 from srt.evaluation.questions import Question, read_questions
 from srt.records import Answer, Evaluation, InputError, Metric, read_records, write_json, write_text
-from srt.server import serving
+from srt.server import server_log, serving
 from srt.settings import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig
 
 # Arguments of alpaca-eval's client that are no part of a request.

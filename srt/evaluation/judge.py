@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from srt import models
+from srt.journal import Journal, content_key
 from srt.progress import track
-from srt.records import InputError, Journal, content_key
+from srt.sending import Answered, Sender
 from srt.server import OpenServer, ServerError
 from srt.settings import ExecutionConfig, JudgeConfig
 
-RETRIES = 8
-TIMEOUT_SECONDS = 600.0
 TRIES = 2  # a verdict that cannot be read is asked for once more
 
 Messages = list[dict[str, str]]
@@ -54,22 +54,11 @@ class Judge:
     def __init__(
         self, server: OpenServer, judge: JudgeConfig, execution: ExecutionConfig, cache: Path, name: str
     ) -> None:
-        from openai import DefaultHttpxClient, OpenAI
-
-        # A served judge is on the loopback interface, where no proxy of the environment may stand between.
-        direct = DefaultHttpxClient(trust_env=False) if judge.serve else None
-        self.client = OpenAI(
-            base_url=server.base_url,
-            api_key=server.api_key,
-            max_retries=RETRIES,
-            timeout=TIMEOUT_SECONDS,
-            http_client=direct,
-        )
         self.server = server
-        self.concurrency = execution.concurrency
         self.identity = identity(judge)
         self.identity_key = content_key(self.identity)[:16]
         self.journal = Journal(cache / "judge" / self.identity_key / f"{content_key(name)[:16]}.jsonl")
+        self.sender = Sender(server, execution)
         self.answered_as: set[str] = set()
 
     def __enter__(self) -> Judge:
@@ -78,7 +67,7 @@ class Judge:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.client.close()
+        self.sender.close()
         self.journal.close()
 
     def ask(self, requests: Sequence[Mapping[str, Any]], attempt: int, label: str) -> list[Reply]:
@@ -99,31 +88,33 @@ class Judge:
         return replies
 
     def _received(self, wanted: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Reply]]:
-        pool = ThreadPoolExecutor(self.concurrency)
-        futures = {pool.submit(self._ask, key, request): key for key, request in wanted.items()}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+        waiting, under_way, failure = deque(wanted), 0, ""
+        while under_way or (waiting and not failure):
+            while waiting and not failure and under_way < self.sender.capacity:
+                key = waiting.popleft()
+                self.sender.submit(key, partial(_completion, {"model": self.server.model, **wanted[key]}))
+                under_way += 1
+            outcomes = self.sender.collect()
+            under_way -= len(outcomes)
+            self.journal.add_all([(key, _entry(o.reply)) for key, o in outcomes if isinstance(o, Answered)])
+            for key, outcome in outcomes:
+                if isinstance(outcome, Answered):
+                    yield key, Reply(self.journal[key]["choice"], None)
+                elif outcome.lasting:
+                    yield key, Reply({}, f"refused by the judge ({outcome.why.partition(':')[0]})")
+                else:
+                    failure = outcome.why  # what is under way is paid for: it is waited for first
+        if failure:
+            where = f"{self.server.base_url}: judge {self.server.model}"
+            raise ServerError(f"{where}: {failure}; run again to go on from here")
 
-    def _ask(self, key: str, request: Mapping[str, Any]) -> Reply:
-        import openai
 
-        where = f"{self.server.base_url}: judge {self.server.model}"
-        try:
-            completion = self.client.chat.completions.create(model=self.server.model, **request)
-        except (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError) as error:
-            raise InputError(f"{where}: {_line(error)}: expected a valid key and a known model") from None
-        except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-            return Reply({}, f"refused by the judge (HTTP {error.status_code})")
-        except openai.OpenAIError as error:
-            raise ServerError(f"{where}: failed: {_line(error)}; run again to go on from here") from None
-        if not completion.choices:
-            return Reply({}, "the judge's endpoint sent no choice")
-        choice = completion.choices[0].model_dump(mode="json")
-        self.journal.add(key, {"choice": choice, "model": completion.model})  # in the thread: on disk before the next
-        return Reply(choice, None)
+def _entry(reply: Any) -> dict[str, Any]:
+    return {"choice": reply.choices[0].model_dump(mode="json"), "model": reply.model}
+
+
+async def _completion(body: Mapping[str, Any], client: Any) -> Any:
+    return await client.chat.completions.create(**body)
 
 
 def identity(judge: JudgeConfig) -> str:
@@ -132,11 +123,6 @@ def identity(judge: JudgeConfig) -> str:
         return f"endpoint {judge.model}"
     weights = models.identity(judge.model, judge.revision)
     return f"served {weights} {judge.dtype} {judge.max_model_len}"
-
-
-def server_log(cache: Path, out: Path) -> Path:
-    """Where the server that one job starts writes its log: jobs that run side by side write one each."""
-    return cache / "logs" / f"{out.stem}-{content_key(str(out.resolve()))[:8]}.log"
 
 
 def inert(text: str) -> str:
@@ -165,7 +151,3 @@ def _vllm_version() -> str:
         except PackageNotFoundError:
             continue
     return "unknown"
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]

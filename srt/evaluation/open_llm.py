@@ -6,6 +6,7 @@ few-shot examples, and whether the items come from the hub or from local files o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import logging
@@ -20,8 +21,9 @@ from pydantic import Field, model_validator
 
 from srt import models
 from srt.config import locate, read_yaml, validated
+from srt.journal import Journal, content_key
 from srt.progress import track
-from srt.records import Evaluation, InputError, Journal, Metric, content_key, read_lines, write_json
+from srt.records import Evaluation, InputError, Metric, read_lines, write_json
 from srt.settings import ExecutionConfig, OpenLlmConfig, Settings
 
 FEWSHOT_SEED = 1234  # lm-eval's own default
@@ -84,8 +86,9 @@ def evaluate(
     path = locate(settings.suite)
     suite = validated(Suite, read_yaml(path), str(path))
     tasks = _load_tasks(suite, str(path))
-    backend = _JournaledModel(model, revision, settings.dtype, execution, cache)
-    result = lm_eval.evaluate(backend, {"tasks": tasks}, limit=settings.limit, bootstrap_iters=0, log_samples=True)
+    backend = _JournaledModel(model, revision, settings.dtype, execution, cache, str(out))
+    with contextlib.closing(backend):
+        result = lm_eval.evaluate(backend, {"tasks": tasks}, limit=settings.limit, bootstrap_iters=0, log_samples=True)
     entries = {task: entry for entry in suite.benchmarks.values() for task in entry.tasks}
     scores = {n: _task_score(tasks[n], result["samples"][n], entries[n].metric, backend.was_cut) for n in entries}
     metrics, missing = _summary(suite, scores)
@@ -173,11 +176,13 @@ class _JournaledModel:
     rank = 0
     world_size = 1
 
-    def __init__(self, model: str, revision: str | None, dtype: str, execution: ExecutionConfig, cache: Path) -> None:
+    def __init__(
+        self, model: str, revision: str | None, dtype: str, execution: ExecutionConfig, cache: Path, job: str
+    ) -> None:
         from lm_eval.models.huggingface import HFLM
 
         identity = content_key(models.identity(model, revision), dtype, models.versions(*VERSIONED))
-        self._journal = Journal(cache / "open_llm" / f"{identity[:32]}.jsonl")
+        self._journal = Journal(cache / "open_llm" / identity[:32] / f"{content_key(job)[:16]}.jsonl")
         self._unusable: dict[str, tuple[Any, ...]] = {}  # not journaled: asked again the next time
         self._backend = HFLM(
             pretrained=models.load_model(model, revision, dtype, models.device(execution.device)),
@@ -186,6 +191,10 @@ class _JournaledModel:
             **FIXED,
         )
         self.max_length = int(self._backend.max_length)
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """(log-likelihood in nats, is it the greedy continuation) of every request, in order."""

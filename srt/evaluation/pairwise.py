@@ -15,11 +15,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from srt.config import locate, read_yaml, validated
-from srt.evaluation.judge import TRIES, Judge, Reply, described, inert, server_log, versions
+from srt.evaluation.judge import TRIES, Judge, Reply, described, inert, versions
 from srt.evaluation.questions import Question, read_questions
 from srt.prompts import fill
 from srt.records import Answer, Evaluation, InputError, Metric, read_records, write_json
-from srt.server import serving
+from srt.server import server_log, serving
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, PairwiseConfig, Settings
 
 Scores = tuple[float, float]

@@ -1,4 +1,4 @@
-"""The data table: what each version of the data looks like, and what selection did with it."""
+"""The data table: each version of the data, what became of the teacher's answers, and what selection did with it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from srt import layout
+from srt.answers import OUTCOMES
 from srt.records import LedgerEntry, Pair, ReflectedPair, Score, read_records
 from srt.report.formats import NOT_RUN, Column, Part, Row
 from srt.runs import Run
@@ -39,6 +40,16 @@ VARIANT_COLUMNS = (
     ),
     Column("source", "Source", path=True),
     Column("scores_source", "Scores", path=True),
+)
+OUTCOME_COLUMNS = (
+    Column("dataset", "Data set"),
+    Column("teacher", "Teacher"),
+    Column("variant", "Variant"),
+    Column("outcome", "Outcome"),
+    Column("about", "What it means"),
+    Column("records", "Records", 0, main=True),
+    Column("share", "Share (%)", 1),
+    Column("source", "Source", path=True),
 )
 SELECTION_COLUMNS = (
     Column("run", "Run"),
@@ -83,16 +94,20 @@ def variant_files(runs: Sequence[Run], responses: str) -> list[VariantFiles]:
 
 
 def data_parts(results: Path, runs: Sequence[Run], responses: str) -> list[Part]:
-    """The table's two parts, read from the pairs, scores and ledgers below the results folder."""
-    versions = [_version(results, files) for files in variant_files(runs, responses)]
+    """The table's parts, read from the pairs, scores and ledgers below the results folder."""
+    files = variant_files(runs, responses)
+    versions = [_version(results, version) for version in files]
+    reflected = {version.pairs: version for version in files if version.variant != "original"}
+    outcomes = [row for version in reflected.values() for row in _outcomes(results, version)]
     branches = [row for run in runs if run.method != "none" for row in _branches(results, run)]
-    return parts(versions, branches)
+    return parts(versions, outcomes, branches)
 
 
-def parts(versions: Sequence[Row], branches: Sequence[Row]) -> list[Part]:
-    """The two parts around their rows."""
+def parts(versions: Sequence[Row], outcomes: Sequence[Row], branches: Sequence[Row]) -> list[Part]:
+    """The parts around their rows."""
     return [
         Part("variant", "Versions of the data", VARIANT_COLUMNS, versions, "None: no run reads data."),
+        Part("outcome", "Outcomes of reflection", OUTCOME_COLUMNS, outcomes, "None: no run reads reflections."),
         Part("selection", "Branches taken in selection", SELECTION_COLUMNS, branches, "None: no run selects data."),
     ]
 
@@ -119,6 +134,25 @@ def _pairs_facts(path: Path, variant: str) -> Row:
         "instruction_characters": fmean(len(pair.instruction) + len(pair.input) for pair in pairs),
         "response_characters": fmean(len(pair.output) for pair in pairs),
     }
+
+
+def _outcomes(results: Path, files: VariantFiles) -> list[Row]:
+    """One row per outcome of a file of reflections, and one per kind of repair."""
+    if not (results / files.pairs).exists():
+        return []
+    pairs = read_records(results / files.pairs, ReflectedPair)
+    outcomes = Counter(pair.outcome for pair in pairs)
+    repairs = Counter(repair for pair in pairs for repair in pair.repairs)
+    counted = [
+        (name, OUTCOMES.get(name, ""), outcomes[name]) for name in (*OUTCOMES, *sorted({*outcomes} - {*OUTCOMES}))
+    ]
+    counted += [(f"of these: {repair}", "mended in the teacher's answer", n) for repair, n in repairs.most_common()]
+    setup: Row = {"dataset": files.dataset, "teacher": files.teacher, "variant": files.variant, "source": files.pairs}
+    return [
+        {**setup, "outcome": name, "about": about, "records": count, "share": 100 * count / len(pairs)}
+        for name, about, count in counted
+        if count
+    ]
 
 
 def scores_facts(scores: Sequence[Score]) -> Row:

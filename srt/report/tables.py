@@ -92,7 +92,7 @@ def notes(name: str) -> list[str]:
 def read_tables(tables: Path, name: str) -> list[Part]:
     """A table's parts as `write_tables` wrote them into the folder `tables`."""
     path = tables / Path(layout.TABLE.format(table=name, ext="csv")).name
-    empty = data.parts([], []) if name == "data" else [_part(name, [])]
+    empty = data.parts([], [], []) if name == "data" else [_part(name, [])]
     return [formats.read_csv(path, part) for part in empty]
 
 

@@ -47,6 +47,11 @@ SERVERS = "".join(
     + (f",{server.api_key_env}" if server.api_key_env else "")
     for name, server in CONFIG.execution.endpoints.items()
 )
+# What teachers cost, in USD per million tokens of prompt and completion, and the batch API's share of that.
+PRICES = "".join(
+    f" --price {name}={price.prompt},{price.completion},{price.batch}"
+    for name, price in CONFIG.execution.prices.items()
+)
 
 
 SCORES = layout.scores_of(layout.PAIRS)
@@ -138,12 +143,12 @@ def teacher_settings(wildcards):
 
 def teacher_files(wildcards):
     teacher = CONFIG.teachers[wildcards.teacher]
-    files = [] if teacher.backend == "endpoint" else model_files(teacher.model)
-    return [*files, *present(teacher.prompts)]
+    files = [] if teacher.backend == "openai" else model_files(teacher.model)
+    return [*files, *present(teacher.prompts), *present(teacher.answers)]
 
 
 def teacher_gpus(wildcards):
-    return 0 if CONFIG.teachers[wildcards.teacher].backend == "endpoint" else GPU
+    return 0 if CONFIG.teachers[wildcards.teacher].backend == "openai" else GPU
 
 
 def unreflected(wildcards):

@@ -13,7 +13,7 @@ rule reflected:
     threads: CORES
     resources:
         gpu=teacher_gpus,
-        how=HOW["reflect"] + SERVERS,
+        how=HOW["reflect"] + SERVERS + PRICES,
     params:
         settings=teacher_settings,
         version=VERSION["reflect"],
@@ -41,7 +41,7 @@ rule reflected_winners:
     threads: CORES
     resources:
         gpu=teacher_gpus,
-        how=HOW["reflect"] + SERVERS,
+        how=HOW["reflect"] + SERVERS + PRICES,
     params:
         settings=teacher_settings,
         version=VERSION["reflect"],

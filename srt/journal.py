@@ -1,0 +1,141 @@
+"""Journals: what was paid for or took long, on disk before it counts, keyed by content, whole after any kill."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from srt.progress import say
+from srt.records import InputError
+
+
+class JournalError(RuntimeError):
+    """An entry could not be written: the disk is full, or gone. What was written before is safe."""
+
+
+class Journal:
+    """An append-only JSONL in the cache; it survives `kill -9`, a full disk and a second process.
+
+    The journals of one folder share their entries: a process reads them all and appends to its own, which no other
+    process may have open (InputError). A line that was torn (no line end) is cut off when its journal is opened
+    again, other damage is skipped, both with a word on standard error.
+
+    Args:
+        path: this process's own file; its folder is made.
+
+    Raises:
+        InputError: another process has this journal open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: dict[str, Any] = {}
+        self._read_to: dict[Path, int] = {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._file)
+            raise InputError(
+                f"{path}: another process writes this journal; wait for it, or end it, and try again"
+            ) from None
+        self._cut_torn_line()
+        self.refresh()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.entries
+
+    def __getitem__(self, key: str) -> Any:
+        return self.entries[key]
+
+    def refresh(self) -> list[Any]:
+        """Take in what the other journals of the folder have written since the last look; the values that are new."""
+        new = []
+        for path in sorted(self.path.parent.glob("*.jsonl")):
+            for key, value in self._new_entries(path):
+                if key not in self.entries:
+                    new.append(value)
+                self.entries[key] = value
+        return new
+
+    def add(self, key: str, value: Any, *, sync: bool = True) -> None:
+        """Append one entry; with `sync` it is on the disk when this returns."""
+        self.add_all([(key, value)], sync=sync)
+
+    def add_all(self, items: Sequence[tuple[str, Any]], *, sync: bool = True) -> None:
+        """Append entries, with one sync for all; they count only once they are written. JournalError otherwise."""
+        lines = "".join(json.dumps({"key": key, "value": value}) + "\n" for key, value in items).encode("ascii")
+        try:
+            self._append(lines)
+            if sync:
+                os.fsync(self._file)
+        except OSError as error:
+            raise JournalError(f"{self.path}: cannot be written: {error.strerror}; nothing before it is lost") from None
+        self._read_to[self.path] = self._read_to.get(self.path, 0) + len(lines)
+        self.entries.update(items)
+
+    def _append(self, data: bytes) -> None:
+        """All of it or, where the disk is full, none of it."""
+        before = os.fstat(self._file).st_size
+        try:
+            while data:
+                data = data[os.write(self._file, data) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, before)
+            raise
+
+    def close(self) -> None:
+        """Close the file, and with it the lock; the entries stay readable."""
+        os.close(self._file)
+
+    def _cut_torn_line(self) -> None:
+        size = os.fstat(self._file).st_size
+        end = size
+        while end:
+            start = max(0, end - 65536)
+            newline = os.pread(self._file, end - start, start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        if end < size:
+            os.ftruncate(self._file, end)
+            say(f"{self.path}: a last line of {size - end} bytes was torn when its process ended; it is cut off")
+
+    def _new_entries(self, path: Path) -> Iterator[tuple[str, Any]]:
+        """Whole entries behind what was read before; a line without an end is another process's, still in writing."""
+        damaged = 0
+        with path.open("rb") as lines:
+            lines.seek(self._read_to.get(path, 0))
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                self._read_to[path] = self._read_to.get(path, 0) + len(line)
+                entry = _entry(line)
+                if entry is not None:
+                    yield entry
+                elif line.strip():
+                    damaged += 1
+        if damaged:
+            say(f"{path}: {damaged} damaged lines are skipped; what they held is asked for again")
+
+
+def _entry(line: bytes) -> tuple[str, Any] | None:
+    try:
+        entry = json.loads(line)
+        return entry["key"], entry["value"]
+    except (ValueError, KeyError, TypeError):  # also what is no UTF-8
+        return None
+
+
+def content_key(*parts: Any) -> str:
+    """The SHA-256 of JSON-serialisable parts, as 64 hexadecimal digits: the key of journals and caches."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()

@@ -1,0 +1,317 @@
+"""Sending to an OpenAI-compatible server: a sliding window, retries with backoff, and a stop when it is down.
+
+Whoever asks, a teacher or a judge, hands over one coroutine per request and collects outcomes as they come. What
+may pass (429, 5xx, a lost or silent connection, a reply that is none) is tried again; what concerns one request
+alone is that request's outcome; what concerns all of them (key, model, quota, a server that is down) ends the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import email.utils
+import queue
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from srt.records import InputError
+from srt.server import LOOPBACK, NO_KEY, OpenServer, ServerError
+from srt.settings import ExecutionConfig
+
+TRIES = 8  # of one request, while others are answered
+BACKOFF_SECONDS = 0.5  # doubled with every try, then drawn between 0 and that
+LONGEST_BACKOFF = 30.0
+LONGEST_ASKED_WAIT = 600.0  # a server that asks for more by Retry-After has no more for today
+LIMITED_PATIENCE = 10  # times the patience: a server that answers 429 is alive
+REFUSALS_AT_START = 5  # as many and not one answer: it is not the records
+CUT_SECONDS = 1.0  # 429s of one moment narrow the window once
+FATAL_CODES = ("model_not_found", "invalid_api_key", "insufficient_quota")
+
+Call = Callable[[Any], Awaitable[Any]]
+
+
+class PassingError(Exception):
+    """What may pass: `wait` seconds where the server asked for them, `limited` where it was a 429."""
+
+    def __init__(self, why: str, wait: float | None = None, limited: bool = False) -> None:
+        super().__init__(why)
+        self.wait, self.limited = wait, limited
+
+
+class RefusedError(Exception):
+    """The server will not answer this one request."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A request's outcome where it was not answered, and why; `lasting` where asking again would be no use."""
+
+    why: str
+    lasting: bool
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A request's outcome: what the server sent, and the seconds that the answered try took."""
+
+    reply: Any
+    seconds: float
+
+
+class Window:
+    """At most `limit` requests on the wire: N, halved by a 429 and grown again by one per window of answers."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.limit, self.on_wire = most, float(most), 0
+        self.closed_until = 0.0
+        self._last_cut = 0.0
+        self._changed = asyncio.Condition()
+
+    async def __aenter__(self) -> None:
+        while (pause := self.closed_until - time.monotonic()) > 0:
+            await asyncio.sleep(pause)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self.on_wire < int(self.limit))
+            self.on_wire += 1
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        now = time.monotonic()
+        if kind is None:
+            self.limit = min(self.most, self.limit + 1 / self.limit)
+        elif isinstance(error, PassingError) and error.limited:
+            self.closed_until = max(self.closed_until, now + (error.wait or 0))
+            if now - self._last_cut > CUT_SECONDS:
+                self._last_cut, self.limit = now, max(1.0, self.limit / 2)
+        async with self._changed:
+            self.on_wire -= 1
+            self._changed.notify_all()
+
+
+class Breaker:
+    """Ends the run when nothing was answered for `patience` seconds, or nothing but refused from the start."""
+
+    def __init__(self, where: str, patience: float) -> None:
+        self.where, self.patience = where, patience
+        self.answers = self.refusals = 0
+        self._failing_since: float | None = None
+
+    def answered(self) -> None:
+        """An answer: the server works."""
+        self.answers += 1
+        self._failing_since = None
+
+    def refused(self, why: str) -> None:
+        """InputError where every request is refused."""
+        self.refusals += 1
+        if not self.answers and self.refusals >= REFUSALS_AT_START:
+            raise InputError(f"{self.where}: refused the first {self.refusals} requests, the last one: {why}")
+
+    def failed(self, error: PassingError) -> None:
+        """ServerError where the server has not answered for too long."""
+        now = time.monotonic()
+        self._failing_since = self._failing_since or now
+        patience = self.patience * (LIMITED_PATIENCE if error.limited else 1)
+        if (error.wait or 0) > LONGEST_ASKED_WAIT:
+            raise ServerError(f"{self.where}: asks to wait {error.wait:.0f} s ({error}); run again then to go on")
+        if now - self._failing_since > patience:
+            silent = now - self._failing_since
+            raise ServerError(
+                f"{self.where}: has answered nothing for {silent:.0f} s, the last failure: {error}; "
+                "nothing received is lost, run again to go on from here"
+            )
+
+
+class Sender:
+    """One server, asked from an event loop in a thread of its own; outcomes are collected in the caller's thread.
+
+    Args:
+        server: address, key and model; the key appears in no message.
+        execution: `concurrency` (the window), `request_seconds` (one try's limit), `patience_seconds`.
+    """
+
+    def __init__(self, server: OpenServer, execution: ExecutionConfig) -> None:
+        import openai
+
+        self.server, self.capacity = server, execution.concurrency
+        where = f"{server.base_url}: {server.model}"
+        self._seconds = execution.request_seconds
+        self._breaker = Breaker(where, execution.patience_seconds)
+        self._window = Window(execution.concurrency)
+        self._done: queue.SimpleQueue[tuple[str, Answered | Refusal] | Exception] = queue.SimpleQueue()
+        self._tasks: set[asyncio.Task[None]] = set()
+        # No proxy of the environment may stand before a server of this machine. The limit of connections is ours.
+        limits = openai.DefaultAsyncHttpxClient(trust_env=LOOPBACK not in server.base_url)
+        self._client = openai.AsyncOpenAI(
+            base_url=server.base_url, api_key=server.api_key, max_retries=0, timeout=self._seconds, http_client=limits
+        )
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="sender", daemon=True)
+        self._thread.start()
+
+    def submit(self, ticket: str, call: Call) -> None:
+        """Send what `call(client)` awaits, as soon as the window has room."""
+        self._loop.call_soon_threadsafe(self._start, ticket, call)
+
+    def collect(self) -> list[tuple[str, Answered | Refusal]]:
+        """Wait for the next outcome; all that are there by then.
+
+        Raises:
+            InputError: the server does not know the key or the model, or refused everything.
+            ServerError: it is down, or the account's quota is spent.
+        """
+        found = [self._done.get()]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                found.append(self._done.get_nowait())
+        outcomes = [item for item in found if not isinstance(item, Exception)]
+        fatal = [item for item in found if isinstance(item, Exception)]
+        if fatal and outcomes:
+            self._done.put(fatal[0])  # first what was answered, and paid for
+        elif fatal:
+            raise fatal[0]
+        return outcomes
+
+    def once(self, call: Call) -> Any:
+        """What `call(client)` returns, tried again like any request: for the few calls that are not the work itself."""
+        outcome = asyncio.run_coroutine_threadsafe(self._persist(call), self._loop).result()
+        if isinstance(outcome, Refusal):
+            raise ServerError(f"{self._breaker.where}: {outcome.why}")
+        return outcome.reply
+
+    def close(self) -> None:
+        """Stop what is on the way and the connections."""
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._client.close()
+
+    def _start(self, ticket: str, call: Call) -> None:
+        task = self._loop.create_task(self._deliver(ticket, call))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, ticket: str, call: Call) -> None:
+        try:
+            self._done.put((ticket, await self._persist(call)))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 (raised again in the caller's thread by `collect`)
+            self._done.put(error)
+
+    async def _persist(self, call: Call) -> Answered | Refusal:
+        """Try until there is an answer, a refusal, or no more use in it."""
+        retrying = AsyncRetrying(retry=retry_if_exception_type(PassingError), wait=_pause, stop=_enough, reraise=True)
+        try:
+            return await retrying(self._try, call)
+        except RefusedError as error:
+            self._breaker.refused(str(error))
+            return Refusal(str(error), lasting=True)
+        except PassingError as error:
+            return Refusal(f"gave up after {TRIES} tries: {error}", lasting=False)
+
+    async def _try(self, call: Call) -> Answered:
+        try:
+            async with self._window:
+                start = time.monotonic()
+                try:
+                    async with asyncio.timeout(self._seconds):
+                        reply = checked(await call(self._client))
+                except Exception as error:  # noqa: BLE001 (each is told apart in `judged`)
+                    raise judged(error, self.server) from None
+        except PassingError as error:
+            self._breaker.failed(error)
+            raise
+        self._breaker.answered()
+        return Answered(reply, time.monotonic() - start)
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    drawn = wait_random_exponential(multiplier=BACKOFF_SECONDS, max=LONGEST_BACKOFF)(state)
+    return max(drawn, getattr(error, "wait", None) or 0.0)
+
+
+def _enough(state: RetryCallState) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    return state.attempt_number >= TRIES and not getattr(error, "limited", False)
+
+
+def checked(reply: Any) -> Any:
+    """The reply, if it is one: some servers send an error, or nothing, with HTTP 200."""
+    error = (getattr(reply, "model_extra", None) or {}).get("error")
+    if error:
+        code = str(error.get("code") or error.get("type") or "") if isinstance(error, dict) else ""
+        said = error.get("message", error) if isinstance(error, dict) else error
+        if code in FATAL_CODES:
+            raise InputError(f"{code}: {said}")
+        raise PassingError(f"HTTP 200 with an error inside: {said}")
+    if hasattr(reply, "choices") and not reply.choices:
+        raise PassingError("HTTP 200 with no choice inside")
+    if reply is None or isinstance(reply, str):
+        raise PassingError("HTTP 200 with a body that is no JSON")
+    return reply
+
+
+def judged(error: Exception, server: OpenServer) -> Exception:
+    """What a failed try means: PassingError, RefusedError, or the InputError or ServerError that ends the run."""
+    import openai
+
+    where, said = f"{server.base_url}: {server.model}", printable(error, server.api_key)
+    if isinstance(error, openai.APIStatusError):
+        return _status(error, where, said)
+    if isinstance(error, InputError):
+        return InputError(f"{where}: {said}")
+    if isinstance(error, TimeoutError | openai.APITimeoutError):
+        said = "no answer in time"
+    elif isinstance(error, openai.APIConnectionError):
+        said = f"connection failed: {printable(error.__cause__ or error, server.api_key)}"
+    elif not isinstance(error, PassingError | openai.APIError | ValueError):
+        return error
+    return PassingError(said)
+
+
+def _status(error: Any, where: str, said: str) -> Exception:
+    status, code = error.status_code, str(error.code or "")
+    if code == "insufficient_quota" or status == 402:
+        return ServerError(f"{where}: the account's quota is spent: {said}")
+    if status in (401, 403, 404) or code in FATAL_CODES or error.param == "model":
+        return InputError(f"{where}: HTTP {status}: {said}: expected a valid key and a known model")
+    if status == 429:
+        return PassingError(said, asked_wait(error.response.headers), limited=True)
+    if status in (408, 409) or status >= 500:
+        return PassingError(f"HTTP {status}: {said}", asked_wait(error.response.headers))
+    return RefusedError(f"HTTP {status}: {said}")
+
+
+def asked_wait(headers: Any) -> float | None:
+    """The seconds of `Retry-After` (a number or a date) or `retry-after-ms`; None where neither can be read."""
+    with contextlib.suppress(KeyError, ValueError):
+        return max(0.0, float(headers["retry-after-ms"]) / 1000)
+    text = headers.get("retry-after", "")
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(text))
+    with contextlib.suppress(ValueError, TypeError):
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    return None
+
+
+def printable(error: BaseException, key: str) -> str:
+    """An error on one line, never with the key in it: some servers send it back."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if key and key != NO_KEY:
+        text = text.replace(key, "(key)")  # before the text is cut: no part of it may stay
+    return text[:300]

@@ -1,0 +1,118 @@
+"""What a teacher costs: a price per token, a limit for all of it, and what its journals say was spent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from srt.backends import Completion, Request
+from srt.records import InputError
+from srt.settings import BUDGET_FORM, Price
+
+MILLION = 1_000_000
+CHARACTERS_PER_TOKEN = 4.0  # of English text, where nothing better is known
+
+
+class BudgetError(RuntimeError):
+    """The budget is spent: one line that says what is left to do. Nothing was lost; a larger budget goes on."""
+
+
+@dataclass
+class Spent:
+    """Sums over answers: money in USD, `seconds` of the `timed` ones from answer to answer."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    money: float = 0.0
+    seconds: float = 0.0
+    timed: int = 0
+    prompt_characters: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """Of prompts and answers."""
+        return self.prompt_tokens + self.completion_tokens
+
+    def add(self, value: Mapping[str, Any]) -> None:
+        """Count one answer as its journal has it."""
+        self.requests += 1
+        self.prompt_tokens += value.get("prompt_tokens") or 0
+        self.completion_tokens += value.get("tokens") or 0
+        self.money += value.get("cost") or 0.0
+        if value.get("wall") is not None:
+            self.seconds, self.timed = self.seconds + value["wall"], self.timed + 1
+        if value.get("prompt_tokens"):
+            self.prompt_characters += value.get("characters") or 0
+
+    @property
+    def characters_per_token(self) -> float:
+        """Measured on the answered prompts; an assumption before the first."""
+        if self.prompt_tokens and self.prompt_characters:
+            return self.prompt_characters / self.prompt_tokens
+        return CHARACTERS_PER_TOKEN
+
+
+def spent_of(entries: Iterable[Any]) -> Spent:
+    """What the entries of a teacher's journals sum up to; what is no answer among them is passed over."""
+    total = Spent()
+    for value in entries:
+        if is_answer(value):
+            total.add(value)
+    return total
+
+
+def is_answer(value: Any) -> bool:
+    """Whether a journal's entry is an answer, and not a note about a finished run."""
+    return isinstance(value, dict) and "finish_reason" in value
+
+
+def cost_of(prompt_tokens: float, completion_tokens: float, price: Price | None, batch: bool) -> float | None:
+    """Money for these tokens; None without a price."""
+    if price is None:
+        return None
+    whole = (prompt_tokens * price.prompt + completion_tokens * price.completion) / MILLION
+    return whole * price.batch if batch else whole
+
+
+def completion_of(entry: Mapping[str, Any]) -> Completion:
+    """The completion in a journal's entry."""
+    known: dict[str, Any] = {name: entry.get(name) for name in Completion.__dataclass_fields__}
+    return Completion(**known)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """The most that one teacher's journals may come to, in `USD`, `tokens` or `requests`."""
+
+    most: float
+    unit: str
+
+    @classmethod
+    def read(cls, text: str | None, price: Price | None) -> Budget | None:
+        """`20 USD`, `3000000 tokens`, `5000 requests`; InputError for money without a price to count it by."""
+        if text is None:
+            return None
+        form = re.fullmatch(BUDGET_FORM, text)
+        if form is None:
+            raise InputError(f"budget: expected as '20 USD', '3000000 tokens' or '5000 requests', found {text!r}")
+        if form["unit"] == "USD" and price is None:
+            raise InputError(
+                "budget: in USD needs the teacher's price: expected --price, or an entry under execution.prices"
+            )
+        return cls(float(form["most"]), form["unit"])
+
+    def used(self, spent: Spent) -> float:
+        """What of it is gone."""
+        return {"USD": spent.money, "tokens": spent.tokens, "requests": spent.requests}[self.unit]
+
+    def of(self, request: Request, spent: Spent, price: Price | None, batch: bool) -> float:
+        """The most that one more request may come to: its prompt as measured so far, its answer at full length."""
+        prompt = request.characters / spent.characters_per_token
+        if self.unit == "requests":
+            return 1.0
+        if self.unit == "tokens":
+            return prompt + request.max_new_tokens
+        return cost_of(prompt, request.max_new_tokens, price, batch) or 0.0
