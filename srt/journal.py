@@ -128,6 +128,15 @@ class Journal:
             say(f"{path}: {damaged} damaged lines are skipped; what they held is asked for again")
 
 
+def entries_of(folder: Path) -> dict[str, Any]:
+    """What the journals of a folder hold, for who only looks; empty where there is no such folder."""
+    found: dict[str, Any] = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        with path.open("rb") as lines:
+            found.update(entry for line in lines if line.endswith(b"\n") and (entry := _entry(line)) is not None)
+    return found
+
+
 def _entry(line: bytes) -> tuple[str, Any] | None:
     try:
         entry = json.loads(line)

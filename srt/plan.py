@@ -1,107 +1,124 @@
-"""What reflection will cost: requests, tokens, money and hours, for what is still to be done only.
-
-Prompts are counted on the records themselves; the length of an answer, the characters of a token and the seconds
-of a request are measured on the journal's answers, and before the first they are assumptions, which is said.
-"""
+"""Plan: what the teachers of a config have still to be asked, before anything is spent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
-from srt.conversation import Conversation
-from srt.spending import cost_of, is_answer
-from srt.teacher import Teacher
+from srt import layout
+from srt.estimate import Estimate, estimate
+from srt.journal import entries_of
+from srt.prepare import prepared_file
+from srt.records import InputError, Pair, ReflectedPair, read_records
+from srt.reflect import conversations, shorten, speaker_of, unreflected
+from srt.runs import Run
+from srt.settings import Config
+from srt.teacher import Known, journals_of
 
-# Tokens of an answer's parts before anything was measured: a critique is about a paragraph, a new instruction or
-# response half as long again as the old one. Of the paper's reflected data, roughly.
-CRITIQUE_TOKENS = 150
-GROWTH = 1.5
-LEAST_TOKENS = 40
+COLUMNS = ("stage", "records", "requests", "prompt tokens", "completion tokens", "USD", "hours", "remark")
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """What is still to be done for some records; `money` is None without a price, `hours` without a measured rate."""
+class Stage:
+    """One file of reflections to come: the estimate of what it still needs, or why there is none."""
 
-    records: int
-    requests: int
-    prompt_tokens: int
-    completion_tokens: int
-    money: float | None
-    hours: float | None
-    measured_on: int
+    dataset: str
+    teacher: str
+    variant: str
+    path: str
+    estimate: Estimate | None
+    remark: str
 
-    def told(self) -> str:
-        """In one line."""
-        if not self.requests:
-            return f"{self.records} records, all of them answered in the journal"
-        parts = [
-            f"{self.records} records, {self.requests:,} requests to come",
-            f"about {self.prompt_tokens:,} prompt and {self.completion_tokens:,} completion tokens",
-            "no price is known" if self.money is None else f"{self.money:,.2f} USD",
-            "no rate is known yet" if self.hours is None else f"{self.hours:,.2f} hours",
-        ]
-        return ", ".join(parts) + f" ({self.basis()}; second tries not counted)"
-
-    def basis(self) -> str:
-        """What the numbers rest on."""
-        return f"measured on {self.measured_on:,} answers" if self.measured_on else "lengths assumed, none measured"
+    def row(self) -> dict[str, str]:
+        """As a row of COLUMNS."""
+        name = f"{self.dataset}/{self.teacher}/{self.variant}"
+        if self.estimate is None:
+            return dict.fromkeys(COLUMNS, "") | {"stage": name, "remark": self.remark}
+        found = self.estimate
+        numbers = (found.records, found.requests, found.prompt_tokens, found.completion_tokens)
+        shown = [f"{number:,}" for number in numbers] + [_shown(found.money), _shown(found.hours)]
+        return dict(zip(COLUMNS, [name, *shown, self.remark], strict=True))
 
 
-def estimate(talks: Sequence[Conversation], teacher: Teacher) -> Estimate:
-    """What the conversations still need: those without their answers in the journal, every remaining turn once."""
-    lengths = _answer_lengths(teacher)
-    requests, characters, completion = 0, 0, 0.0
-    for talk in talks:
-        left = _replayed(talk, teacher)
-        for turn in left.turns[left.place :] if left.failure is None else ():
-            fields = {**left.fields, **{f"new_{name}": text for name, text in _stand_ins(left).items()}}
-            requests += 1
-            characters += sum(len(content) for _, content in turn.chat(fields))
-            assumed = sum(_assumed(name, left, teacher) for name in turn.fields)
-            most = min(left.settings.max_new_tokens, turn.max_new_tokens or left.settings.max_new_tokens)
-            completion += min(most, lengths.get(turn.name, assumed))
-    spent = teacher.spent
-    prompt = characters / spent.characters_per_token
-    rate = spent.seconds / spent.timed if spent.timed else None
-    return Estimate(
-        len(talks),
-        requests,
-        round(prompt),
-        round(completion),
-        cost_of(prompt, completion, teacher.price, teacher.batch),
-        None if rate is None else requests * rate / 3600,
-        spent.requests,
-    )
+def plan(config: Config, runs: Sequence[Run]) -> list[Stage]:
+    """The stages of reflection that the run table needs, in the order in which they can run.
+
+    Records are the prepared pairs or, before that, the data set's file; `both` is counted on the original pairs until
+    the instructions are there; under the plan `selected` the response stages are counted as if every record won.
+    """
+    stages: dict[str, Stage] = {}
+    for variant in ("instruction", "response", "both"):
+        for run in runs:
+            path = layout.pairs_paths(run, config.responses).get(variant)
+            if path is not None and path not in stages and run.dataset and run.teacher:
+                stages[path] = _stage(config, run.dataset, run.teacher, variant, path)
+    return list(stages.values())
 
 
-def _replayed(talk: Conversation, teacher: Teacher) -> Conversation:
-    """A copy of the conversation, led as far as the journal goes."""
-    copy = replace(talk, said={}, repairs=[], used={}, place=0)
-    teacher.replay(copy)
-    return copy
+def _stage(config: Config, dataset: str, teacher: str, variant: str, path: str) -> Stage:
+    results, settings = Path(config.results), config.teachers[teacher]
+    remarks = []
+    try:
+        if (results / path).exists():
+            failed = sum(pair.status == "failed" for pair in read_records(results / path, ReflectedPair))
+            return Stage(dataset, teacher, variant, path, None, f"done ({failed} failed)")
+        pairs, remark = _pairs(config, dataset, teacher, variant)
+        talks = conversations(unreflected(pairs), variant, settings)
+        remarks.append(remark)
+        try:
+            shorten(talks, settings)
+        except InputError as error:
+            remarks.append(f"long pairs counted whole: {error}")
+        speaker = speaker_of(settings)
+        identity = speaker.identity()
+    except InputError as error:
+        return Stage(dataset, teacher, variant, path, None, str(error))
+    entries = entries_of(journals_of(Path(config.cache) / "teacher", identity))
+    batch = config.execution.batch and settings.backend == "openai"
+    found = estimate(talks, Known(identity, entries, config.execution.prices.get(teacher), batch))
+    if config.responses == "selected" and variant != "instruction":
+        remarks.append("at most: only the winners of phase 1")
+    return Stage(dataset, teacher, variant, path, found, "; ".join([*filter(None, remarks), found.basis()]))
 
 
-def _stand_ins(talk: Conversation) -> dict[str, str]:
-    """What the teacher will have said by a later turn, taken as long as what is there."""
-    there: dict[str, Any] = {"critique": "", "instruction": talk.fields["task"], "response": talk.fields["response"]}
-    return {**there, **talk.said}
+def _pairs(config: Config, dataset: str, teacher: str, variant: str) -> tuple[Sequence[Pair], str]:
+    """What a stage reflects, as far as it is there, and what stands in for it."""
+    results = Path(config.results)
+    if variant == "both":
+        instructions = results / layout.REFLECTED.format(dataset=dataset, teacher=teacher, variant="instruction")
+        if instructions.exists():
+            return read_records(instructions, ReflectedPair), ""
+    original = results / layout.ORIGINAL.format(dataset=dataset)
+    pairs: Sequence[Pair] | None = read_records(original, Pair) if original.exists() else None
+    pairs = prepared_file(config.datasets[dataset]) if pairs is None else pairs
+    if pairs is None:
+        raise InputError(f"not prepared yet: run `snakemake {original}` first")
+    return pairs, "counted on the originals" if variant == "both" else ""
 
 
-def _answer_lengths(teacher: Teacher) -> dict[str, float]:
-    """turn: mean tokens of its answers so far."""
-    found: dict[str, list[int]] = {}
-    for value in teacher.journal.entries.values():
-        if is_answer(value) and value.get("turn"):
-            found.setdefault(value["turn"], []).append(value["tokens"])
-    return {turn: fmean(tokens) for turn, tokens in found.items()}
+def told(stages: Sequence[Stage]) -> str:
+    """The stages as a table with their sum, for people."""
+    from tabulate import tabulate
+
+    rows = [stage.row() for stage in stages]
+    known = [stage.estimate for stage in stages if stage.estimate is not None]
+    if known:
+        money = [found.money for found in known]
+        hours = [found.hours for found in known]
+        total = Estimate(
+            sum(found.records for found in known),
+            sum(found.requests for found in known),
+            sum(found.prompt_tokens for found in known),
+            sum(found.completion_tokens for found in known),
+            None if None in money else sum(filter(None, money)),
+            None if None in hours else sum(filter(None, hours)),
+            0,
+        )
+        rows.append(Stage("", "", "", "", total, "second tries not counted").row() | {"stage": "all"})
+    align = ("left", *["right"] * 6, "left")
+    return tabulate(rows, headers="keys", colalign=align, disable_numparse=True) if rows else "No run asks a teacher."
 
 
-def _assumed(name: str, talk: Conversation, teacher: Teacher) -> float:
-    if name == "critique":
-        return CRITIQUE_TOKENS
-    text = talk.fields["task"] if name == "instruction" else talk.fields["response"]
-    return max(LEAST_TOKENS, GROWTH * len(text) / teacher.spent.characters_per_token)
+def _shown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.2f}"

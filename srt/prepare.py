@@ -12,7 +12,7 @@ from srt import models
 from srt.config import locate
 from srt.layout import meta_of
 from srt.progress import say
-from srt.records import InputError, write_json, write_records
+from srt.records import InputError, Pair, write_json, write_records
 from srt.settings import PrepareConfig
 from srt.sources import plain_fields, read_rows, with_ids
 
@@ -24,6 +24,29 @@ def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
     dropped where the settings say so. InputError where a record is malformed or none is left.
     """
     rows, origin = _open_source(source, settings)
+    kept, counts = _kept(rows, source, settings)
+    meta = {
+        "origin": origin,
+        "settings": settings.model_dump(),
+        "counts": {name: counts[name] for name in ("read", "empty", "duplicates")} | {"written": len(kept)},
+        "versions": models.versions("selective-reflection-tuning", "datasets"),
+    }
+    write_json(Path(meta_of(str(out))), meta)
+    write_records(out, with_ids(kept))
+    say(f"{out}: " + ", ".join(f"{count} {name}" for name, count in meta["counts"].items()))
+
+
+def prepared_file(settings: PrepareConfig) -> list[Pair] | None:
+    """The pairs that `prepare` would write of a file that is here; None for a hub data set."""
+    if not locate(settings.source).exists():
+        return None
+    rows, _ = _open_source(settings.source, settings)
+    return with_ids(_kept(rows, settings.source, settings)[0])
+
+
+def _kept(
+    rows: Iterator[tuple[str, Any]], source: str, settings: PrepareConfig
+) -> tuple[list[dict[str, str]], Counter[str]]:
     counts: Counter[str] = Counter()
     kept: list[dict[str, str]] = []
     seen: set[tuple[str, ...]] = set()
@@ -42,15 +65,7 @@ def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
         kept.append(fields)
     if not kept:
         raise InputError(f"{source}: no usable record among {counts['read']}, expected at least one pair")
-    meta = {
-        "origin": origin,
-        "settings": settings.model_dump(),
-        "counts": {name: counts[name] for name in ("read", "empty", "duplicates")} | {"written": len(kept)},
-        "versions": models.versions("selective-reflection-tuning", "datasets"),
-    }
-    write_json(Path(meta_of(str(out))), meta)
-    write_records(out, with_ids(kept))
-    say(f"{out}: " + ", ".join(f"{count} {name}" for name, count in meta["counts"].items()))
+    return kept, counts
 
 
 def _open_source(source: str, settings: PrepareConfig) -> tuple[Iterator[tuple[str, Any]], dict[str, str | None]]:

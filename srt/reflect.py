@@ -17,10 +17,10 @@ from srt import models
 from srt.answers import Cleaning, read_cleaning
 from srt.backends import Backend, Speaker
 from srt.conversation import TRIES, Conversation, plain
+from srt.estimate import estimate
 from srt.journal import content_key
 from srt.layout import meta_of
 from srt.methods import phase_one_winner
-from srt.plan import estimate
 from srt.progress import say
 from srt.records import InputError, Pair, ReflectedPair, Score, read_records, write_json, write_records
 from srt.settings import Endpoint, ExecutionConfig, Price, ReflectConfig

@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from srt.backends import Backend, Completion, Request
 from srt.journal import Journal, content_key
@@ -46,7 +46,43 @@ class _Asked:
     most: float
 
 
-class Teacher:
+class Known:
+    """What somebody has answered so far, by the content of the request, and what that came to.
+
+    Args:
+        identity: whose answers these are (`Speaker.identity`); with the request, the key of an answer.
+        entries: of the identity's journals.
+        price: per million tokens; None where answers cost nothing, or nobody knows.
+        batch: whether the price is that of the batch API.
+    """
+
+    def __init__(self, identity: str, entries: Mapping[str, Any], price: Price | None, batch: bool) -> None:
+        self.identity, self.entries, self.price, self.batch = identity, entries, price, batch
+        self.spent = spent_of(entries.values())
+
+    def key(self, request: Request) -> str:
+        """Under what the answer to a request is kept: whose it is, the prompt, the parameters."""
+        return content_key(self.identity, dataclasses.asdict(request))
+
+    def replay(self, talk: Talk) -> tuple[Request | None, int]:
+        """Lead a talk through what is known.
+
+        Returns:
+            The request whose answer is not known, None at the talk's end; and the answers that were.
+        """
+        answers = 0
+        while (request := talk.request()) is not None and (key := self.key(request)) in self.entries:
+            talk.receive(completion_of(self.entries[key]))
+            answers += 1
+        return request, answers
+
+
+def journals_of(journals: Path, identity: str) -> Path:
+    """The folder of one identity's journals."""
+    return journals / content_key(identity)[:16]
+
+
+class Teacher(Known):
     """A backend whose answers go into a journal under the content of their request, and come from it again.
 
     Requests go out while others are answered, as many as the backend has room for; a record's next request follows
@@ -54,13 +90,11 @@ class Teacher:
     What was refused is not kept: the next run asks again.
 
     Args:
-        identity: whose answers these are (`Speaker.identity`); with the request, the key of an answer.
+        identity, price, batch: as in `Known`.
         opened: opens the backend; is given a folder of this job's own.
         journals: all journals of one identity lie in one folder below this and share their answers.
         name: this job's own journal.
-        price: per million tokens; None where answers cost nothing, or nobody knows.
         budget: as in `Budget.read`; counts all that lies in the identity's journals.
-        batch: whether the price is that of the batch API.
 
     Raises:
         InputError: another process writes the same journal.
@@ -76,11 +110,9 @@ class Teacher:
         budget: str | None = None,
         batch: bool = False,
     ) -> None:
-        self.identity, self.price, self.batch = identity, price, batch
         self.budget = Budget.read(budget, price)
-        self.folder = journals / content_key(identity)[:16]
-        self.journal = Journal(self.folder / f"{content_key(name)[:16]}.jsonl")
-        self.spent = spent_of(self.journal.entries.values())
+        self.journal = Journal(journals_of(journals, identity) / f"{content_key(name)[:16]}.jsonl")
+        super().__init__(identity, self.journal.entries, price, batch)
         self.received = self.reused = 0
         self._reserved = 0.0
         self._open = opened
@@ -96,10 +128,6 @@ class Teacher:
         if self._backend is not None:
             self._backend.close()
         self.journal.close()
-
-    def key(self, request: Request) -> str:
-        """Under what the answer to a request is kept: whose it is, the prompt, the parameters."""
-        return content_key(self.identity, dataclasses.asdict(request))
 
     def ask(self, requests: Sequence[Request], label: str) -> list[Completion]:
         """One completion per request, in order."""
@@ -141,19 +169,7 @@ class Teacher:
             if asked:
                 ready.extendleft(self._received(asked))
             elif stopped:
-                raise BudgetError(self._stopped_with(len(ready)))
-
-    def replay(self, talk: Talk) -> tuple[Request | None, int]:
-        """Lead a talk through what the journal knows.
-
-        Returns:
-            The request that the journal does not know, None at the talk's end; and the answers that it knew.
-        """
-        answers = 0
-        while (request := talk.request()) is not None and (key := self.key(request)) in self.journal:
-            talk.receive(completion_of(self.journal[key]))
-            answers += 1
-        return request, answers
+                raise BudgetError(self._stopped_with(sum(self.replay(talk)[0] is not None for talk in ready)))
 
     def _received(self, asked: dict[str, _Asked]) -> list[Talk]:
         """Wait for answers; on disk before anybody sees them. The talks that got one."""
@@ -185,8 +201,8 @@ class Teacher:
         for _, entry in entries:
             self.spent.add(entry)
 
-    def _refresh(self) -> None:
-        if time.monotonic() - self._refreshed > REFRESH_SECONDS:
+    def _refresh(self, after: float = REFRESH_SECONDS) -> None:
+        if time.monotonic() - self._refreshed > after:
             self._refreshed = time.monotonic()
             for value in self.journal.refresh():
                 if is_answer(value):
@@ -196,6 +212,7 @@ class Teacher:
         """The most of the budget that a request may take; None where that is not left beside what is under way."""
         if self.budget is None:
             return 0.0
+        self._refresh(0.0)  # jobs beside this one spend from the same budget
         most = self.budget.of(request, self.spent, self.price, self.batch)
         return most if self.budget.used(self.spent) + self._reserved + most <= self.budget.most else None
 

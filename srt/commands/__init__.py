@@ -1,6 +1,6 @@
 """The subcommands: the arguments of each step, and the call of its function."""
 
-from srt.commands.results import demo_model, evaluate, explain, report
+from srt.commands.results import demo_model, evaluate, explain, plan, report
 from srt.commands.steps import (
     agreement,
     coherence,
@@ -27,6 +27,7 @@ ALL = (
     generate,
     evaluate,
     report,
+    plan,
     explain,
     demo_model,
 )

@@ -130,6 +130,23 @@ def _compared(items: list[str]) -> dict[str, str]:
     return {run: reported for run, _, reported in pairs}
 
 
+def plan(steps: Steps) -> None:
+    """`srt plan`."""
+
+    def call(args: argparse.Namespace) -> None:
+        import dataclasses
+        import json
+
+        from srt.plan import plan, told
+
+        stages = plan(*settings_of.load(args.config))
+        print(json.dumps([dataclasses.asdict(stage) for stage in stages]) if args.json else told(stages))
+
+    about = "Estimate what the teachers have still to be asked: requests, tokens, money, hours."
+    parser = arguments.step(steps, "plan", call, about)
+    parser.add_argument("--json", action="store_true", help="print the stages as JSON")
+
+
 def explain(steps: Steps) -> None:
     """`srt explain ID`."""
 

@@ -1,0 +1,85 @@
+"""Replies in the forms that models really write them in (tests/data/replies.yaml), and real texts."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from srt.answers import Failure, Reading, cleaned, read_cleaning, usable
+from srt.backends import Completion
+from srt.records import InputError
+from srt.styles import read_style
+
+CLEANING = read_cleaning("config/prompts/answers.yaml")
+STYLES = {"tags": read_style("config/prompts/tags.yaml"), "json": read_style("config/prompts/json.yaml")}
+REPLIES = yaml.safe_load((Path(__file__).parent / "data" / "replies.yaml").read_text(encoding="utf-8"))
+
+
+def read(reply: dict) -> Reading | Failure:
+    (turn,) = getattr(STYLES[reply["answer"]], reply["phase"])
+    return turn.read(Completion(reply["reply"], 9, reply["finish_reason"]), CLEANING)
+
+
+def test_there_are_at_least_sixty_replies() -> None:
+    assert len({reply["name"] for reply in REPLIES}) == len(REPLIES) >= 60
+
+
+@pytest.mark.parametrize("reply", REPLIES, ids=lambda reply: reply["name"])
+def test_a_reply_is_read_as_a_careful_reader_would(reply: dict) -> None:
+    found = read(reply)
+    if reply["expected"] is None:
+        assert isinstance(found, Failure)
+        assert found.outcome == reply["failed"]
+    else:
+        assert isinstance(found, Reading)
+        assert {name: text for name, text in found.fields.items() if name != "critique"} == reply["expected"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("The Endangered Species Act is N/A here.", "The Endangered Species Act is N/A here."),
+        ("Here is a recipe for pancakes: mix.", "Here is a recipe for pancakes: mix."),
+        ("Here is a new and complete answer, with more details:\n\nMix it.", "Mix it."),
+        ("Sure, here\u2019s a better answer that covers both:\nMix it.", "Mix it."),
+        ("1. Mix. 2. Bake.", "1. Mix. 2. Bake."),
+        ("1. Mix in 1969. 3 eggs.", "Mix in 1969. 3 eggs."),
+        ("```python\nx = 1\n```", "```python\nx = 1\n```"),
+        ("```\nmix\n```", "mix"),
+        ("**Mix** it **well**", "**Mix** it **well**"),
+    ],
+)
+def test_what_is_cleaned_and_what_stays(text: str, expected: str) -> None:
+    assert cleaned(text, "response", CLEANING)[0] == expected
+
+
+def test_an_opening_that_is_all_there_is_leaves_an_empty_answer() -> None:
+    found = usable(Reading({"response": "Here is a new and complete answer:"}), CLEANING)
+    assert isinstance(found, Failure)
+    assert found.outcome == "empty"
+
+
+def test_real_announcements_are_found_and_nothing_else_is_touched(shared_data: Path) -> None:
+    def outputs(name: str) -> list[str]:
+        return [row["output"] for row in json.loads((shared_data / "alpaca_eval" / f"{name}.json").read_text())]
+
+    def announced(texts: list[str]) -> list[str]:
+        return [text for text in texts if "announcement" in cleaned(text, "response", CLEANING)[1]]
+
+    leaked = announced(outputs("recycled-wizardlm-7b-v2.0.outputs"))
+    assert len(leaked) == 25
+    assert all("answer" in text[:200] for text in leaked)
+    people = json.loads((shared_data / "alpaca" / "cherry_alpaca_5_percent.json").read_text())
+    texts = [row["output"] for row in people] + outputs("text_davinci_003.reference") + outputs("alpaca-7b.outputs")
+    assert announced(texts) == []
+
+
+def test_a_cleaning_file_of_ones_own_is_checked(tmp_path: Path) -> None:
+    values = yaml.safe_load(Path("config/prompts/answers.yaml").read_text())
+    (tmp_path / "a.yaml").write_text(yaml.safe_dump({**values, "openings": ["voici * reponse*"]}))
+    cleaning = read_cleaning(str(tmp_path / "a.yaml"))
+    assert cleaned("Voici une meilleure reponse :\nOui.", "response", cleaning)[0] == "Oui."
+    (tmp_path / "b.yaml").write_text(yaml.safe_dump({**values, "phrases": []}))
+    with pytest.raises(InputError, match=r"b\.yaml: phrases: is not a known name"):
+        read_cleaning(str(tmp_path / "b.yaml"))

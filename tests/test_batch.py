@@ -1,0 +1,112 @@
+"""The batch mode through a server with `/files` and `/batches`, over real HTTP, with a restart at its worst moments."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from fake_judge import execution_config
+from fake_teacher import KEY, MODEL, Running
+from test_teacher import command, environment, pairs
+
+from srt import batch
+from srt.backends import Completion, Request, Sampling, completed
+from srt.records import ReflectedPair, read_json, read_records
+from srt.server import OpenServer
+
+REQUESTS = [Request((("user", f"[Better Answer] {i}"),), 20, Sampling(0.0, 1.0, 1.0, 0)) for i in range(7)]
+# A reflection in batch mode whose polling is quick; it writes its pid where the server can read it.
+JOB = """
+import os, sys
+from pathlib import Path
+from srt import batch, cli
+Path(sys.argv[1]).write_text(str(os.getpid()))
+batch.POLL_SECONDS = 0.05
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "POLL_SECONDS", 0.02)
+
+
+def events(server: Running) -> Counter[str]:
+    return Counter(line["event"] for line in server.lines())
+
+
+def test_all_requests_are_answered_in_as_many_batches_as_the_limit_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "MOST_REQUESTS", 3)
+    with Running(log=tmp_path / "log") as server:
+        backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(), tmp_path)
+        answers = dict(completed(backend, REQUESTS))
+        backend.close()
+        assert events(server) == {"batch": 3, "in batch": 7}
+    assert len(answers) == 7
+    assert all(isinstance(answer, Completion) and "[Better Answer]" in answer.text for answer in answers.values())
+    assert answers[0].prompt_tokens is not None
+    assert read_json(tmp_path / "batches.json") == []
+
+
+def test_what_a_batch_left_unanswered_is_asked_again_and_then_refused(tmp_path: Path) -> None:
+    with Running(log=tmp_path / "log", faults=0.7) as server:
+        backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(), tmp_path)
+        answers = dict(completed(backend, REQUESTS))
+        backend.close()
+    assert len(answers) == 7
+    refused = [answer for answer in answers.values() if answer.refused]
+    assert 0 < len(refused) < 7
+    assert refused[0].finish_reason == "refused: unanswered by 3 batches"
+
+
+def run(folder: Path, base_url: str, check: bool = True) -> subprocess.CompletedProcess:
+    words = command(folder, base_url, batch="true", price="1,10,0.5")[1:]
+    job = [sys.executable, "-c", JOB, str(folder / "pid"), *words]
+    env = {**environment(), "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.run(job, env=env, check=check, capture_output=True, text=True)
+
+
+def test_a_kill_while_a_batch_is_created_pays_for_it_once(tmp_path: Path) -> None:
+    """The server has made the batch and the job dies before it hears of it: the next run finds it by its token."""
+    pairs(tmp_path, 30)
+    with Running(log=tmp_path / "log", kill_on_batch=tmp_path / "pid") as server:
+        assert run(tmp_path, server.base_url, check=False).returncode == -9
+        (state,) = tmp_path.rglob("batches.json")
+        assert [entry["id"] for entry in read_json(state)] == [None]
+        run(tmp_path, server.base_url)
+        assert events(server) == {"batch": 1, "in batch": 30}
+    results = read_records(tmp_path / "out.jsonl", ReflectedPair)
+    assert [result.status for result in results] == ["reflected"] * 30
+
+
+def test_a_kill_between_submission_and_collection_pays_for_it_once(tmp_path: Path) -> None:
+    pairs(tmp_path, 30)
+    with Running(log=tmp_path / "log", batch_looks=200) as server:
+        words = command(tmp_path, server.base_url, batch="true")[1:]
+        env = {**environment(), "PYTHONPATH": str(Path(__file__).parents[1])}
+        job = subprocess.Popen(
+            [sys.executable, "-c", JOB, str(tmp_path / "pid"), *words], env=env, stderr=subprocess.DEVNULL
+        )
+        while not events(server)["batch"]:
+            assert job.poll() is None
+            time.sleep(0.02)
+        time.sleep(0.5)
+        os.kill(job.pid, 9)
+        job.wait()
+        run(tmp_path, server.base_url)
+        assert events(server) == {"batch": 1, "in batch": 30}
+    assert len(read_records(tmp_path / "out.jsonl", ReflectedPair)) == 30
+
+
+def test_a_batch_costs_its_share_of_the_price(tmp_path: Path) -> None:
+    pairs(tmp_path, 4)
+    with Running() as server:
+        run(tmp_path, server.base_url)
+    spent = read_json(tmp_path / "out.meta.json")["teacher_in_all"]
+    whole = (spent["prompt_tokens"] * 1 + spent["completion_tokens"] * 10) / 1e6
+    assert spent["usd"] == pytest.approx(whole / 2, abs=1e-6)

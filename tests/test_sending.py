@@ -1,0 +1,172 @@
+"""Sending over real HTTP to a server with faults (tests/fake_teacher.py), and the parts that decide what to do."""
+
+import asyncio
+import time
+from email.utils import formatdate
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_judge import execution_config
+from fake_teacher import FAULTS, KEY, MODEL, Running
+
+from srt.records import InputError
+from srt.sending import Answered, Breaker, PassingError, Refusal, Sender, Window, asked_wait
+from srt.server import OpenServer, ServerError
+
+
+async def _ask(prompt: str, model: str, client: Any) -> Any:
+    return await client.chat.completions.create(model=model, messages=[{"role": "user", "content": prompt}])
+
+
+def outcomes(server: OpenServer, prompts: list[str], **execution: Any) -> dict[str, Answered | Refusal]:
+    sender = Sender(server, execution_config(**{"request_seconds": 2.0, "patience_seconds": 20.0, **execution}))
+    try:
+        found: dict[str, Answered | Refusal] = {}
+        waiting = list(prompts)
+        under_way = 0
+        while waiting or under_way:
+            while waiting and under_way < sender.capacity:
+                prompt = waiting.pop(0)
+                sender.submit(prompt, partial(_ask, prompt, server.model))
+                under_way += 1
+            new = sender.collect()
+            under_way -= len(new)
+            found |= dict(new)
+        return found
+    finally:
+        sender.close()
+
+
+def test_every_fault_passes(tmp_path: Path) -> None:
+    with Running(log=tmp_path / "log", faults=0.5) as running:
+        found = outcomes(OpenServer(running.base_url, KEY, MODEL), [f"p{i}" for i in range(60)], concurrency=30)
+        seen = {line["event"] for line in running.lines()}
+    answered = sum(isinstance(outcome, Answered) for outcome in found.values())
+    assert (len(found), answered) == (60, 60)
+    assert set(FAULTS) <= seen
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "model", "said"),
+    [
+        ({}, "sk-wrong-key-of-somebody", MODEL, "HTTP 401: .*Incorrect API key provided: Bearer .key."),
+        ({"refusal": 403}, "sk-wrong-key-of-somebody", MODEL, "HTTP 403"),
+        ({}, KEY, "unknown-model", "HTTP 404: .*unknown-model does not exist"),
+    ],
+)
+def test_what_is_wrong_for_all_stops_at_once(
+    tmp_path: Path, options: dict[str, Any], key: str, model: str, said: str
+) -> None:
+    with Running(log=tmp_path / "log", **options) as running:
+        with pytest.raises(InputError, match=said) as raised:
+            outcomes(OpenServer(running.base_url, key, model), [f"p{i}" for i in range(500)], concurrency=4)
+        assert len(running.lines()) <= 4
+    assert key not in str(raised.value)
+
+
+def test_a_server_that_is_down_stops_the_run_within_its_patience() -> None:
+    start = time.monotonic()
+    with pytest.raises(ServerError, match=r"has answered nothing for .* connection failed: .*run again to go on"):
+        outcomes(OpenServer("http://127.0.0.1:9/v1", KEY, MODEL), ["p"] * 3, patience_seconds=1.0)
+    assert time.monotonic() - start < 30
+
+
+def test_a_server_that_refuses_everything_stops_the_run() -> None:
+    breaker = Breaker("server", 10)
+    for _ in range(4):
+        breaker.refused("HTTP 400: no such parameter")
+    with pytest.raises(InputError, match="refused the first 5 requests, the last one: HTTP 400: no such parameter"):
+        breaker.refused("HTTP 400: no such parameter")
+    breaker = Breaker("server", 10)
+    breaker.answered()
+    for _ in range(100):
+        breaker.refused("HTTP 400: too long")  # some records are; the run goes on
+
+
+def test_patience_begins_anew_with_every_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("srt.sending.time.monotonic", lambda: now)
+    breaker = Breaker("server", 10)
+    breaker.failed(PassingError("HTTP 500"))
+    now += 9
+    breaker.failed(PassingError("HTTP 500"))
+    breaker.answered()
+    now += 9
+    breaker.failed(PassingError("HTTP 500"))
+    now += 50
+    breaker.failed(PassingError("slow down", limited=True))  # it lives: ten times the patience
+    with pytest.raises(ServerError, match="answered nothing for 50 s"):
+        breaker.failed(PassingError("HTTP 500"))
+    with pytest.raises(ServerError, match="asks to wait 3600 s"):
+        breaker.failed(PassingError("tomorrow", wait=3600.0, limited=True))
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "soon"}, None),
+        ({}, None),
+    ],
+)
+def test_the_wait_that_a_server_asks_for(headers: dict[str, str], expected: float | None) -> None:
+    found = asked_wait(headers)
+    assert found == (None if expected is None else pytest.approx(expected, abs=2.0))
+
+
+@pytest.mark.parametrize(("ahead", "expected"), [(60, 60.0), (-60, 0.0)])
+def test_a_server_may_ask_by_a_date(ahead: int, expected: float) -> None:
+    date = formatdate(time.time() + ahead, usegmt=True)
+    assert asked_wait({"retry-after": date}) == pytest.approx(expected, abs=2.0)
+
+
+def test_the_window_narrows_on_429_and_grows_again() -> None:
+    async def run() -> list[float]:
+        window, limits = Window(16), []
+
+        async def once(error: Exception | None) -> None:
+            try:
+                async with window:
+                    if error:
+                        raise error
+            except PassingError:
+                pass
+            limits.append(window.limit)
+
+        for error in (PassingError("429", limited=True), PassingError("429", limited=True), PassingError("HTTP 500")):
+            await once(error)
+        for _ in range(200):
+            await once(None)
+        return limits
+
+    limits = asyncio.run(run())
+    assert limits[:3] == [8.0, 8.0, 8.0]  # one moment's 429s narrow it once, other faults do not
+    assert limits[3] == pytest.approx(8 + 1 / 8)
+    assert limits[-1] == 16
+
+
+def test_never_more_than_the_window_on_the_wire_and_a_retry_after_closes_it() -> None:
+    async def run() -> tuple[int, float]:
+        window, most, start = Window(3), 0, time.monotonic()
+
+        async def once(error: Exception | None = None) -> None:
+            nonlocal most
+            try:
+                async with window:
+                    most = max(most, window.on_wire)
+                    await asyncio.sleep(0.01)
+                    if error:
+                        raise error
+            except PassingError:
+                pass
+
+        await once(PassingError("429", wait=0.3, limited=True))
+        await asyncio.gather(*(once() for _ in range(20)))
+        return most, time.monotonic() - start
+
+    most, seconds = asyncio.run(run())
+    assert 1 <= most <= 3
+    assert seconds >= 0.3

@@ -1,0 +1,263 @@
+"""The teacher over a backend that a test steers: the window, the journal, the budget; and over real HTTP, kills."""
+
+import dataclasses
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_teacher import KEY, MODEL, Running
+
+from srt.backends import Completion, Request, Sampling
+from srt.records import Pair, ReflectedPair, read_records, write_records
+from srt.settings import Price
+from srt.spending import BudgetError
+from srt.teacher import Teacher
+
+GREEDY = Sampling(0.0, 1.0, 1.0, 0)
+ROOT = Path(__file__).parents[1]
+SRT = str(Path(sys.executable).with_name("srt"))
+
+
+class Steered:
+    """Answers the newest request first; notes how many were in hand."""
+
+    capacity = 4
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[str, Request]] = []
+        self.asked = self.most = 0
+
+    def submit(self, ticket: str, request: Request) -> None:
+        self.waiting.append((ticket, request))
+        self.asked += 1
+        self.most = max(self.most, len(self.waiting))
+
+    def collect(self) -> list[tuple[str, Completion]]:
+        ticket, request = self.waiting.pop()
+        return [(ticket, Completion(f"to {request.chat[0][1]}", 10, "stop", 100, "m", 0.5))]
+
+    def close(self) -> None:
+        self.waiting = []
+
+
+class Twice:
+    """A talk of two requests, the second of which follows from the first answer."""
+
+    turn = "twice"
+
+    def __init__(self, name: str) -> None:
+        self.name, self.heard = name, []
+
+    def request(self) -> Request | None:
+        return None if len(self.heard) == 2 else question(f"{self.name} {''.join(self.heard)}")
+
+    def receive(self, completion: Completion) -> None:
+        self.heard.append(completion.text)
+
+
+def question(text: str) -> Request:
+    return Request((("user", text),), 40, GREEDY)
+
+
+def teacher(folder: Path, backend: Any = None, name: str = "job", **more: Any) -> Teacher:
+    return Teacher("t", lambda _: backend, folder, name, **more)
+
+
+def test_a_talk_goes_on_while_others_wait_and_the_window_stays_full(tmp_path: Path) -> None:
+    backend, talks = Steered(), [Twice(str(i)) for i in range(20)]
+    with teacher(tmp_path, backend) as asked:
+        asked.converse(talks, "x")
+    assert all(talk.heard == [f"to {talk.name} ", f"to {talk.name} to {talk.name} "] for talk in talks)
+    assert (backend.asked, backend.most) == (40, 4)
+
+
+def test_equal_requests_are_asked_once_and_never_again(tmp_path: Path) -> None:
+    backend = Steered()
+    with teacher(tmp_path, backend) as asked:
+        assert [c.text for c in asked.ask([question("a"), question("a"), question("b")], "x")] == [
+            "to a",
+            "to a",
+            "to b",
+        ]
+    with teacher(tmp_path, None) as again:  # nothing is opened
+        assert [c.text for c in again.ask([question("b"), question("a")], "x")] == ["to b", "to a"]
+        assert (again.received, again.reused) == (0, 2)
+    changed = dataclasses.replace(question("a"), max_new_tokens=41)
+    with teacher(tmp_path, backend) as asked:
+        asked.ask([changed], "x")
+    assert backend.asked == 3
+
+
+def test_the_journal_keeps_the_raw_answer_with_its_usage_and_price(tmp_path: Path) -> None:
+    with teacher(tmp_path, Steered(), price=Price(prompt=1.0, completion=10.0, batch=0.5)) as asked:
+        asked.ask([question("a")], "x")
+    (path,) = tmp_path.rglob("*.jsonl")
+    value = json.loads(path.read_text())["value"]
+    assert (value["text"], value["finish_reason"], value["model"]) == ("to a", "stop", "m")
+    assert (value["prompt_tokens"], value["tokens"], value["cost"]) == (100, 10, pytest.approx(200 / 1e6))
+
+
+@pytest.mark.parametrize(
+    ("budget", "answers"),
+    [
+        ("7 requests", 7),
+        # 110 a request; the next one is reserved with 40 new tokens and a prompt as long as the measured ones.
+        ("1000 tokens", 8),
+        ("0.0010 USD", 3),
+    ],
+)
+def test_a_budget_is_never_passed_and_a_larger_one_goes_on(tmp_path: Path, budget: str, answers: int) -> None:
+    backend = Steered()
+    backend.capacity = 1
+    price = Price(prompt=1.0, completion=10.0, batch=0.5)
+    questions = [question(f"{i:02}" * 50) for i in range(20)]
+    with teacher(tmp_path, backend, price=price, budget=budget) as asked, pytest.raises(BudgetError, match="go on"):
+        asked.ask(questions, "x")
+    assert backend.asked == answers
+    with teacher(tmp_path, backend, price=price, budget="1000 USD") as asked:
+        asked.ask(questions, "x")
+    assert backend.asked == 20
+
+
+def test_a_budget_counts_what_jobs_beside_this_one_have_spent(tmp_path: Path) -> None:
+    backend = Steered()
+    with teacher(tmp_path, backend, name="one") as one, teacher(tmp_path, backend, "two", budget="5 requests") as two:
+        one.ask([question(f"one {i}") for i in range(3)], "x")
+        with pytest.raises(BudgetError):
+            two.ask([question(f"two {i}") for i in range(9)], "x")
+    assert backend.asked == 5
+
+
+def test_what_a_batch_of_an_earlier_run_held_is_kept_though_it_is_asked_for_no_more(tmp_path: Path) -> None:
+    class Surprising(Steered):
+        def collect(self) -> list[tuple[str, Completion]]:
+            return [*super().collect(), ("another key", Completion("paid for", 1, "stop", 1))]
+
+    with teacher(tmp_path, Surprising()) as asked:
+        asked.ask([question("a")], "x")
+        assert asked.journal["another key"]["text"] == "paid for"
+
+
+# --- The whole step over real HTTP ---------------------------------------------------------------------------------
+
+
+def pairs(folder: Path, count: int) -> Path:
+    rows = [Pair(id=f"r{i}", instruction=f"Tell me about case {i}.", output=f"Case {i}.") for i in range(count)]
+    write_records(folder / "pairs.jsonl", rows)
+    return folder / "pairs.jsonl"
+
+
+def command(folder: Path, base_url: str, **changes: str) -> list[str]:
+    """`srt reflect` against a server, the file in `folder`; journals beside it."""
+    flags = {
+        "variant": "instruction",
+        "backend": "openai",
+        "base-url": base_url,
+        "model": MODEL,
+        "prompts": "config/prompts/tags.yaml",
+        "repetition-penalty": "1",
+        "concurrency": "16",
+        "request-seconds": "2",
+        "patience-seconds": "20",
+        "journal": str(folder / "journal"),
+        **changes,
+    }
+    words = [word for name, value in flags.items() for word in (f"--{name}", value)]
+    return [SRT, "reflect", str(folder / "pairs.jsonl"), str(folder / "out.jsonl"), *words]
+
+
+def environment(key: str = KEY) -> dict[str, str]:
+    return {**{k: v for k, v in os.environ.items() if k != "OPENAI_API_KEY"}, "SRT_TEACHER_API_KEY": key}
+
+
+def test_ten_percent_faults_lose_no_record(tmp_path: Path) -> None:
+    pairs(tmp_path, 500)
+    with Running(log=tmp_path / "log", faults=0.1) as server:
+        subprocess.run(command(tmp_path, server.base_url), env=environment(), check=True, capture_output=True)
+        events = Counter(line["event"] for line in server.lines())
+    results = read_records(tmp_path / "out.jsonl", ReflectedPair)
+    assert [result.id for result in results] == [f"r{i}" for i in range(500)]
+    assert sum(result.status == "reflected" for result in results) >= 495
+    assert events["answered"] == 500
+    assert sum(events.values()) - events["answered"] - events["asked"] > 30
+
+
+def test_twenty_kills_cost_no_more_than_what_was_under_way_and_change_no_byte(tmp_path: Path) -> None:
+    window, killed = 16, tmp_path / "killed"
+    for name in ("calm", "killed"):
+        (tmp_path / name).mkdir()
+        pairs(tmp_path / name, 400)
+    with Running(median=0.05) as server:
+        subprocess.run(command(tmp_path / "calm", server.base_url), env=environment(), check=True, capture_output=True)
+    drawn = random.Random(0)
+    with Running(log=tmp_path / "log", median=0.3) as server:
+        for _ in range(20):
+            job = subprocess.Popen(command(killed, server.base_url), env=environment(), stderr=subprocess.DEVNULL)
+            before = len(server.lines())
+            while len(server.lines()) == before and job.poll() is None:
+                time.sleep(0.02)  # the kill comes at a random moment of the asking, not of the imports
+            time.sleep(drawn.uniform(0.0, 0.8))
+            job.kill()
+            job.wait()
+        assert not (killed / "out.jsonl").exists()
+        subprocess.run(command(killed, server.base_url), env=environment(), check=True, capture_output=True)
+        asked = Counter(line["key"] for line in server.lines() if line["event"] == "asked")
+    assert (killed / "out.jsonl").read_bytes() == (tmp_path / "calm" / "out.jsonl").read_bytes()
+    assert len(asked) == 400
+    assert sum(asked.values()) - len(asked) <= 20 * window
+
+
+def test_the_key_is_nowhere_that_the_run_leaves(tmp_path: Path) -> None:
+    """In files, on both streams, in the arguments of processes: neither a good key nor one that the server echoes."""
+    pairs(tmp_path, 60)
+    wrong = "sk-wrong-0123456789-wrong"
+    seen: list[str] = []
+    with Running(median=0.05, faults=0.1) as server:
+        for key in (KEY, wrong):
+            job = subprocess.Popen(
+                command(
+                    tmp_path, server.base_url, journal=str(tmp_path / "journal"), **{"max-new-tokens": str(len(key))}
+                ),
+                env=environment(key),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            while job.poll() is None:
+                for path in Path("/proc").glob("[0-9]*/cmdline"):
+                    try:
+                        words = path.read_text(errors="replace")
+                    except OSError:
+                        continue
+                    if "fake_teacher.py" not in words:
+                        seen.append(words)
+                time.sleep(0.1)
+            seen.append(job.stdout.read())
+            job.stdout.close()
+    assert "Incorrect API key" in seen[-1]
+    seen += [path.read_text() for path in tmp_path.rglob("*") if path.is_file()]
+    assert sum("wrong-0123456789" in text or KEY in text for text in seen) == 0
+
+
+def test_a_spent_budget_ends_with_code_3_and_leaves_no_file(tmp_path: Path) -> None:
+    pairs(tmp_path, 40)
+    with Running(log=tmp_path / "log") as server:
+        done = subprocess.run(
+            command(tmp_path, server.base_url, budget="25 requests"),
+            env=environment(),
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 3
+        assert "the budget is spent: 25 of 25 requests; 15 records are not done" in done.stderr
+        assert not (tmp_path / "out.jsonl").exists()
+        subprocess.run(command(tmp_path, server.base_url), env=environment(), check=True, capture_output=True)
+        assert sum(line["event"] == "asked" for line in server.lines()) == 40
