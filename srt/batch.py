@@ -114,7 +114,7 @@ class BatchBackend:
             self._create_one(keys, lines)
 
     def _line(self, key: str, request: Request) -> bytes:
-        body = chat_arguments(self.server, request) | extra_arguments(request)
+        body = chat_arguments(self.server, request) | extra_arguments(self.server, request)
         return json.dumps({"custom_id": key, "method": "POST", "url": PATH, "body": body}).encode() + b"\n"
 
     def _create_one(self, keys: list[str], lines: list[bytes]) -> None:

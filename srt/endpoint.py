@@ -41,7 +41,7 @@ def server_of(endpoint: Endpoint | None, model: str = "") -> OpenServer:
 def chat_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
     """A request as the body of a chat completion. The server applies the chat template, once."""
     sampling = request.sampling
-    limit = "max_completion_tokens" if urlsplit(server.base_url).hostname == OPENAI_HOST else "max_tokens"
+    limit = "max_completion_tokens" if _is_openai(server) else "max_tokens"
     arguments: dict[str, Any] = {
         "model": server.model,
         "messages": messages(request.chat),
@@ -56,10 +56,16 @@ def chat_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
     return arguments
 
 
-def extra_arguments(request: Request) -> dict[str, Any]:
-    """What OpenAI's protocol lacks and vLLM's and llama.cpp's servers know."""
+def extra_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
+    """What OpenAI's protocol lacks and vLLM's and llama.cpp's servers know. InputError where OpenAI itself is asked."""
     penalty = request.sampling.repetition_penalty
+    if penalty != 1 and _is_openai(server):
+        raise InputError(f"{server.base_url}: knows no repetition_penalty: expected 1, found {penalty:g}")
     return {"repetition_penalty": penalty} if penalty != 1 else {}
+
+
+def _is_openai(server: OpenServer) -> bool:
+    return urlsplit(server.base_url).hostname == OPENAI_HOST
 
 
 def chat_completion(reply: Any, seconds: float | None) -> Completion:
@@ -91,7 +97,7 @@ class EndpointBackend:
 
     def submit(self, ticket: str, request: Request) -> None:
         """See `Backend`."""
-        body, extra = chat_arguments(self.server, request), extra_arguments(request)
+        body, extra = chat_arguments(self.server, request), extra_arguments(self.server, request)
         self._sender.submit(ticket, lambda client: client.chat.completions.create(**body, extra_body=extra))
 
     def collect(self) -> list[tuple[str, Completion]]:
@@ -133,7 +139,9 @@ class ServedBackend:
         if new_tokens < 1:
             self._ready.append((ticket, too_long(len(prompt), self.max_total_tokens)))
             return
-        extra = extra_arguments(request) | ({"structured_outputs": {"json": request.schema}} if request.schema else {})
+        extra = extra_arguments(self.server, request) | (
+            {"structured_outputs": {"json": request.schema}} if request.schema else {}
+        )
         body = {
             "model": self.server.model,
             "prompt": prompt,

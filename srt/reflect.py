@@ -17,8 +17,9 @@ from srt import models
 from srt.answers import Cleaning, read_cleaning
 from srt.backends import Backend, Speaker
 from srt.conversation import TRIES, Conversation, plain
+from srt.endpoint import server_of
 from srt.estimate import estimate
-from srt.journal import content_key
+from srt.journal import content_key, entries_of
 from srt.layout import meta_of
 from srt.methods import phase_one_winner
 from srt.progress import say
@@ -26,7 +27,7 @@ from srt.records import InputError, Pair, ReflectedPair, Score, read_records, wr
 from srt.settings import Endpoint, ExecutionConfig, Price, ReflectConfig
 from srt.sources import read_pairs
 from srt.styles import Style, read_style
-from srt.teacher import Teacher
+from srt.teacher import Known, Teacher, journals_of
 
 
 def reflect(
@@ -68,13 +69,17 @@ def reflect(
     def opened(folder: Path) -> Backend:
         return speaker.open(execution, endpoint, folder)
 
-    batch = execution.batch and settings.backend == "openai"
-    with Teacher(speaker.identity(), opened, journals, str(out), price, execution.budget, batch) as teacher:
-        finished = content_key("finished", variant, settings.model_dump(), [talk.pair.model_dump() for talk in talks])
-        rounds = teacher.journal[finished]["rounds"] + 1 if finished in teacher.journal else 1
-        for talk in talks:
-            talk.tries = rounds * TRIES
-        say(f"{out}: {estimate(talks, teacher).told()}")
+    identity, batch = speaker.identity(), execution.batch and settings.backend == "openai"
+    known = Known(identity, entries_of(journals_of(journals, identity)), price, batch)
+    finished = content_key("finished", variant, settings.model_dump(), [talk.pair.model_dump() for talk in talks])
+    rounds = known.entries.get(finished, {"rounds": 0})["rounds"] + 1
+    for talk in talks:
+        talk.tries = rounds * TRIES
+    to_come = estimate(talks, known)
+    if to_come.requests and settings.backend == "openai":
+        server_of(endpoint, settings.model)  # refused before anything is begun; what is all answered needs no key
+    with Teacher(identity, opened, journals, str(out), price, execution.budget, batch) as teacher:
+        say(f"{out}: {to_come.told()}")
         _converse(talks, teacher, variant)
         results = [talk.result(variant) for talk in talks]
         _report(results, out, settings, variant, teacher, cut, rounds)

@@ -6,9 +6,10 @@ no default stands in code, so a value is defined once, in the YAML. Importing th
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # Raised by whoever changes what a step computes, so that Snakemake reruns it and what follows.
 STEP_VERSIONS = {
@@ -39,6 +40,7 @@ EXECUTION_FLAGS = {
 Dtype = Literal["float32", "bfloat16", "float16"]
 Backend = Literal["auto", "transformers", "vllm", "vllm-server", "openai"]
 BUDGET_FORM = r"(?P<most>[0-9]+(?:\.[0-9]+)?) (?P<unit>USD|tokens|requests)"
+BUDGET_EXPECTED = "expected as '20 USD', '3000000 tokens' or '5000 requests'"
 
 
 class Settings(BaseModel):
@@ -232,7 +234,6 @@ class ExecutionConfig(Settings):
     patience_seconds: float = Field(gt=0, description="how long an endpoint may answer nothing before the run stops")
     batch: bool = Field(description="ask a teacher's endpoint through its batch API: cheaper, within a day")
     budget: str | None = Field(
-        pattern=f"^{BUDGET_FORM}$",
         description="the most a teacher may cost in all: '20 USD', '3000000 tokens', '500 requests'; null: no limit",
     )
     prices: dict[str, Price] = Field(description="teacher's name: what it costs")
@@ -250,6 +251,13 @@ class ExecutionConfig(Settings):
     )
     server_memory_gb: float = Field(gt=0, description="key-value cache of vLLM on a CPU")
     endpoints: dict[str, Endpoint] = Field(description="teacher or judge name: its server")
+
+    @field_validator("budget")
+    @classmethod
+    def _budget_has_its_form(cls, budget: str | None) -> str | None:
+        if budget is not None and re.fullmatch(BUDGET_FORM, budget) is None:
+            raise ValueError(BUDGET_EXPECTED)
+        return budget
 
 
 class Config(Settings):

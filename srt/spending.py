@@ -9,7 +9,7 @@ from typing import Any
 
 from srt.backends import Completion, Request
 from srt.records import InputError
-from srt.settings import BUDGET_FORM, Price
+from srt.settings import BUDGET_EXPECTED, BUDGET_FORM, Price
 
 MILLION = 1_000_000
 CHARACTERS_PER_TOKEN = 4.0  # of English text, where nothing better is known
@@ -97,7 +97,7 @@ class Budget:
             return None
         form = re.fullmatch(BUDGET_FORM, text)
         if form is None:
-            raise InputError(f"budget: expected as '20 USD', '3000000 tokens' or '5000 requests', found {text!r}")
+            raise InputError(f"budget: {BUDGET_EXPECTED}, found {text!r}")
         if form["unit"] == "USD" and price is None:
             raise InputError(
                 "budget: in USD needs the teacher's price: expected --price, or an entry under execution.prices"

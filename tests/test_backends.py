@@ -7,9 +7,10 @@ from fake_judge import KEY, KEY_VARIABLE, FakeJudge
 
 from srt.backends import Request, Sampling, Speaker, completed, token_ids
 from srt.config import load
-from srt.endpoint import EndpointBackend, server_of
+from srt.endpoint import EndpointBackend, chat_arguments, extra_arguments, server_of
 from srt.inprocess import TransformersBackend
 from srt.records import InputError
+from srt.server import OpenServer
 from srt.settings import Endpoint
 
 CONFIG, _ = load()
@@ -101,6 +102,16 @@ def test_whose_key_is_taken(
         monkeypatch.setenv(name, set_here.get(name, ""))
     for variable, key in expected.items():
         assert server_of(Endpoint(base_url="http://127.0.0.1:9/v1", api_key_env=variable), "m").api_key == key
+
+
+def test_openai_itself_is_asked_in_its_own_words() -> None:
+    openai = OpenServer("https://api.openai.com/v1", KEY, "m")
+    (request,) = requests("Hi")
+    assert chat_arguments(openai, request)["max_completion_tokens"] == 6
+    (request,) = requests("Hi", sampling=Sampling(0.0, 1.0, 1.1, 0))
+    assert extra_arguments(OpenServer("http://127.0.0.1:9/v1", KEY, "m"), request) == {"repetition_penalty": 1.1}
+    with pytest.raises(InputError, match=r"knows no repetition_penalty: expected 1, found 1\.1"):
+        extra_arguments(openai, request)
 
 
 def test_an_endpoint_is_asked_in_its_protocol(monkeypatch: pytest.MonkeyPatch) -> None:

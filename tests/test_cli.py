@@ -4,6 +4,7 @@ import argparse
 import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,7 +12,16 @@ import yaml
 from srt import cli
 from srt.config import as_flags, default_config, flag_fields, load, locate, read_yaml
 from srt.records import Pair, ReflectedPair, Score, pair_id, write_records
-from srt.settings import EXECUTION_FLAGS, EvaluateConfig, ExecutionConfig, FinetuneConfig, JudgeConfig, Settings
+from srt.settings import (
+    EXECUTION_FLAGS,
+    Endpoint,
+    EvaluateConfig,
+    ExecutionConfig,
+    FinetuneConfig,
+    JudgeConfig,
+    Price,
+    Settings,
+)
 
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
 HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"
@@ -32,6 +42,7 @@ COMMANDS = {
     "evaluate pairwise": "ANSWERS OPPONENT OUT",
     "report tables": "RESULTS --run-table RUNS",
     "report html": "RESULTS --run-table RUNS",
+    "plan": "",
     "explain": "ID",
     "demo-model": "DIR",
 }
@@ -164,6 +175,50 @@ def test_a_flag_overrides_the_config_file(monkeypatch):
     config, _ = load()
     assert config.score.model_copy(update={"max_length": 77}) in called
     assert config.execution.model_copy(update={"device": "cpu"}) in called
+
+
+REFLECT = ["reflect", "P", "R", "--variant", "response", "--backend", "openai", "--model", "m"]
+
+
+@pytest.mark.parametrize(
+    ("words", "endpoint", "price"),
+    [
+        (["--base-url", "http://a/v1", "--price", "1,2"], ("http://a/v1", None), (1.0, 2.0, 1.0)),
+        (["--endpoint", "x=http://x/v1", "--endpoint", "t=http://t/v1,KEY"], ("http://t/v1", "KEY"), None),
+        (["--base-url", "http://a/v1", "--price", "x=9,9", "--price", "t=1,2,0.5"], ("http://a/v1", None), (1, 2, 0.5)),
+    ],
+)
+def test_where_a_teacher_answers_and_what_it_costs(monkeypatch, words, endpoint, price):
+    called = []
+    monkeypatch.setattr("srt.reflect.reflect", lambda *args: called.extend(args))
+    monkeypatch.setattr("srt.cli.named", lambda args, flag: lambda config: config.teachers["smollm2"])
+    assert cli.main([*REFLECT, "--use-teacher", "t", "--journal", "J", *words]) == 0
+    assert Path("J") in called
+    assert Endpoint(base_url=endpoint[0], api_key_env=endpoint[1]) in called
+    given = None if price is None else Price(prompt=price[0], completion=price[1], batch=price[2])
+    assert called[7] == given
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--base-url", "localhost:8000"], "--base-url: expected an address as http"),
+        (["--base-url", "http://a/v1", "--price", "cheap"], "--price: expected [NAME=]PROMPT,COMPLETION[,BATCH]"),
+        (
+            ["--base-url", "http://a/v1", "--price=1,-2"],
+            "--price: completion: Input should be greater than or equal to 0",
+        ),
+        (["--base-url", "http://a/v1", "--budget", "lots"], "budget: expected as '20 USD'"),
+        (["--base-url", "http://a/v1", "--budget", "5 USD"], "budget: in USD needs the teacher's price"),
+        ([], "backend openai needs a server: expected --base-url"),
+    ],
+)
+def test_a_teacher_that_cannot_be_asked_is_refused(refused, tmp_path, words, message):
+    (tmp_path / "pairs.json").write_text('[{"instruction": "Name a fruit.", "output": "An apple."}]')
+    place = [str(tmp_path / "pairs.json"), str(tmp_path / "out.jsonl")]
+    journal = ["--journal", str(tmp_path / "journal"), "--prompts", "config/prompts/tags.yaml"]
+    assert message in refused("reflect", *place, *REFLECT[3:], *journal, *words)
+    assert not (tmp_path / "out.jsonl").exists()
 
 
 @pytest.mark.parametrize(

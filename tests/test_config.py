@@ -94,6 +94,7 @@ def test_a_missing_key_is_refused_by_name(values, tmp_path, section, key):
         (("score",), "max_length", True),
         (("evaluate", "open_llm"), "limit", 0),
         (("execution",), "device", "tpu"),
+        (("execution",), "budget", "20 dollars"),
     ],
 )
 def test_a_mistyped_value_is_refused_by_name(values, tmp_path, section, key, value):

@@ -14,12 +14,13 @@ from srt.estimate import estimate
 from srt.plan import plan, told
 from srt.records import Pair, write_records
 from srt.reflect import conversations, reflect, unreflected
-from srt.settings import Price
+from srt.settings import Endpoint, Price
 from srt.teacher import Known, Teacher
 
 CONFIG, _ = load()
 SETTINGS = CONFIG.teachers["smollm2"].model_copy(update={"prompts": "config/prompts/tags.yaml", "backend": "openai"})
 SETTINGS = SETTINGS.model_copy(update={"max_new_tokens": 2048})
+SERVER = Endpoint(base_url="http://127.0.0.1:9/v1", api_key_env=None)
 PAIRS = [Pair(id=f"r{i}", instruction=f"Say {i}. " * 20, output=f"{i} " * 50) for i in range(30)]
 
 
@@ -62,7 +63,7 @@ def test_the_head_of_a_run_says_what_it_will_cost(
     write_records(tmp_path / "pairs.jsonl", PAIRS)
     price = Price(prompt=1.0, completion=10.0, batch=0.5)
     arguments = (tmp_path / "pairs.jsonl", tmp_path / "out.jsonl", "instruction", SETTINGS, CONFIG.execution)
-    reflect(*arguments, tmp_path / "journal", price=price)
+    reflect(*arguments, tmp_path / "journal", SERVER, price)
     head = capsys.readouterr().err.splitlines()[0]
     assert "30 records, 30 requests to come, about " in head
     assert " USD, no rate is known yet (lengths assumed, none measured" in head
@@ -97,9 +98,8 @@ def test_a_done_stage_and_one_that_cannot_be_counted_are_said(
     data = Path(config.results) / "data/demo"
     write_records(data / "original.jsonl", PAIRS)
     out = data / "smollm2/instruction.jsonl"
-    reflect(
-        data / "original.jsonl", out, "instruction", config.teachers["smollm2"], config.execution, Path(config.cache)
-    )
+    teacher, cache = config.teachers["smollm2"], Path(config.cache)
+    reflect(data / "original.jsonl", out, "instruction", teacher, config.execution, cache, SERVER)
     stages = plan(config, runs)
     assert (stages[0].estimate, stages[0].remark) == (None, "done (0 failed)")
     assert stages[1].estimate is not None

@@ -12,9 +12,11 @@ from srt.backends import Completion, Request
 from srt.config import load
 from srt.records import Pair, ReflectedPair, read_records, write_records
 from srt.reflect import reflect
+from srt.settings import Endpoint
 
 CONFIG, _ = load()
 SETTINGS = CONFIG.teachers["smollm2"].model_copy(update={"prompts": "config/prompts/tags.yaml", "backend": "openai"})
+SERVER = Endpoint(base_url="http://127.0.0.1:9/v1", api_key_env=None)
 PAIRS = [Pair(id=f"r{i}", instruction=f"Say {i}.", input="loud" if i else "", output=f"{i}") for i in range(3)]
 
 
@@ -57,7 +59,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
         monkeypatch.setattr("srt.backends.Speaker.open", lambda *_: model)
         source = tmp_path / ("instruction.jsonl" if variant == "both" else "original.jsonl")
         out = tmp_path / f"{variant}.jsonl"
-        reflect(source, out, variant, SETTINGS, CONFIG.execution, tmp_path / "journal", **more)
+        reflect(source, out, variant, SETTINGS, CONFIG.execution, tmp_path / "journal", SERVER, **more)
         return read_records(out, ReflectedPair), model
 
     return call
