@@ -271,24 +271,27 @@ def _marks(text: str, tags: Mapping[str, str]) -> list[_Mark]:
     return kept
 
 
-_DECORATION = r"(?:(?:(?<=\n)|^)[ \t]*(?:\d+[.)][ \t]*)?(?:\#{1,6}[ \t]*|>[ \t]*)?)?[*_]*"
+# Marks around a tag; their number is bounded, or a run of a thousand asterisks would be tried from each of them.
+_STARS, _BLANKS = r"[*_]{0,4}", r"[ \t]{0,8}"
+_LINE = rf"(?:(?<=\n)|^){_BLANKS}(?:\d{{1,3}}[.)]{_BLANKS})?"
+_DECORATION = rf"(?:{_LINE}(?:\#{{1,6}}{_BLANKS}|>{_BLANKS})?)?{_STARS}"
 
 
 def _opener(tag: str) -> re.Pattern[str]:
     """`[Tag]` anywhere, in any case and bold or as a heading; without brackets only as a line's own label."""
     words = r"\s+".join(map(re.escape, tag.split()))
-    bracketed = rf"{_DECORATION}[\[<]\s*{words}\s*:?\s*[\]>](?:[*_]*[ \t]*:)?[*_]*"
-    line = r"(?:(?<=\n)|^)[ \t]*(?:\d+[.)][ \t]*)?"
-    labelled = rf"{line}(?:\#{{1,6}}[ \t]*)?[*_]*{words}[*_]*[ \t]*:[*_]*"
-    headed = rf"{line}(?:\#{{1,6}}[ \t]*[*_]*|[*_]+){words}[*_]*[ \t]*(?=\n|$)"
+    bracketed = rf"{_DECORATION}[\[<]\s{{0,8}}{words}\s{{0,8}}:?\s{{0,8}}[\]>](?:{_STARS}{_BLANKS}:)?{_STARS}"
+    labelled = rf"{_LINE}(?:\#{{1,6}}{_BLANKS})?{_STARS}{words}{_STARS}{_BLANKS}:{_STARS}"
+    headed = rf"{_LINE}(?:\#{{1,6}}{_BLANKS}{_STARS}|[*_]{{1,4}}){words}{_STARS}{_BLANKS}(?=\n|$)"
     return re.compile(f"{bracketed}|{labelled}|{headed}", re.IGNORECASE)
 
 
 def _closers(tags: Mapping[str, str]) -> re.Pattern[str]:
     """`[End]` and its kin, or a line that is nothing but `End` before the next tag or the end of the text."""
     names = "|".join(r"\s+".join(map(re.escape, tag.split())) for tag in tags.values())
-    bracketed = rf"[*_]*[\[<]\s*(?:/?\s*End(?:\s+(?:of\s+)?(?:the\s+)?(?:{names}))?|/\s*(?:{names}))\s*[\]>][*_]*"
-    alone = r"(?:(?<=\n)|^)[ \t]*[*_]*End[*_]*[ \t]*(?=\n\s*(?:\d+[.)]\s*)?[\[<#*]|\s*$)"
+    named = rf"/?\s{{0,8}}End(?:\s+(?:of\s+)?(?:the\s+)?(?:{names}))?|/\s{{0,8}}(?:{names})"
+    bracketed = rf"{_STARS}[\[<]\s{{0,8}}(?:{named})\s{{0,8}}[\]>]{_STARS}"
+    alone = rf"(?:(?<=\n)|^){_BLANKS}{_STARS}End{_STARS}{_BLANKS}(?=\n\s*(?:\d{{1,3}}[.)]\s*)?[\[<#*]|\s*$)"
     return re.compile(f"{bracketed}|{alone}", re.IGNORECASE)
 
 
@@ -318,5 +321,8 @@ def _best(sections: Sequence[_Section]) -> _Section | None:
 
 
 def _tidy(text: str) -> str:
-    """Without the number of a list's next item, and rules, at the end."""
-    return re.sub(r"(?:\n\s*(?:\d+[.)]|[-*_]{3,}|[#*]+))+\s*$", "", "\n" + text).strip()
+    """Without the number of a list's next item, rules and stray marks, each on a line of its own at the end."""
+    lines = text.strip().split("\n")
+    while lines and re.fullmatch(r"\s*(?:\d+[.)]|[-*_#]*)\s*", lines[-1]):
+        lines.pop()
+    return "\n".join(lines).strip()

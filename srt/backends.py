@@ -41,7 +41,24 @@ class Request:
     @property
     def characters(self) -> int:
         """Length of the prompt, without what a chat template adds."""
-        return len(self.chat) if isinstance(self.chat, str) else sum(len(content) for _, content in self.chat)
+        return sum(map(len, self._texts()))
+
+    @property
+    def bytes(self) -> int:
+        """The same in UTF-8: no tokenizer makes more tokens of it."""
+        return sum(len(text.encode("utf-8", "surrogatepass")) for text in self._texts())
+
+    def _texts(self) -> list[str]:
+        return [self.chat] if isinstance(self.chat, str) else [content for _, content in self.chat]
+
+    def as_json(self) -> dict[str, Any]:
+        """What it is known by, with its model."""
+        return {
+            "chat": self.chat,
+            "max_new_tokens": self.max_new_tokens,
+            "sampling": vars(self.sampling),
+            "schema": self.schema,
+        }
 
 
 @dataclass(frozen=True)
@@ -86,6 +103,10 @@ class Backend(Protocol):
         """Wait until at least one submitted request is done; all that are done by then, each once."""
         ...
 
+    def settled(self) -> None:
+        """Told by the caller once what `collect` returned is on disk."""
+        ...
+
     def close(self) -> None:
         """Free the model, or stop the connections."""
         ...
@@ -117,11 +138,12 @@ class Speaker:
         """
         from srt import endpoint as endpoints
         from srt import inprocess
-        from srt.batch import BatchBackend
+        from srt.batch import BatchBackend, refuse_open_batches
 
         if self.backend == "openai":
-            if execution.batch:
+            if execution.batch is not None:
                 return BatchBackend(endpoints.server_of(endpoint, self.model), execution, _needed(folder))
+            refuse_open_batches(_needed(folder))
             return endpoints.EndpointBackend(endpoints.server_of(endpoint, self.model), execution)
         models.require(self.model)
         if self.backend == "vllm-server":
@@ -146,7 +168,9 @@ def completed(backend: Backend, requests: Sequence[Request]) -> Iterator[tuple[i
         while position < len(requests) and waiting < backend.capacity:
             backend.submit(str(position), requests[position])
             position, waiting = position + 1, waiting + 1
-        for ticket, completion in backend.collect():
+        collected = backend.collect()
+        backend.settled()
+        for ticket, completion in collected:
             waiting -= 1
             yield int(ticket), completion
 

@@ -6,6 +6,7 @@ import json
 import secrets
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 from srt.backends import REFUSED, Completion, Request
 from srt.endpoint import chat_arguments, chat_completion, extra_arguments
 from srt.progress import say
-from srt.records import read_json, write_json
-from srt.sending import Sender, printable
+from srt.records import InputError, read_json, write_json
+from srt.sending import FATAL_CODES, PassingError, Sender, printable
 from srt.server import OpenServer, ServerError
 from srt.settings import ExecutionConfig
 
@@ -24,28 +25,32 @@ MOST_BYTES = 100_000_000
 TRIES = 3  # of a request that came back unanswered from a batch (expired, or a fault of the server)
 OPEN = ("validating", "in_progress", "finalizing", "cancelling")
 PATH = "/v1/chat/completions"
+STATE = "batches.json"
 
 
 class BatchBackend:
     """Requests in batches that outlive this process: what was submitted is written down before, and collected after.
 
-    A batch is marked with a token of ours before it is created, so that one whose id was lost in a kill is found
-    again among the account's batches. It is forgotten only when its answers have been taken over.
+    A batch is marked with a token of ours before it is created, so that one whose id was lost (a kill, a reply that
+    did not come) is found again among the account's batches. It is forgotten once its answers are journalled.
 
     Args:
         server: an endpoint with `/files` and `/batches`.
-        execution: as for any endpoint.
-        folder: this job's own; holds `batches.json`.
+        execution: as for any endpoint; `batch` is the most requests of one.
+        folder: this job's own; holds the state.
     """
 
     def __init__(self, server: OpenServer, execution: ExecutionConfig, folder: Path) -> None:
         self.server = server
+        self._size = min(execution.batch or MOST_REQUESTS, MOST_REQUESTS)
         self._sender = Sender(server, execution)
-        self._state = folder / "batches.json"
+        self._state = folder / STATE
         self._batches: list[dict[str, Any]] = read_json(self._state) if self._state.exists() else []
         self._waiting: dict[str, Request] = {}
         self._tries: Counter[str] = Counter()
-        self._taken: list[str] = []
+        self._collected: list[str] = []
+        self._failure: str | None = None
+        self._cancelled = False
         self._shown: dict[str, str] = {}
         self._find_lost()
 
@@ -59,78 +64,108 @@ class BatchBackend:
         self._waiting[ticket] = request
 
     def collect(self) -> list[tuple[str, Completion]]:
-        """See `Backend`. Waits for the first batch that ends."""
-        self._forget_taken()
-        self._create()
+        """See `Backend`. Waits for the first batch that ends.
+
+        Raises:
+            InputError: the server knows a batch of ours no more, or not the key or model.
+            ServerError: a batch failed or was cancelled and no other is open, or its creation was not confirmed.
+        """
         while True:
-            for entry in self._batches:
-                batch = self._sender.once(partial(_retrieved, entry["id"]))
+            self._create()
+            for entry in list(self._batches):
+                batch = self._known(entry, partial(_retrieved, entry["id"]))
                 self._show(batch)
                 if batch.status not in OPEN:
-                    return self._results(entry, batch) or self.collect()
-            time.sleep(POLL_SECONDS)
+                    answers = self._results(entry, batch)
+                    if answers:
+                        return answers
+                    self.settled()
+                    break
+            else:
+                if self._failure is not None and not self._batches:
+                    raise ServerError(f"{self._failure}; run again to submit anew what is not answered")
+                time.sleep(POLL_SECONDS)
+
+    def settled(self) -> None:
+        """See `Backend`."""
+        if self._collected:
+            self._batches = [entry for entry in self._batches if entry["token"] not in self._collected]
+            self._collected.clear()
+            self._save()
 
     def close(self) -> None:
         """See `Backend`. Batches that are not done go on at the server; the next run collects them."""
-        self._forget_taken()
         self._sender.close()
 
     def _save(self) -> None:
         write_json(self._state, self._batches)
 
-    def _forget_taken(self) -> None:
-        """The caller has journalled what the last `collect` returned."""
-        if self._taken:
-            self._batches = [entry for entry in self._batches if entry["token"] not in self._taken]
-            self._taken.clear()
-            self._save()
+    def _known(self, entry: dict[str, Any], call: Callable[[Any], Any]) -> Any:
+        try:
+            return self._sender.once(call)
+        except InputError as error:
+            raise InputError(
+                f"{self._state}: batch {entry['id']}: {error}; where it belongs to another account or server, or has "
+                "expired there, delete this file to give it up"
+            ) from None
 
     def _find_lost(self) -> None:
         """Batches that were written down but whose id never came back: ours, if they were created at all."""
         if all(entry["id"] for entry in self._batches):
             return
-        known = self._sender.once(_all_batches)
-        by_token = {(batch.metadata or {}).get("srt"): batch.id for batch in known}
+        by_token = {(batch.metadata or {}).get("srt"): batch.id for batch in self._sender.once(_all_batches)}
         for entry in self._batches:
             entry["id"] = entry["id"] or by_token.get(entry["token"])
         self._batches = [entry for entry in self._batches if entry["id"]]
         self._save()
 
     def _create(self) -> None:
-        """Submit all that waits and is in no batch yet."""
+        """Submit all that waits and is in no batch yet; nothing while the last batch that ended has failed."""
+        if self._failure is not None:
+            return
         underway = {key for entry in self._batches for key in entry["keys"]}
-        lines: list[bytes] = []
-        keys: list[str] = []
+        chunk: dict[str, bytes] = {}
+        size = 0
         for key, request in self._waiting.items():
             if key in underway:
                 continue
             line = self._line(key, request)
-            if lines and (len(lines) >= MOST_REQUESTS or sum(map(len, lines)) + len(line) > MOST_BYTES):
-                self._create_one(keys, lines)
-                lines, keys = [], []
-            lines.append(line)
-            keys.append(key)
-        if lines:
-            self._create_one(keys, lines)
+            if chunk and (len(chunk) >= self._size or size + len(line) > MOST_BYTES):
+                self._create_one(chunk)
+                chunk, size = {}, 0
+            chunk[key] = line
+            size += len(line)
+        if chunk:
+            self._create_one(chunk)
 
     def _line(self, key: str, request: Request) -> bytes:
         body = chat_arguments(self.server, request) | extra_arguments(self.server, request)
         return json.dumps({"custom_id": key, "method": "POST", "url": PATH, "body": body}).encode() + b"\n"
 
-    def _create_one(self, keys: list[str], lines: list[bytes]) -> None:
-        entry: dict[str, Any] = {"token": secrets.token_hex(16), "id": None, "keys": keys}
+    def _create_one(self, lines: dict[str, bytes]) -> None:
+        content = b"".join(lines.values())
+        file = self._sender.once(lambda client: client.files.create(file=("requests.jsonl", content), purpose="batch"))
+        entry: dict[str, Any] = {"token": secrets.token_hex(16), "id": None, "keys": list(lines)}
         self._batches.append(entry)
         self._save()  # before it exists, so that it cannot be paid for twice
-        content = b"".join(lines)
-        file = self._sender.once(lambda client: client.files.create(file=("requests.jsonl", content), purpose="batch"))
-        batch = self._sender.once(
-            lambda client: client.batches.create(
-                input_file_id=file.id, endpoint=PATH, completion_window="24h", metadata={"srt": entry["token"]}
-            )
-        )
-        entry["id"] = batch.id
+        entry["id"] = self._created(file.id, entry["token"])
         self._save()
-        say(f"batch {batch.id}: {len(keys)} requests submitted; this job may be ended and run again to collect them")
+        say(f"batch {entry['id']}: {len(lines)} requests submitted; a job that is ended collects them when run again")
+
+    def _created(self, file: str, token: str) -> str:
+        """The id of a new batch. It is asked for once: a batch whose reply was lost may be there, and is looked for."""
+        about = {"input_file_id": file, "endpoint": PATH, "completion_window": "24h", "metadata": {"srt": token}}
+        try:
+            return str(self._sender.once(lambda client: client.batches.create(**about), again=False).id)
+        except PassingError as error:
+            for _ in range(2):
+                time.sleep(POLL_SECONDS)
+                for batch in self._sender.once(_all_batches):
+                    if (batch.metadata or {}).get("srt") == token:
+                        return str(batch.id)
+            raise ServerError(
+                f"{self.server.base_url}: a batch was not confirmed: {error}; run again: it is looked for first"
+            ) from None
 
     def _show(self, batch: Any) -> None:
         counts = batch.request_counts
@@ -144,17 +179,19 @@ class BatchBackend:
         found: dict[str, Completion] = {}
         for name in (batch.output_file_id, batch.error_file_id):
             if name:
-                text = self._sender.once(partial(_content, name)).text
-                rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-                found |= {row["custom_id"]: told for row in rows if (told := _read(row)) is not None}
-        self._taken.append(entry["token"])
-        if not found and batch.status in ("failed", "cancelled"):
-            self._forget_taken()
+                text = self._known(entry, partial(_content, name)).text
+                for row in filter(None, map(_row, text.split("\n"))):  # splitlines would also split within a text
+                    answer = _read(row, self.server)
+                    if answer is not None:
+                        found[row["custom_id"]] = answer
+        self._collected.append(entry["token"])
+        if batch.status in ("failed", "cancelled"):
             errors = batch.errors.data if batch.errors and batch.errors.data else []
-            why = printable(ValueError("; ".join(e.message or "" for e in errors)), self.server.api_key)
-            raise ServerError(
-                f"{self.server.base_url}: batch {batch.id} {batch.status}: {why}; run again to submit anew"
-            )
+            why = printable(ValueError("; ".join(error.message or "" for error in errors)), self.server.api_key)
+            self._failure = f"{self.server.base_url}: batch {batch.id} {batch.status}: {why}"
+            self._cancelled |= batch.status == "cancelled"
+        elif not self._cancelled:
+            self._failure = None  # one that failed for want of room in the account's queue may have it now
         for key in entry["keys"]:
             self._tries[key] += 1
             if key not in found and self._tries[key] >= TRIES and key in self._waiting:
@@ -162,6 +199,16 @@ class BatchBackend:
         for key in found:
             self._waiting.pop(key, None)
         return list(found.items())
+
+
+def refuse_open_batches(folder: Path) -> None:
+    """InputError where a job that is to ask live has batches under way, which are paid for."""
+    state = folder / STATE
+    if state.exists() and read_json(state):
+        raise InputError(
+            f"{state}: {len(read_json(state))} batches are under way: expected execution.batch (--batch) to collect "
+            "them, or delete this file to give them up"
+        )
 
 
 async def _retrieved(batch: str, client: Any) -> Any:
@@ -176,15 +223,27 @@ async def _all_batches(client: Any) -> list[Any]:
     return [batch async for batch in client.batches.list()]
 
 
-def _read(row: dict[str, Any]) -> Completion | None:
-    """One line of a batch's output; None for what is to be asked again."""
+def _row(line: str) -> dict[str, Any] | None:
+    """One line of an output file; None for what is empty or cannot be parsed, which counts as unanswered."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return row if isinstance(row, dict) and "custom_id" in row else None
+
+
+def _read(row: dict[str, Any], server: OpenServer) -> Completion | None:
+    """The answer of one row; None for what is to be asked again. InputError where it is the key or the model."""
     from openai.types.chat import ChatCompletion
 
     response = row.get("response") or {}
     status, body = response.get("status_code"), response.get("body") or {}
     if status == 200 and body.get("choices"):
         return chat_completion(ChatCompletion.construct(**body), None)
+    error = body.get("error") or {}
+    why = f"HTTP {status}: {printable(ValueError(error.get('message') or 'no message'), server.api_key)}"
+    if status in (401, 403, 404) or error.get("code") in FATAL_CODES:
+        raise InputError(f"{server.base_url}: {server.model}: {why}: expected a valid key and a known model")
     if status is not None and 400 <= status < 500 and status not in (408, 409, 429):
-        message = (body.get("error") or {}).get("message", "no message")
-        return Completion("", 0, f"{REFUSED}HTTP {status}: {' '.join(str(message).split())[:300]}")
+        return Completion("", 0, REFUSED + why)
     return None

@@ -147,6 +147,13 @@ def _endpoint(url: str, key_variable: str | None, flag: str) -> Endpoint:
     return Endpoint(base_url=url, api_key_env=key_variable)
 
 
+def only(args: argparse.Namespace, flag: str) -> str | None:
+    """The name that `--use-FLAG` gives, else the only one in the map of `--config`; None where there is a choice."""
+    name: str | None = getattr(args, f"use_{flag}")
+    known = list(getattr(_config(args), NAMED[flag])) if name is None and args.config else []
+    return known[0] if len(known) == 1 else name
+
+
 def price(args: argparse.Namespace, name: str | None) -> Price | None:
     """What a teacher costs: from `--price [NAME=]PROMPT,COMPLETION[,BATCH]`, else from the config file."""
     for item in args.price:
@@ -199,6 +206,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 3
     except (ServerError, JournalError) as error:
         print(f"srt: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"srt: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -38,7 +38,7 @@ class Conversation:
     settings: ReflectConfig
     tries: int = TRIES
     said: dict[str, str] = field(default_factory=dict)
-    repairs: list[str] = field(default_factory=list)
+    repairs: dict[str, list[str]] = field(default_factory=dict)
     failure: Failure | None = None
     place: int = 0
     used: dict[str, int] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Conversation:
         found = self._accepted(turn.read(completion, self.cleaning))
         if isinstance(found, Reading):
             self.said |= found.fields
-            self.repairs += [repair for repair in found.repairs if repair not in self.repairs]
+            self.repairs[turn.name] = found.repairs
             self.place += 1
         elif found.outcome == "unanswered" or self.used[turn.name] >= self.tries:
             self.failure = Failure(found.outcome, f"{turn.name}: {found.reason}")
@@ -105,6 +105,7 @@ class Conversation:
         for turn in self.turns[place:]:
             for name in turn.fields:
                 self.said.pop(name, None)
+            self.repairs.pop(turn.name, None)
         for turn in self.turns[place + 1 :]:
             self.used.pop(turn.name, None)
         self.place = place
@@ -113,14 +114,15 @@ class Conversation:
     def result(self, variant: str) -> ReflectedPair:
         """The pair after reflection, or where that failed the pair as it came, and why."""
         pair: dict[str, Any] = self.pair.model_dump(include={"id", "instruction", "input", "output"})
-        told: dict[str, Any] = {"critique": self.said.get("critique"), "reason": None, "repairs": self.repairs}
+        repairs = list(dict.fromkeys(repair for of_turn in self.repairs.values() for repair in of_turn))
+        told: dict[str, Any] = {"critique": self.said.get("critique"), "reason": None, "repairs": repairs}
         if self.failure is not None:
             told |= {"outcome": self.failure.outcome, "reason": self.failure.reason, "repairs": []}
             return ReflectedPair(**pair, **told, status="failed")
         pair["output"] = self.said["response"]
         if variant == "instruction":
             pair |= {"instruction": self.said["instruction"], "input": ""}
-        return ReflectedPair(**pair, **told, status="reflected", outcome="repaired" if self.repairs else "clean")
+        return ReflectedPair(**pair, **told, status="reflected", outcome="repaired" if repairs else "clean")
 
 
 def plain(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +11,7 @@ from srt import models
 from srt.backends import REFUSED, Completion, Request, Speaker, messages, room, token_ids, too_long
 from srt.records import InputError
 from srt.sending import Answered, Refusal, Sender
-from srt.server import NO_KEY, OpenServer, Served, vllm_server
+from srt.server import NO_KEY, OpenServer, Served, key_in, vllm_server
 from srt.settings import Endpoint, ExecutionConfig
 
 TEACHER_KEY, OPENAI_KEY = "SRT_TEACHER_API_KEY", "OPENAI_API_KEY"
@@ -30,7 +29,7 @@ def server_of(endpoint: Endpoint | None, model: str = "") -> OpenServer:
             f"{model}: backend openai needs a server: expected --base-url, or an entry under execution.endpoints"
         )
     names = [TEACHER_KEY, endpoint.api_key_env or OPENAI_KEY]
-    key = next((os.environ[name] for name in names if os.environ.get(name)), NO_KEY)
+    key = key_in(*names) or NO_KEY
     if key == NO_KEY and (endpoint.api_key_env or urlsplit(endpoint.base_url).hostname == OPENAI_HOST):
         raise InputError(
             f"{endpoint.base_url}: the API key is missing: expected the environment variable {' or '.join(names)}"
@@ -51,7 +50,8 @@ def chat_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
         "seed": sampling.seed,
     }
     if request.schema:
-        schema = {"name": "reflection", "schema": request.schema, "strict": True}
+        wanted = _without_lengths(request.schema) if _is_openai(server) else request.schema
+        schema = {"name": "reflection", "schema": wanted, "strict": True}
         arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
     return arguments
 
@@ -62,6 +62,12 @@ def extra_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
     if penalty != 1 and _is_openai(server):
         raise InputError(f"{server.base_url}: knows no repetition_penalty: expected 1, found {penalty:g}")
     return {"repetition_penalty": penalty} if penalty != 1 else {}
+
+
+def _without_lengths(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that OpenAI's strict mode takes; that no text is empty is checked when the answer is read."""
+    plain = {name: {"type": kind["type"]} for name, kind in schema["properties"].items()}
+    return {**schema, "properties": plain}
 
 
 def _is_openai(server: OpenServer) -> bool:
@@ -108,6 +114,9 @@ class EndpointBackend:
         if isinstance(outcome, Refusal):
             return Completion("", 0, REFUSED + outcome.why)
         return chat_completion(outcome.reply, round(outcome.seconds, 3))
+
+    def settled(self) -> None:
+        """See `Backend`."""
 
     def close(self) -> None:
         """See `Backend`."""
@@ -156,6 +165,9 @@ class ServedBackend:
         """See `Backend`."""
         ready, self._ready = self._ready, []
         return ready or [(ticket, _text_completion(outcome)) for ticket, outcome in self._sender.collect()]
+
+    def settled(self) -> None:
+        """See `Backend`."""
 
     def close(self) -> None:
         """See `Backend`. The server is gone when this returns."""

@@ -80,7 +80,7 @@ def estimate(talks: Sequence[Conversation], known: Known) -> Estimate:
 
 def _replayed(talk: Conversation, known: Known) -> Conversation:
     """A copy of the conversation, led as far as the journal goes."""
-    copy = replace(talk, said={}, repairs=[], used={}, place=0)
+    copy = replace(talk, said={}, repairs={}, used={}, place=0)
     known.replay(copy)
     return copy
 

@@ -49,7 +49,7 @@ def generate(
     def opened(folder: Path) -> Backend:
         return speaker.open(execution, folder=folder)
 
-    with Teacher(identity, opened, cache / "answers", str(out)) as journaled:
+    with Teacher(identity, opened, cache / "answers", str(out.resolve())) as journaled:
         completions = journaled.ask(requests, f"answers of {model}")
     refused = [completion.finish_reason for completion in completions if completion.refused]
     if refused:

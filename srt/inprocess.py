@@ -47,12 +47,14 @@ class TransformersBackend:
         """See `Backend`. One batch: the shortest prompts of the largest group that is sampled alike."""
         if not self._ready and self._waiting:
             (sampling, most), group = max(self._waiting.items(), key=lambda item: len(item[1]))
-            tickets = sorted(group, key=lambda ticket: len(group[ticket]))[: self.batch]
+            rooms = {ticket: min(most, self.max_total_tokens - len(prompt)) for ticket, prompt in group.items()}
+            shortest = sorted(group, key=lambda ticket: len(group[ticket]))
+            # A batch shares one limit: a prompt that leaves less room than the first goes into a later one.
+            tickets = [ticket for ticket in shortest if rooms[ticket] == rooms[shortest[0]]][: self.batch]
             prompts = [group.pop(ticket) for ticket in tickets]
             if not group:
                 del self._waiting[sampling, most]
-            longest = max(map(len, prompts))
-            completions = self._batch(prompts, min(most, self.max_total_tokens - longest), sampling)
+            completions = self._batch(prompts, rooms[tickets[0]], sampling)
             self._ready += zip(tickets, completions, strict=True)
         ready, self._ready = self._ready, []
         return ready
@@ -84,6 +86,9 @@ class TransformersBackend:
         end = next((i for i, token in enumerate(row) if token in self.stops), None)
         text = self.tokenizer.decode(row[:end], skip_special_tokens=True)
         return Completion(text, len(row[:end]), "length" if end is None else "stop", prompt_tokens)
+
+    def settled(self) -> None:
+        """See `Backend`."""
 
     def close(self) -> None:
         """See `Backend`."""
@@ -162,6 +167,9 @@ class VllmBackend:
             structured_outputs=StructuredOutputsParams(json=request.schema) if request.schema else None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
+
+    def settled(self) -> None:
+        """See `Backend`."""
 
     def close(self) -> None:
         """See `Backend`."""

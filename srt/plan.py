@@ -75,7 +75,7 @@ def _stage(config: Config, dataset: str, teacher: str, variant: str, path: str) 
     except InputError as error:
         return Stage(dataset, teacher, variant, path, None, str(error))
     entries = entries_of(journals_of(Path(config.cache) / "teacher", identity))
-    batch = config.execution.batch and settings.backend == "openai"
+    batch = config.execution.batch is not None and settings.backend == "openai"
     found = estimate(talks, Known(identity, entries, config.execution.prices.get(teacher), batch))
     if config.responses == "selected" and variant != "instruction":
         remarks.append("at most: only the winners of phase 1")

@@ -69,7 +69,7 @@ def reflect(
     def opened(folder: Path) -> Backend:
         return speaker.open(execution, endpoint, folder)
 
-    identity, batch = speaker.identity(), execution.batch and settings.backend == "openai"
+    identity, batch = speaker.identity(), execution.batch is not None and settings.backend == "openai"
     known = Known(identity, entries_of(journals_of(journals, identity)), price, batch)
     finished = content_key("finished", variant, settings.model_dump(), [talk.pair.model_dump() for talk in talks])
     rounds = known.entries.get(finished, {"rounds": 0})["rounds"] + 1
@@ -78,7 +78,7 @@ def reflect(
     to_come = estimate(talks, known)
     if to_come.requests and settings.backend == "openai":
         server_of(endpoint, settings.model)  # refused before anything is begun; what is all answered needs no key
-    with Teacher(identity, opened, journals, str(out), price, execution.budget, batch) as teacher:
+    with Teacher(identity, opened, journals, str(out.resolve()), price, execution.budget, batch) as teacher:
         say(f"{out}: {to_come.told()}")
         _converse(talks, teacher, variant)
         results = [talk.result(variant) for talk in talks]

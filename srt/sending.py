@@ -29,9 +29,9 @@ BACKOFF_SECONDS = 0.5  # doubled with every try, then drawn between 0 and that
 LONGEST_BACKOFF = 30.0
 LONGEST_ASKED_WAIT = 600.0  # a server that asks for more by Retry-After has no more for today
 LIMITED_PATIENCE = 10  # times the patience: a server that answers 429 is alive
-REFUSALS_AT_START = 5  # as many and not one answer: it is not the records
 CUT_SECONDS = 1.0  # 429s of one moment narrow the window once
-FATAL_CODES = ("model_not_found", "invalid_api_key", "insufficient_quota")
+FATAL_CODES = ("model_not_found", "invalid_api_key")
+QUOTA = "insufficient_quota"
 
 Call = Callable[[Any], Awaitable[Any]]
 
@@ -74,11 +74,13 @@ class Window:
         self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> None:
-        while (pause := self.closed_until - time.monotonic()) > 0:
-            await asyncio.sleep(pause)
-        async with self._changed:
-            await self._changed.wait_for(lambda: self.on_wire < int(self.limit))
-            self.on_wire += 1
+        while True:
+            await asyncio.sleep(max(0.0, self.closed_until - time.monotonic()))
+            async with self._changed:
+                await self._changed.wait_for(lambda: self.on_wire < int(self.limit))
+                if self.closed_until <= time.monotonic():  # it may have been closed while this one waited for room
+                    self.on_wire += 1
+                    return
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -96,23 +98,17 @@ class Window:
 
 
 class Breaker:
-    """Ends the run when nothing was answered for `patience` seconds, or nothing but refused from the start."""
+    """Ends the run when nothing was answered for `patience` seconds."""
 
     def __init__(self, where: str, patience: float) -> None:
         self.where, self.patience = where, patience
-        self.answers = self.refusals = 0
+        self.answers = 0
         self._failing_since: float | None = None
 
     def answered(self) -> None:
         """An answer: the server works."""
         self.answers += 1
         self._failing_since = None
-
-    def refused(self, why: str) -> None:
-        """InputError where every request is refused."""
-        self.refusals += 1
-        if not self.answers and self.refusals >= REFUSALS_AT_START:
-            raise InputError(f"{self.where}: refused the first {self.refusals} requests, the last one: {why}")
 
     def failed(self, error: PassingError) -> None:
         """ServerError where the server has not answered for too long."""
@@ -147,6 +143,7 @@ class Sender:
         self._window = Window(execution.concurrency)
         self._done: queue.SimpleQueue[tuple[str, Answered | Refusal] | Exception] = queue.SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ended = False
         # No proxy of the environment may stand before a server of this machine. The limit of connections is ours.
         limits = openai.DefaultAsyncHttpxClient(trust_env=LOOPBACK not in server.base_url)
         self._client = openai.AsyncOpenAI(
@@ -179,9 +176,13 @@ class Sender:
             raise fatal[0]
         return outcomes
 
-    def once(self, call: Call) -> Any:
-        """What `call(client)` returns, tried again like any request: for the few calls that are not the work itself."""
-        outcome = asyncio.run_coroutine_threadsafe(self._persist(call), self._loop).result()
+    def once(self, call: Call, *, again: bool = True) -> Any:
+        """What `call(client)` returns, for the few calls that are not the work itself.
+
+        Tried again like any request; with `again` False only once, and what may pass is raised as PassingError.
+        """
+        sent = self._persist(call) if again else self._try(call)
+        outcome = asyncio.run_coroutine_threadsafe(sent, self._loop).result()
         if isinstance(outcome, Refusal):
             raise ServerError(f"{self._breaker.where}: {outcome.why}")
         return outcome.reply
@@ -200,6 +201,8 @@ class Sender:
         await self._client.close()
 
     def _start(self, ticket: str, call: Call) -> None:
+        if self._ended:
+            return  # `collect` is about to say why
         task = self._loop.create_task(self._deliver(ticket, call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -210,18 +213,26 @@ class Sender:
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 (raised again in the caller's thread by `collect`)
+            self._ended = True
             self._done.put(error)
 
     async def _persist(self, call: Call) -> Answered | Refusal:
         """Try until there is an answer, a refusal, or no more use in it."""
-        retrying = AsyncRetrying(retry=retry_if_exception_type(PassingError), wait=_pause, stop=_enough, reraise=True)
+        answers = self._breaker.answers
+
+        def enough(state: RetryCallState) -> bool:
+            """It is this request alone: others were answered meanwhile. Where none was, the breaker decides."""
+            error = state.outcome.exception() if state.outcome else None
+            alone = self._breaker.answers > answers and not getattr(error, "limited", False)
+            return alone and state.attempt_number >= TRIES
+
+        retrying = AsyncRetrying(retry=retry_if_exception_type(PassingError), wait=_pause, stop=enough, reraise=True)
         try:
             return await retrying(self._try, call)
         except RefusedError as error:
-            self._breaker.refused(str(error))
             return Refusal(str(error), lasting=True)
         except PassingError as error:
-            return Refusal(f"gave up after {TRIES} tries: {error}", lasting=False)
+            return Refusal(f"gave up after {TRIES} tries or more: {error}", lasting=False)
 
     async def _try(self, call: Call) -> Answered:
         try:
@@ -245,17 +256,14 @@ def _pause(state: RetryCallState) -> float:
     return max(drawn, getattr(error, "wait", None) or 0.0)
 
 
-def _enough(state: RetryCallState) -> bool:
-    error = state.outcome.exception() if state.outcome else None
-    return state.attempt_number >= TRIES and not getattr(error, "limited", False)
-
-
 def checked(reply: Any) -> Any:
     """The reply, if it is one: some servers send an error, or nothing, with HTTP 200."""
     error = (getattr(reply, "model_extra", None) or {}).get("error")
     if error:
         code = str(error.get("code") or error.get("type") or "") if isinstance(error, dict) else ""
         said = error.get("message", error) if isinstance(error, dict) else error
+        if code == QUOTA:
+            raise ServerError(f"the account's quota is spent: {said}")
         if code in FATAL_CODES:
             raise InputError(f"{code}: {said}")
         raise PassingError(f"HTTP 200 with an error inside: {said}")
@@ -273,8 +281,8 @@ def judged(error: Exception, server: OpenServer) -> Exception:
     where, said = f"{server.base_url}: {server.model}", printable(error, server.api_key)
     if isinstance(error, openai.APIStatusError):
         return _status(error, where, said)
-    if isinstance(error, InputError):
-        return InputError(f"{where}: {said}")
+    if isinstance(error, InputError | ServerError):
+        return type(error)(f"{where}: {said}")
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         said = "no answer in time"
     elif isinstance(error, openai.APIConnectionError):
@@ -286,7 +294,7 @@ def judged(error: Exception, server: OpenServer) -> Exception:
 
 def _status(error: Any, where: str, said: str) -> Exception:
     status, code = error.status_code, str(error.code or "")
-    if code == "insufficient_quota" or status == 402:
+    if code == QUOTA or status == 402:
         return ServerError(f"{where}: the account's quota is spent: {said}")
     if status in (401, 403, 404) or code in FATAL_CODES or error.param == "model":
         return InputError(f"{where}: HTTP {status}: {said}: expected a valid key and a known model")
@@ -313,5 +321,6 @@ def printable(error: BaseException, key: str) -> str:
     """An error on one line, never with the key in it: some servers send it back."""
     text = " ".join(str(error).split()) or type(error).__name__
     if key and key != NO_KEY:
-        text = text.replace(key, "(key)")  # before the text is cut: no part of it may stay
+        for form in (key, repr(key)[1:-1]):
+            text = text.replace(form, "(key)")  # before the text is cut: no part of it may stay
     return text[:300]

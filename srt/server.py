@@ -114,12 +114,23 @@ def _endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServe
         )
     if endpoint.api_key_env is None:
         return OpenServer(endpoint.base_url, NO_KEY, judge.model)
-    key = os.environ.get(endpoint.api_key_env)
-    if not key:
+    key = key_in(endpoint.api_key_env)
+    if key is None:
         raise InputError(
             f"{endpoint.api_key_env}: environment variable is not set: expected the key of {endpoint.base_url}"
         )
     return OpenServer(endpoint.base_url, key, judge.model)
+
+
+def key_in(*names: str) -> str | None:
+    """The API key in the first of these environment variables that holds one; InputError where it cannot be one."""
+    for name in names:
+        key = os.environ.get(name, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise InputError(f"{name}: holds no API key: expected printable ASCII characters on one line")
+        if key:
+            return key
+    return None
 
 
 def server_log(cache: Path, out: Path) -> Path:

@@ -232,7 +232,10 @@ class ExecutionConfig(Settings):
     )
     request_seconds: float = Field(gt=0, description="how long one try of a request may take")
     patience_seconds: float = Field(gt=0, description="how long an endpoint may answer nothing before the run stops")
-    batch: bool = Field(description="ask a teacher's endpoint through its batch API: cheaper, within a day")
+    batch: int | None = Field(
+        ge=1,
+        description="requests in a batch of the endpoint's batch API (cheaper, within a day); null: none, ask live",
+    )
     budget: str | None = Field(
         description="the most a teacher may cost in all: '20 USD', '3000000 tokens', '500 requests'; null: no limit",
     )

@@ -13,6 +13,7 @@ from srt.settings import BUDGET_EXPECTED, BUDGET_FORM, Price
 
 MILLION = 1_000_000
 CHARACTERS_PER_TOKEN = 4.0  # of English text, where nothing better is known
+TEMPLATE_TOKENS = 64  # what a chat template may add to a prompt
 
 
 class BudgetError(RuntimeError):
@@ -30,37 +31,42 @@ class Spent:
     seconds: float = 0.0
     timed: int = 0
     prompt_characters: int = 0
+    measured_tokens: int = 0
 
     @property
     def tokens(self) -> int:
         """Of prompts and answers."""
         return self.prompt_tokens + self.completion_tokens
 
-    def add(self, value: Mapping[str, Any]) -> None:
-        """Count one answer as its journal has it."""
+    def add(self, value: Mapping[str, Any], price: Price | None) -> None:
+        """Count one answer as its journal has it; one that was received before there was a price, at this one."""
         self.requests += 1
         self.prompt_tokens += value.get("prompt_tokens") or 0
         self.completion_tokens += value.get("tokens") or 0
-        self.money += value.get("cost") or 0.0
+        cost = value.get("cost")
+        if cost is None:
+            cost = cost_of(value.get("prompt_tokens") or 0, value.get("tokens") or 0, price, batch=False)
+        self.money += cost or 0.0
         if value.get("wall") is not None:
             self.seconds, self.timed = self.seconds + value["wall"], self.timed + 1
-        if value.get("prompt_tokens"):
+        if value.get("prompt_tokens") and not value.get("estimated"):
+            self.measured_tokens += value["prompt_tokens"]
             self.prompt_characters += value.get("characters") or 0
 
     @property
     def characters_per_token(self) -> float:
         """Measured on the answered prompts; an assumption before the first."""
-        if self.prompt_tokens and self.prompt_characters:
-            return self.prompt_characters / self.prompt_tokens
+        if self.measured_tokens and self.prompt_characters:
+            return self.prompt_characters / self.measured_tokens
         return CHARACTERS_PER_TOKEN
 
 
-def spent_of(entries: Iterable[Any]) -> Spent:
+def spent_of(entries: Iterable[Any], price: Price | None) -> Spent:
     """What the entries of a teacher's journals sum up to; what is no answer among them is passed over."""
     total = Spent()
     for value in entries:
         if is_answer(value):
-            total.add(value)
+            total.add(value, price)
     return total
 
 
@@ -108,9 +114,9 @@ class Budget:
         """What of it is gone."""
         return {"USD": spent.money, "tokens": spent.tokens, "requests": spent.requests}[self.unit]
 
-    def of(self, request: Request, spent: Spent, price: Price | None, batch: bool) -> float:
-        """The most that one more request may come to: its prompt as measured so far, its answer at full length."""
-        prompt = request.characters / spent.characters_per_token
+    def of(self, request: Request, price: Price | None, batch: bool) -> float:
+        """The most that one more request may come to: a token for each byte of its prompt, and a full answer."""
+        prompt = request.bytes + TEMPLATE_TOKENS
         if self.unit == "requests":
             return 1.0
         if self.unit == "tokens":

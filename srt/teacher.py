@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,9 +14,11 @@ from typing import Any, Protocol
 from srt.backends import Backend, Completion, Request
 from srt.journal import Journal, content_key
 from srt.progress import track
+from srt.records import InputError
 from srt.settings import Price
 from srt.spending import Budget, BudgetError, completion_of, cost_of, is_answer, spent_of
 
+REFUSALS_AT_START = 5  # and a window more, and not one answer ever
 REFRESH_SECONDS = 5.0  # between two looks at what jobs beside this one have been answered, and have spent
 
 
@@ -58,11 +60,11 @@ class Known:
 
     def __init__(self, identity: str, entries: Mapping[str, Any], price: Price | None, batch: bool) -> None:
         self.identity, self.entries, self.price, self.batch = identity, entries, price, batch
-        self.spent = spent_of(entries.values())
+        self.spent = spent_of(entries.values(), price)
 
     def key(self, request: Request) -> str:
         """Under what the answer to a request is kept: whose it is, the prompt, the parameters."""
-        return content_key(self.identity, dataclasses.asdict(request))
+        return content_key(self.identity, request.as_json())
 
     def replay(self, talk: Talk) -> tuple[Request | None, int]:
         """Lead a talk through what is known.
@@ -115,6 +117,7 @@ class Teacher(Known):
         super().__init__(identity, self.journal.entries, price, batch)
         self.received = self.reused = 0
         self._reserved = 0.0
+        self._refused = 0
         self._open = opened
         self._backend: Backend | None = None
         self._refreshed = self._last = time.monotonic()
@@ -149,9 +152,8 @@ class Teacher(Known):
         """The talks, as they come to their end."""
         ready = deque(talks)
         asked: dict[str, _Asked] = {}
-        stopped = False
         while ready or asked:
-            while ready and not stopped and len(asked) < self._capacity():
+            while ready and len(asked) < self._capacity():
                 talk = ready.popleft()
                 request, answers = self.replay(talk)
                 self.reused += answers
@@ -165,16 +167,22 @@ class Teacher(Known):
                     self._reserved += most
                 else:
                     ready.appendleft(talk)
-                    stopped = True
+                    if not asked:
+                        raise BudgetError(
+                            self._stopped_with(1 + sum(self.replay(t)[0] is not None for t in [*ready][1:]))
+                        )
+                    break  # what is under way is reserved at its longest, and will need less
             if asked:
                 ready.extendleft(self._received(asked))
-            elif stopped:
-                raise BudgetError(self._stopped_with(sum(self.replay(talk)[0] is not None for talk in ready)))
 
     def _received(self, asked: dict[str, _Asked]) -> list[Talk]:
         """Wait for answers; on disk before anybody sees them. The talks that got one."""
-        outcomes = self._opened().collect()
-        self._keep([(key, completion, asked.get(key)) for key, completion in outcomes if not completion.refused])
+        backend = self._opened()
+        outcomes = backend.collect()
+        new = [(key, answer) for key, answer in outcomes if not answer.refused and key not in self.journal]
+        self._keep([(key, answer, asked.get(key)) for key, answer in new])
+        backend.settled()
+        self._check_refusals([answer.finish_reason for _, answer in outcomes if answer.refused])
         self._refresh()
         answered: list[Talk] = []
         for key, completion in outcomes:
@@ -192,28 +200,45 @@ class Teacher(Known):
     def _keep(self, answers: Sequence[tuple[str, Completion, _Asked | None]]) -> None:
         entries = []
         for key, completion, done in answers:
-            cost = cost_of(completion.prompt_tokens or 0, completion.tokens, self.price, self.batch)
-            about = {"turn": done.talks[0].turn, "characters": done.request.characters} if done else {}
-            entries.append((key, {**completion.as_json(), "cost": cost, "wall": self._wall(len(answers)), **about}))
+            entry = completion.as_json() | {"wall": self._wall(len(answers))}
+            if done is not None:
+                entry |= {"turn": done.talks[0].turn, "characters": done.request.characters}
+            if completion.prompt_tokens is None:
+                entry |= self._estimated_usage(completion, done)
+            entry["cost"] = cost_of(entry["prompt_tokens"], entry["tokens"], self.price, self.batch)
+            entries.append((key, entry))
         self.journal.add_all(entries)
         self._last = time.monotonic()
         self.received += len(entries)
         for _, entry in entries:
-            self.spent.add(entry)
+            self.spent.add(entry, self.price)
+
+    def _estimated_usage(self, completion: Completion, done: _Asked | None) -> dict[str, Any]:
+        """The tokens of an answer whose server does not say: by its characters, and marked as such."""
+        ratio = self.spent.characters_per_token
+        characters = done.request.characters if done else 0
+        tokens = completion.tokens or math.ceil(len(completion.text) / ratio)
+        return {"prompt_tokens": math.ceil(characters / ratio), "tokens": tokens, "estimated": True}
+
+    def _check_refusals(self, reasons: Sequence[str]) -> None:
+        """InputError where a new teacher refuses everything: then it is not the records."""
+        self._refused += len(reasons)
+        if reasons and not self.spent.requests and self._refused >= REFUSALS_AT_START + self._capacity():
+            raise InputError(f"{self.identity}: the first {self._refused} requests were all {reasons[-1]}")
 
     def _refresh(self, after: float = REFRESH_SECONDS) -> None:
         if time.monotonic() - self._refreshed > after:
             self._refreshed = time.monotonic()
             for value in self.journal.refresh():
                 if is_answer(value):
-                    self.spent.add(value)
+                    self.spent.add(value, self.price)
 
     def _most(self, request: Request) -> float | None:
         """The most of the budget that a request may take; None where that is not left beside what is under way."""
         if self.budget is None:
             return 0.0
         self._refresh(0.0)  # jobs beside this one spend from the same budget
-        most = self.budget.of(request, self.spent, self.price, self.batch)
+        most = self.budget.of(request, self.price, self.batch)
         return most if self.budget.used(self.spent) + self._reserved + most <= self.budget.most else None
 
     def _stopped_with(self, left: int) -> str:

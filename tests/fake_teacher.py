@@ -50,6 +50,7 @@ class Server:
     def __init__(self, options):
         self.options = options
         self.seen = 0
+        self.begun = time.time()
         self.counts = {}
         self.files = {}
         self.batches = {}
@@ -85,13 +86,19 @@ class Server:
             )
         if path.endswith("/chat/completions"):
             return await self.chat(writer, json.loads(body))
-        return await self.send(writer, *self.batch_api(method, path, headers, body))
+        reply = self.batch_api(method, path, headers, body)
+        if method == "POST" and path.endswith("/batches"):
+            await asyncio.sleep(self.options.slow_batches)  # it is there before anybody hears of it
+        return await self.send(writer, *reply)
 
     async def chat(self, writer, asked):
         prompt = asked["messages"][-1]["content"]
         place, self.seen = self.seen, self.seen + 1
         key = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
         self.counts[key] = self.counts.get(key, 0) + 1
+        if time.time() < self.begun + self.options.outage:
+            self.note(event="outage", key=key)
+            return await self.send(writer, 503, {"error": {"message": "back soon"}})
         if asked["model"] != MODEL:
             self.note(event="model", key=key)
             told = {"message": f"The model {asked['model']} does not exist", "code": "model_not_found"}
@@ -185,9 +192,10 @@ class Server:
         if drawn("lost", row["custom_id"], len(self.batches)) < self.options.faults:
             told["error"] = {"code": "batch_expired", "message": "too late"}
         else:
-            reply = completion(body, answer_to(body["messages"][-1]["content"]))
+            # A line separator within a text is no end of a line of JSON.
+            reply = completion(body, answer_to(body["messages"][-1]["content"]) + "\u2028")
             told["response"] = {"status_code": 200, "request_id": "r", "body": reply}
-        return json.dumps(told).encode()
+        return json.dumps(told, ensure_ascii=False).encode()
 
 
 def completion(asked, text):
@@ -238,6 +246,8 @@ def main():
     parser.add_argument("--key", default=KEY)
     parser.add_argument("--refusal", type=int, default=401, help="HTTP status for a wrong key")
     parser.add_argument("--log", default=None)
+    parser.add_argument("--outage", type=float, default=0.0, help="seconds from its start in which all fails")
+    parser.add_argument("--slow-batches", type=float, default=0.0, help="seconds before a new batch is confirmed")
     parser.add_argument("--batch-looks", type=int, default=2)
     parser.add_argument("--kill-on-batch", default=None, help="file with the pid to kill when a batch is created")
     asyncio.run(serve(parser.parse_args()))

@@ -75,6 +75,23 @@ def test_real_announcements_are_found_and_nothing_else_is_touched(shared_data: P
     assert announced(texts) == []
 
 
+@pytest.mark.parametrize(
+    "noise", ["***\n" * 40 + "x", "*" * 20_000, "_" * 20_000, "\n" * 20_000, " " * 20_000, "#\n" * 5_000, "{" * 20_000]
+)
+@pytest.mark.parametrize("place", ["before", "within", "alone"])
+def test_what_a_looping_model_writes_is_read_to_its_end(noise: str, place: str) -> None:
+    texts = {
+        "before": f"{noise}\n[Better Answer]Mix it.[End]",
+        "within": f"[Better Answer]Mix it.\n{noise}",
+        "alone": noise,
+    }
+    for answer in ("tags", "json"):
+        found = read({"reply": texts[place], "phase": "response", "answer": answer, "finish_reason": "stop"})
+        if answer == "tags" and place != "alone":
+            assert isinstance(found, Reading)
+            assert found.fields["response"].startswith("Mix it.")
+
+
 def test_a_cleaning_file_of_ones_own_is_checked(tmp_path: Path) -> None:
     values = yaml.safe_load(Path("config/prompts/answers.yaml").read_text())
     (tmp_path / "a.yaml").write_text(yaml.safe_dump({**values, "openings": ["voici * reponse*"]}))

@@ -60,6 +60,14 @@ def test_a_prompt_over_the_limit_is_refused_and_a_long_one_gets_the_room_that_is
     assert answers[1].tokens == 64 - len(token_ids(tiny.tokenizer, (("user", "word " * 15),)))
 
 
+def test_a_long_prompt_shortens_nobody_else_s_answer(tiny: TransformersBackend) -> None:
+    prompts = requests("Hi", "word " * 15, "Ho", new=30)
+    alone = [dict(completed(tiny, [request]))[0] for request in prompts]
+    together = dict(completed(tiny, prompts))
+    assert [together[i].tokens for i in range(3)] == [answer.tokens for answer in alone]
+    assert together[1].tokens < 30 == together[0].tokens
+
+
 def test_a_plain_prompt_gets_exactly_the_bos_that_the_tokenizer_adds(tiny_llamas: dict[str, Path]) -> None:
     from srt.models import load_tokenizer
 

@@ -14,8 +14,10 @@ from test_teacher import command, environment, pairs
 
 from srt import batch
 from srt.backends import Completion, Request, Sampling, completed
-from srt.records import ReflectedPair, read_json, read_records
+from srt.journal import JournalError
+from srt.records import InputError, ReflectedPair, read_json, read_records
 from srt.server import OpenServer
+from srt.teacher import Teacher
 
 REQUESTS = [Request((("user", f"[Better Answer] {i}"),), 20, Sampling(0.0, 1.0, 1.0, 0)) for i in range(7)]
 # A reflection in batch mode whose polling is quick; it writes its pid where the server can read it.
@@ -38,12 +40,9 @@ def events(server: Running) -> Counter[str]:
     return Counter(line["event"] for line in server.lines())
 
 
-def test_all_requests_are_answered_in_as_many_batches_as_the_limit_asks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(batch, "MOST_REQUESTS", 3)
+def test_all_requests_are_answered_in_as_many_batches_as_the_limit_asks(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log") as server:
-        backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(), tmp_path)
+        backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(batch=3), tmp_path)
         answers = dict(completed(backend, REQUESTS))
         backend.close()
         assert events(server) == {"batch": 3, "in batch": 7}
@@ -65,7 +64,7 @@ def test_what_a_batch_left_unanswered_is_asked_again_and_then_refused(tmp_path: 
 
 
 def run(folder: Path, base_url: str, check: bool = True) -> subprocess.CompletedProcess:
-    words = command(folder, base_url, batch="true", price="1,10,0.5")[1:]
+    words = command(folder, base_url, batch="50", price="1,10,0.5")[1:]
     job = [sys.executable, "-c", JOB, str(folder / "pid"), *words]
     env = {**environment(), "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.run(job, env=env, check=check, capture_output=True, text=True)
@@ -84,10 +83,65 @@ def test_a_kill_while_a_batch_is_created_pays_for_it_once(tmp_path: Path) -> Non
     assert [result.status for result in results] == ["reflected"] * 30
 
 
-def test_a_kill_between_submission_and_collection_pays_for_it_once(tmp_path: Path) -> None:
+def test_a_reply_that_is_lost_makes_no_second_batch(tmp_path: Path) -> None:
+    with Running(log=tmp_path / "log", slow_batches=1.0) as server:
+        execution = execution_config(batch=50, request_seconds=0.3)
+        backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution, tmp_path)
+        answers = dict(completed(backend, REQUESTS))
+        backend.close()
+        assert events(server) == {"batch": 1, "in batch": 7}
+    assert len(answers) == 7
+
+
+def test_a_full_disk_between_collection_and_journal_pays_for_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with Running(log=tmp_path / "log") as server:
+        at = OpenServer(server.base_url, KEY, MODEL)
+
+        def teacher() -> Teacher:
+            return Teacher("t", lambda folder: batch.BatchBackend(at, execution_config(), folder), tmp_path, "job")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("srt.journal.os.write", full)
+            with teacher() as asked, pytest.raises(JournalError, match="No space left"):
+                asked.ask(REQUESTS, "x")
+        with teacher() as asked:
+            assert len(asked.ask(REQUESTS, "x")) == 7
+        assert events(server)["batch"] == 1
+
+
+def test_a_row_that_names_the_key_ends_the_run_without_naming_it() -> None:
+    server = OpenServer("http://127.0.0.1:9/v1", KEY, MODEL)
+    error = {"message": f"Incorrect API key provided: {KEY}", "code": "x"}
+    row = {"custom_id": "k", "response": {"status_code": 401, "body": {"error": error}}}
+    with pytest.raises(InputError, match="HTTP 401") as raised:
+        batch._read(row, server)
+    assert KEY not in str(raised.value)
+    row["response"]["status_code"] = 400
+    answer = batch._read(row, server)
+    assert answer is not None
+    assert answer.refused
+    assert KEY not in answer.finish_reason
+    assert batch._row('{"custom_id": "k", "resp') is None
+
+
+def test_batches_under_way_are_not_paid_for_again_by_asking_live(tmp_path: Path) -> None:
+    batch.refuse_open_batches(tmp_path)
+    (tmp_path / "batches.json").write_text('[{"token": "t", "id": "b", "keys": []}]')
+    with pytest.raises(InputError, match="1 batches are under way"):
+        batch.refuse_open_batches(tmp_path)
+
+
+def test_a_kill_between_submission_and_collection_pays_for_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pairs(tmp_path, 30)
     with Running(log=tmp_path / "log", batch_looks=200) as server:
-        words = command(tmp_path, server.base_url, batch="true")[1:]
+        words = command(tmp_path, server.base_url, batch="50")[1:]
         env = {**environment(), "PYTHONPATH": str(Path(__file__).parents[1])}
         job = subprocess.Popen(
             [sys.executable, "-c", JOB, str(tmp_path / "pid"), *words], env=env, stderr=subprocess.DEVNULL
@@ -98,7 +152,8 @@ def test_a_kill_between_submission_and_collection_pays_for_it_once(tmp_path: Pat
         time.sleep(0.5)
         os.kill(job.pid, 9)
         job.wait()
-        run(tmp_path, server.base_url)
+        monkeypatch.chdir(tmp_path)
+        run(Path(), server.base_url)  # the same job under another spelling of its path
         assert events(server) == {"batch": 1, "in batch": 30}
     assert len(read_records(tmp_path / "out.jsonl", ReflectedPair)) == 30
 

@@ -199,6 +199,28 @@ def test_where_a_teacher_answers_and_what_it_costs(monkeypatch, words, endpoint,
     assert called[7] == given
 
 
+def test_the_only_teacher_of_a_config_brings_its_server_and_price(monkeypatch, tmp_path):
+    called = []
+    values = read_yaml(locate("config/config.yaml"))
+    values["teachers"]["smollm2"] |= {"backend": "openai", "model": "m"}
+    values["execution"]["endpoints"] = {"smollm2": {"base_url": "http://a/v1", "api_key_env": None}}
+    values["execution"]["prices"] = {"smollm2": {"prompt": 1.0, "completion": 2.0, "batch": 0.5}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
+    monkeypatch.setattr("srt.reflect.reflect", lambda *args: called.extend(args))
+    assert cli.main(["reflect", "P", "R", "--variant", "both", "--config", str(tmp_path / "c.yaml")]) == 0
+    assert Endpoint(base_url="http://a/v1", api_key_env=None) in called
+    assert Price(prompt=1.0, completion=2.0, batch=0.5) in called
+
+
+def test_a_full_or_closed_disk_is_one_line_and_code_1(monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device", "results/x.jsonl")
+
+    monkeypatch.setattr("srt.reflect.reflect", full)
+    assert cli.main(["reflect", "P", "R", "--variant", "both"]) == 1
+    assert capsys.readouterr().err == "srt: results/x.jsonl: No space left on device\n"
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

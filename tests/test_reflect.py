@@ -38,6 +38,9 @@ class FakeModel:
         ticket, request = self.waiting.pop()  # answers arrive in any order
         return [(ticket, self.answer(request.chat[-1][1]))]
 
+    def settled(self) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

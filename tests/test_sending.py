@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_judge import execution_config
+from fake_judge import KEY as JUDGE_KEY
+from fake_judge import KEY_VARIABLE, FakeJudge, execution_config
 from fake_teacher import FAULTS, KEY, MODEL, Running
 
 from srt.records import InputError
-from srt.sending import Answered, Breaker, PassingError, Refusal, Sender, Window, asked_wait
-from srt.server import OpenServer, ServerError
+from srt.sending import Answered, Breaker, PassingError, Refusal, Sender, Window, asked_wait, printable
+from srt.server import OpenServer, ServerError, key_in
 
 
 async def _ask(prompt: str, model: str, client: Any) -> Any:
@@ -66,23 +67,34 @@ def test_what_is_wrong_for_all_stops_at_once(
     assert key not in str(raised.value)
 
 
+def test_an_outage_shorter_than_the_patience_costs_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srt.sending.TRIES", 2)
+    with Running(log=tmp_path / "log", outage=2.0) as running:
+        found = outcomes(OpenServer(running.base_url, KEY, MODEL), [f"p{i}" for i in range(20)], concurrency=10)
+        assert sum(line["event"] == "outage" for line in running.lines()) > 20
+    assert all(isinstance(outcome, Answered) for outcome in found.values())
+
+
+def test_a_request_that_fails_alone_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srt.sending.TRIES", 2)
+    monkeypatch.setattr("srt.sending.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+
+    def answer(body: dict[str, Any], count: int) -> str | int:
+        return 500 if body["messages"][0]["content"] == "p3" else "fine"
+
+    with FakeJudge(answer) as fake:
+        found = outcomes(OpenServer(fake.endpoint.base_url, JUDGE_KEY, MODEL), [f"p{i}" for i in range(50)])
+    refused = {prompt: outcome for prompt, outcome in found.items() if isinstance(outcome, Refusal)}
+    assert list(refused) == ["p3"]
+    assert not refused["p3"].lasting
+
+
 def test_a_server_that_is_down_stops_the_run_within_its_patience() -> None:
     start = time.monotonic()
     with pytest.raises(ServerError, match=r"has answered nothing for .* connection failed: .*run again to go on"):
         outcomes(OpenServer("http://127.0.0.1:9/v1", KEY, MODEL), ["p"] * 3, patience_seconds=1.0)
     assert time.monotonic() - start < 30
-
-
-def test_a_server_that_refuses_everything_stops_the_run() -> None:
-    breaker = Breaker("server", 10)
-    for _ in range(4):
-        breaker.refused("HTTP 400: no such parameter")
-    with pytest.raises(InputError, match="refused the first 5 requests, the last one: HTTP 400: no such parameter"):
-        breaker.refused("HTTP 400: no such parameter")
-    breaker = Breaker("server", 10)
-    breaker.answered()
-    for _ in range(100):
-        breaker.refused("HTTP 400: too long")  # some records are; the run goes on
 
 
 def test_patience_begins_anew_with_every_answer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,3 +182,40 @@ def test_never_more_than_the_window_on_the_wire_and_a_retry_after_closes_it() ->
     most, seconds = asyncio.run(run())
     assert 1 <= most <= 3
     assert seconds >= 0.3
+
+
+def test_who_waits_for_room_waits_for_the_retry_after_too() -> None:
+    async def run() -> list[float]:
+        window, entered, start = Window(1), [], time.monotonic()
+
+        async def first() -> None:
+            async with window:
+                await asyncio.sleep(0.05)
+                raise PassingError("429", wait=0.4, limited=True)
+
+        async def later() -> None:
+            async with window:
+                entered.append(time.monotonic() - start)
+
+        await asyncio.gather(first(), later(), later(), return_exceptions=True)
+        return entered
+
+    assert min(asyncio.run(run())) >= 0.4
+
+
+@pytest.mark.parametrize("key", ["sk-secret\r", "sk-s\u00e9cret", "it's\\secret"])
+def test_no_form_of_a_key_is_printed(key: str) -> None:
+    for form in (key, repr(key), f"Illegal header value {('Bearer ' + key).encode('utf-8')!r}"):
+        if key.encode().isascii():
+            assert key not in printable(ValueError(form), key)
+            assert repr(key)[1:-1] not in printable(ValueError(form), key)
+
+
+def test_a_key_with_a_line_end_loses_it_and_what_is_no_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_KEY", "sk-secret\r\n")
+    assert key_in("UNSET_KEY", "SOME_KEY") == "sk-secret"
+    for wrong in ("sk-s\u00e9cret", "sk-a\nsk-b"):
+        monkeypatch.setenv("SOME_KEY", wrong)
+        with pytest.raises(InputError, match="SOME_KEY: holds no API key") as raised:
+            key_in("SOME_KEY")
+        assert wrong not in str(raised.value)

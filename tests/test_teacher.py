@@ -15,7 +15,7 @@ import pytest
 from fake_teacher import KEY, MODEL, Running
 
 from srt.backends import Completion, Request, Sampling
-from srt.records import Pair, ReflectedPair, read_records, write_records
+from srt.records import InputError, Pair, ReflectedPair, read_records, write_records
 from srt.settings import Price
 from srt.spending import BudgetError
 from srt.teacher import Teacher
@@ -42,6 +42,9 @@ class Steered:
     def collect(self) -> list[tuple[str, Completion]]:
         ticket, request = self.waiting.pop()
         return [(ticket, Completion(f"to {request.chat[0][1]}", 10, "stop", 100, "m", 0.5))]
+
+    def settled(self) -> None:
+        pass
 
     def close(self) -> None:
         self.waiting = []
@@ -124,6 +127,51 @@ def test_a_budget_is_never_passed_and_a_larger_one_goes_on(tmp_path: Path, budge
     with teacher(tmp_path, backend, price=price, budget="1000 USD") as asked:
         asked.ask(questions, "x")
     assert backend.asked == 20
+
+
+@pytest.mark.parametrize("capacity", [1, 32, 10**9])
+def test_a_budget_is_used_whatever_is_reserved_meanwhile(tmp_path: Path, capacity: int) -> None:
+    backend = Steered()
+    backend.capacity = capacity
+    questions = [Request((("user", f"{i}"),), 2048, GREEDY) for i in range(400)]
+    with teacher(tmp_path, backend, budget="20000 tokens") as asked, pytest.raises(BudgetError):
+        asked.ask(questions, "x")
+    assert 17_000 < backend.asked * 110 <= 20_000
+
+
+def test_what_a_server_does_not_say_of_its_usage_is_estimated_and_counted(tmp_path: Path) -> None:
+    class Silent(Steered):
+        def collect(self) -> list[tuple[str, Completion]]:
+            ticket, _ = self.waiting.pop()
+            return [(ticket, Completion("x" * 40, 0, "stop"))]
+
+    backend = Silent()
+    with teacher(tmp_path, backend, budget="1000 tokens") as asked, pytest.raises(BudgetError):
+        asked.ask([question(f"{i:02}" * 50) for i in range(99)], "x")
+    assert backend.asked < 30
+    with teacher(tmp_path, price=Price(prompt=1.0, completion=10.0, batch=0.5)) as again:  # a price that came later
+        assert again.spent.money == pytest.approx(backend.asked * (25 * 1 + 10 * 10) / 1e6)
+
+
+def test_a_teacher_that_refuses_everything_ends_the_run_unless_it_has_answered_before(tmp_path: Path) -> None:
+    class Refusing(Steered):
+        def collect(self) -> list[tuple[str, Completion]]:
+            ticket, request = self.waiting.pop(0)
+            good = "good" in request.chat[0][1]
+            return [(ticket, Completion("fine" if good else "", 1, "stop" if good else "refused: HTTP 400: no", 1))]
+
+    backend, bad = Refusing(), [question(f"bad {i}") for i in range(100)]
+    with (
+        teacher(tmp_path, backend) as asked,
+        pytest.raises(InputError, match="requests were all refused: HTTP 400: no"),
+    ):
+        asked.ask(bad, "x")
+    assert backend.asked < 20
+    with teacher(tmp_path, Refusing()) as asked:
+        answers = asked.ask([question("good"), *bad], "x")
+    assert [answer.refused for answer in answers] == [False] + [True] * 100
+    with teacher(tmp_path, Refusing()) as asked:
+        assert all(answer.refused for answer in asked.ask(bad, "x"))  # it has answered others
 
 
 def test_a_budget_counts_what_jobs_beside_this_one_have_spent(tmp_path: Path) -> None:

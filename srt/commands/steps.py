@@ -43,7 +43,7 @@ def reflect(steps: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.reflect import reflect
 
-        settings = cli.resolve(args, ReflectConfig, cli.named(args, "teacher"))
+        settings, name = cli.resolve(args, ReflectConfig, cli.named(args, "teacher")), cli.only(args, "teacher")
         reflect(
             args.pairs,
             args.reflected,
@@ -51,8 +51,8 @@ def reflect(steps: Steps) -> None:
             settings,
             cli.execution(args),
             args.journal or args.cache / "teacher",
-            cli.endpoint(args, args.use_teacher) if settings.backend == "openai" else None,
-            cli.price(args, args.use_teacher),
+            cli.endpoint(args, name) if settings.backend == "openai" else None,
+            cli.price(args, name),
             cli.assignments(args.scores, "--scores"),
         )
 

@@ -75,7 +75,7 @@ class Judge:
 
         Raises:
             InputError: the endpoint does not know the key or the model.
-            ServerError: the endpoint failed for good, after the library's own retries.
+            ServerError: the endpoint is down, or failed at one request while it answered others.
         """
         keys = [content_key(self.identity, request, attempt) for request in requests]
         wanted = {key: request for key, request in zip(keys, requests, strict=True) if key not in self.journal}
