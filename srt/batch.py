@@ -13,9 +13,10 @@ from typing import Any
 
 from srt.backends import REFUSED, Completion, Request
 from srt.endpoint import chat_arguments, chat_completion, extra_arguments
+from srt.failures import FATAL_CODES, PassingError, printable
 from srt.progress import say
 from srt.records import InputError, read_json, write_json
-from srt.sending import FATAL_CODES, PassingError, Sender, printable
+from srt.sending import Sender
 from srt.server import OpenServer, ServerError
 from srt.settings import ExecutionConfig
 

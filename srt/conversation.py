@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from srt.answers import Cleaning, Failure, Reading
 from srt.backends import Completion, Request, Sampling
+from srt.cleaning import Cleaning, Failure, Reading
 from srt.records import ReflectedPair
 from srt.settings import ReflectConfig
 from srt.styles import Style, Turn

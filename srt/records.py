@@ -44,7 +44,7 @@ class ReflectedPair(Pair):
     """A pair after reflection; where that failed, the pair is the unreflected one and `reason` says why.
 
     `outcome` is `clean`, `repaired` (`repairs` names what was mended in the teacher's answer) or the kind of failure
-    (`srt.answers.OUTCOMES`).
+    (`srt.cleaning.OUTCOMES`).
     """
 
     status: Literal["reflected", "failed"]

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from srt import models
-from srt.answers import Cleaning, read_cleaning
 from srt.backends import Backend, Speaker
+from srt.cleaning import Cleaning, read_cleaning
 from srt.conversation import TRIES, Conversation, plain
 from srt.endpoint import server_of
 from srt.estimate import estimate

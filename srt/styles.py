@@ -1,7 +1,8 @@
 """Prompt styles as data: what the teacher is asked, in how many turns, and how its answer is read.
 
 A style file (config/prompts/*.yaml) has one list of turns for each phase. A turn's answer gives one field
-(`answer: text`) or several (`tags`, `json`); later turns see the fields of earlier ones. `srt.answers` reads it.
+(`answer: text`) or several (`tags`, `json`); later turns see the fields of earlier ones. `srt.answers` reads it and
+`srt.cleaning` cleans it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from srt import answers
-from srt.answers import Cleaning, Failure, Reading
 from srt.backends import REFUSED, Completion, Message
+from srt.cleaning import Cleaning, Failure, Reading, usable
 from srt.config import locate, read_yaml, validated
 from srt.prompts import fill
 from srt.records import InputError
@@ -84,7 +85,7 @@ class Turn(Settings):
         else:
             found = answers.read_json(text, self.fields, cut)
         if isinstance(found, Reading):
-            return answers.usable(found, cleaning)
+            return usable(found, cleaning)
         if found.outcome == "unreadable" and cleaning.declines(text):
             return Failure("refusal", f"the teacher declines: {text[:60]!r}")
         return found

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from srt.answers import Failure, Reading, cleaned, read_cleaning, usable
 from srt.backends import Completion
+from srt.cleaning import Failure, Reading, cleaned, read_cleaning, usable
 from srt.records import InputError
 from srt.styles import read_style
 

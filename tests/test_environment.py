@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from srt import config
-from srt.answers import read_cleaning
+from srt.cleaning import read_cleaning
 from srt.evaluation.alpaca_eval import read_annotator
 from srt.evaluation.open_llm import Suite
 from srt.evaluation.pairwise import read_prompt

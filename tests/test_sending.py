@@ -12,8 +12,9 @@ from fake_judge import KEY as JUDGE_KEY
 from fake_judge import KEY_VARIABLE, FakeJudge, execution_config
 from fake_teacher import FAULTS, KEY, MODEL, Running
 
+from srt.failures import PassingError, asked_wait, printable
 from srt.records import InputError
-from srt.sending import Answered, Breaker, PassingError, Refusal, Sender, Window, asked_wait, printable
+from srt.sending import Answered, Breaker, Refusal, Sender, Window
 from srt.server import OpenServer, ServerError, key_in
 
 

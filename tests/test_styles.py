@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from srt.answers import Reading, read_cleaning
 from srt.backends import Completion
+from srt.cleaning import Reading, read_cleaning
 from srt.records import InputError
 from srt.styles import Turn, read_style
 

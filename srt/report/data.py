@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 
 from srt import layout
-from srt.answers import OUTCOMES
+from srt.cleaning import OUTCOMES
 from srt.records import LedgerEntry, Pair, ReflectedPair, Score, read_records
 from srt.report.formats import NOT_RUN, Column, Part, Row
 from srt.runs import Run
