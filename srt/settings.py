@@ -174,6 +174,9 @@ class AlpacaEvalConfig(Settings):
     annotator: str = Field(
         description="the judge's prompt and parser: a folder config/judges/*, or a name in alpaca-eval"
     )
+    missing_share: float = Field(
+        ge=0, le=1, description="largest share of judged questions without a usable verdict; above it the job fails"
+    )
 
 
 class OpenLlmConfig(Settings):
@@ -190,6 +193,9 @@ class PairwiseConfig(Settings):
     questions: str = Field(description="a file of questions (JSON or JSONL: `instruction`, `Instruction` or `text`)")
     judge: str = Field(description="a name under `judges:`")
     prompt: str = Field(description="the judge's prompt (config/judges/*.yaml)")
+    missing_share: float = Field(
+        ge=0, le=1, description="largest share of judged questions without a usable verdict; above it the job fails"
+    )
     opponents: list[str] = Field(description="runs that every other trained run is compared with")
 
 

@@ -61,9 +61,13 @@ def job(tmp_path, monkeypatch):
     ]
     write_records(tmp_path / "answers.jsonl", answers)
 
-    def run(fake, annotator=OWN, **changes):
+    def run(fake, annotator=OWN, missing_share=1.0, **changes):
         settings = AlpacaEvalConfig(
-            questions=str(tmp_path / "questions.json"), reference="reference", judge="j", annotator=annotator
+            questions=str(tmp_path / "questions.json"),
+            reference="reference",
+            judge="j",
+            annotator=annotator,
+            missing_share=missing_share,
         )
         out = tmp_path / "evaluation" / "alpaca_eval.json"
         alpaca_eval.evaluate(
@@ -132,6 +136,23 @@ def test_unreadable_verdict_is_asked_for_once_more_and_then_counted(job):
     }  # fmt: skip
     assert evaluation.value("win_rate") == pytest.approx(100 * (sum(STRENGTH) - STRENGTH[2]) / 5)
     assert len(fake.requests) == N + 2
+
+
+def test_too_many_unreadable_verdicts_fail_the_job_and_running_again_asks_for_them_anew(job, tmp_path):
+    asked = []
+
+    def answer(request, count):
+        number, _ = shown(request)
+        asked.append(number)
+        return logprobs({"Neither": 0.9}) if number == 2 and asked.count(2) < 4 else probabilities(request)
+
+    with FakeJudge(answer) as fake:
+        with pytest.raises(ServerError, match=r"1 of 6 questions have no usable verdict \(1 unreadable verdict\)"):
+            job(fake, missing_share=0.1)
+        assert not (tmp_path / "evaluation").exists()
+        assert (len(asked), asked.count(2)) == (N + 1, 2)
+        assert job(fake, missing_share=0.1).missing == {}
+    assert (len(asked), asked.count(2)) == (N + 3, 4)
 
 
 def test_no_readable_verdict_at_all_gives_null(job):

@@ -89,11 +89,12 @@ def job(tmp_path, monkeypatch):
         ]
         write_records(tmp_path / f"{who}.jsonl", answers)
 
-    def run(fake, **changes):
+    def run(fake, missing_share=1.0, **changes):
         settings = PairwiseConfig(
             questions=str(tmp_path / "questions.json"),
             judge="j",
             prompt="config/judges/pairwise.yaml",
+            missing_share=missing_share,
             opponents=["base"],
         )
         out = tmp_path / "evaluation" / "pairwise_base.json"
@@ -159,6 +160,15 @@ def test_unreadable_verdict_is_asked_for_once_more_and_then_missing_not_a_tie(jo
     assert [evaluation.value(name) for name in ("wins", "ties", "losses")] == [1, 1, 1]
     assert {metric.n for metric in evaluation.metrics} == {3}
     assert len(fake.requests) == 8 + 1 + 2
+
+
+def test_an_allowed_share_of_unreadable_verdicts_is_counted_and_a_larger_one_fails(job):
+    with FakeJudge(lambda request, count: "?" if shown(request)[0] == "q0" else outcomes(request, count)) as fake:
+        with pytest.raises(
+            ServerError, match=r"1 of 4 questions have no usable verdict .* larger missing_share than 0.2"
+        ):
+            job(fake, missing_share=0.2)
+        assert job(fake, missing_share=0.25).missing == {"unreadable verdict": 1}
 
 
 def test_a_refused_request_is_missing_with_its_reason(job):

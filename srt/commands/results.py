@@ -40,8 +40,14 @@ def _judge(args: argparse.Namespace, name: str) -> dict[str, Any]:
 
 def _alpaca_eval(benchmarks: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
+        if args.annotations is not None:
+            from srt.evaluation.replay import replay_alpaca_eval
+
+            replay_alpaca_eval(args.annotations, args.outputs, _alone(args, "--annotations", "answers"))
+            return
         from srt.evaluation.alpaca_eval import evaluate
 
+        _all_given(args, "answers")
         settings = cli.resolve(args, AlpacaEvalConfig, lambda config: config.evaluate.alpaca_eval)
         judge = _judge(args, settings.judge)
         evaluate(args.answers, args.out, settings, execution=cli.execution(args), cache=args.cache, **judge)
@@ -49,7 +55,12 @@ def _alpaca_eval(benchmarks: Steps) -> None:
     parser = arguments.step(
         benchmarks, "alpaca-eval", call, "AlpacaEval 1.0: win rate against the reference's outputs."
     )
-    parser.add_argument("answers", metavar="ANSWERS", type=Path, help="JSONL of answers (srt generate)")
+    about = "JSONL of answers (srt generate); left out with --annotations"
+    parser.add_argument("answers", metavar="ANSWERS", type=Path, nargs="?", help=about)
+    about = "recompute the row from AlpacaEval's published annotations: no network, no key, no judge"
+    parser.add_argument("--annotations", metavar="FILE", type=Path, default=None, help=about)
+    about = "with --annotations: the model's outputs, to count what was not judged and to measure its length"
+    parser.add_argument("--outputs", metavar="FILE", type=Path, default=None, help=about)
     _judged(parser, AlpacaEvalConfig)
 
 
@@ -70,17 +81,46 @@ def _open_llm(benchmarks: Steps) -> None:
 
 def _pairwise(benchmarks: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
+        if args.judgments is not None:
+            from srt.evaluation.replay import replay_pairwise
+
+            replay_pairwise(args.judgments, _alone(args, "--judgments", "answers", "opponent"))
+            return
         from srt.evaluation.pairwise import evaluate
 
+        _all_given(args, "answers", "opponent")
         settings = cli.resolve(args, PairwiseConfig, lambda config: config.evaluate.pairwise)
         judge = _judge(args, settings.judge)
         execution = cli.execution(args)
         evaluate(args.answers, args.opponent, args.out, settings, execution=execution, cache=args.cache, **judge)
 
     parser = arguments.step(benchmarks, "pairwise", call, "A judge scores two models' answers in both orders.")
-    parser.add_argument("answers", metavar="ANSWERS", type=Path, help="JSONL of answers (srt generate)")
-    parser.add_argument("opponent", metavar="OPPONENT", type=Path, help="JSONL of the opponent's answers")
+    about = "JSONL of answers (srt generate); left out with --judgments"
+    parser.add_argument("answers", metavar="ANSWERS", type=Path, nargs="?", help=about)
+    about = "JSONL of the opponent's answers; left out with --judgments"
+    parser.add_argument("opponent", metavar="OPPONENT", type=Path, nargs="?", help=about)
+    about = 'recompute from scores that are there: JSONL of {"id", "a_first": [a, b], "b_first": [b, a]}'
+    parser.add_argument("--judgments", metavar="FILE", type=Path, default=None, help=about)
     _judged(parser, PairwiseConfig)
+
+
+def _alone(args: argparse.Namespace, flag: str, *instead: str) -> Path:
+    """OUT, the only positional argument beside a flag that takes the others' place.
+
+    InputError for another one: argparse hands positional arguments out from the last, so OUT is always given.
+    """
+    given = [name for name in instead if getattr(args, name) is not None]
+    if given:
+        raise InputError(f"{flag}: expected OUT as the only file beside it, found {getattr(args, given[0])}")
+    out: Path = args.out
+    return out
+
+
+def _all_given(args: argparse.Namespace, *names: str) -> None:
+    """InputError where an argument is missing that only a replay leaves out."""
+    for name in names:
+        if getattr(args, name) is None:
+            raise InputError(f"{name.upper()}: is missing: expected {' '.join(names).upper()} OUT")
 
 
 def report(steps: Steps) -> None:

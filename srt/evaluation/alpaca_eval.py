@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from srt.config import locate, read_yaml
-from srt.evaluation.judge import TRIES, Judge, described, inert, versions
+from srt.evaluation.judge import Judge, described, inert, versions
 from srt.evaluation.questions import Question, read_questions
 from srt.records import Answer, Evaluation, InputError, Metric, read_records, write_json, write_text
 from srt.server import server_log, serving
@@ -78,6 +78,7 @@ def evaluate(
         Judge(server, judge, execution, cache, name) as asked,
     ):
         preferences, reasons = _preferences(pairs, annotator, asked, judge.serve, cache)
+        asked.check(reasons, len(pairs), settings.missing_share)
     lengths = [len(pair["output"]) for pair in pairs]
     evaluation = Evaluation(
         benchmark=out.stem,
@@ -187,12 +188,12 @@ def _package() -> Any:
 def _preferences(
     pairs: Sequence[Mapping[str, str]], annotator: Annotator, judge: Judge, served: bool, cache: Path
 ) -> tuple[list[float | None], Counter[str]]:
-    """Per pair the preference (1 reference to 2 model, 1.5 a draw), null after two tries, and why by count."""
+    """Per pair the preference (1 reference to 2 model, 1.5 a draw), null after all tries, and why by count."""
     config = cache / "annotators" / judge.identity_key / annotator.name / "configs.yaml"
     write_text(config, yaml.safe_dump({annotator.name: annotator.config}))
     preferences: list[float | None] = [None] * len(pairs)
     refusals: dict[str, str] = {}
-    for attempt in range(TRIES):
+    for attempt in range(judge.tries):
         open_items = [i for i, preference in enumerate(preferences) if preference is None]
         if not open_items:
             break

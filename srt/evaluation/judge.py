@@ -60,6 +60,7 @@ class Judge:
         self.journal = Journal(cache / "judge" / self.identity_key / f"{content_key(name)[:16]}.jsonl")
         self.sender = Sender(server, execution)
         self.answered_as: set[str] = set()
+        self._rounds_key = content_key("rounds", self.identity, name)
 
     def __enter__(self) -> Judge:
         return self
@@ -69,6 +70,24 @@ class Judge:
     ) -> None:
         self.sender.close()
         self.journal.close()
+
+    @property
+    def tries(self) -> int:
+        """How often a verdict that cannot be read is asked for: TRIES, and as many again after each failed run."""
+        done = self.journal[self._rounds_key]["rounds"] if self._rounds_key in self.journal else 0
+        return TRIES * (1 + int(done))
+
+    def check(self, lost: Mapping[str, int], judged: int, share: float) -> None:
+        """ServerError where more than `share` of the judged questions have no usable verdict (`lost`, by reason)."""
+        count = sum(lost.values())
+        if count <= share * judged:
+            return
+        self.journal.add(self._rounds_key, {"rounds": self.tries // TRIES})
+        reasons = ", ".join(f"{number} {reason}" for reason, number in lost.items())
+        raise ServerError(
+            f"{self.server.base_url}: judge {self.server.model}: {count} of {judged} questions have no usable verdict "
+            f"({reasons}): run again to ask for these anew, or allow a larger missing_share than {share:g}"
+        )
 
     def ask(self, requests: Sequence[Mapping[str, Any]], attempt: int, label: str) -> list[Reply]:
         """One reply per request (the arguments of a chat completion without `model`), in order.

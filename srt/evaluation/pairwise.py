@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from srt.config import locate, read_yaml, validated
-from srt.evaluation.judge import TRIES, Judge, Reply, described, inert, versions
+from srt.evaluation.judge import Judge, Reply, described, inert, versions
 from srt.evaluation.questions import Question, read_questions
 from srt.prompts import fill
 from srt.records import Answer, Evaluation, InputError, Metric, read_records, write_json
@@ -127,6 +127,7 @@ def evaluate(
         Judge(server, judge, execution, cache, name) as asked,
     ):
         verdicts, reasons = _verdicts(matches, prompt, asked, judge.serve, out.stem)
+        asked.check(reasons, len(matches), settings.missing_share)
     evaluation = Evaluation(
         benchmark=out.stem,
         metrics=score_metrics(verdicts),
@@ -186,7 +187,7 @@ def _verdicts(
     }
     scores: dict[tuple[str, bool], Scores] = {}
     reasons: dict[str, str] = {}
-    for attempt in range(TRIES):
+    for attempt in range(judge.tries):
         wanted = {key: request for key, request in requests.items() if key not in scores}
         reasons.clear()
         for key, reply in zip(wanted, judge.ask(list(wanted.values()), attempt, label), strict=True):

@@ -1,0 +1,145 @@
+"""Rows recomputed from judgments that somebody has already made: no network, no key, no judge."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from srt.evaluation.alpaca_eval import win_metrics
+from srt.evaluation.pairwise import UNREADABLE, Scores, Verdict, score_metrics, verdict
+from srt.journal import content_key
+from srt.records import Evaluation, InputError, read_json, read_lines, write_json
+
+NO_VERDICT = "no verdict in the annotations"
+NO_JUDGMENT = "no judgment of the answer"
+
+
+def replay_alpaca_eval(annotations: Path, outputs: Path | None, out: Path) -> None:
+    """Recompute an AlpacaEval 1.0 row from published annotations, and write it as one `Evaluation`.
+
+    Args:
+        annotations: AlpacaEval's JSON list: `instruction`, `output_1`, `output_2`, `preference` (1 the reference won, 2
+            the model won, 0 or 1.5 a draw, null without a verdict).
+        outputs: the model's own outputs, a JSON list with `instruction` and `output`: its length is measured on all of
+            them, and those without a judgment are counted as missing. Without the file, on what was judged.
+        out: the evaluation's JSON.
+
+    Raises:
+        InputError: names file, record and field of what is malformed, or a judgment of an answer not in `outputs`.
+    """
+    rows = [_annotation(row, f"{annotations}: record {number}") for number, row in _rows(annotations)]
+    missing = Counter({NO_VERDICT: sum(row["preference"] is None for row in rows)})
+    texts = [row["output_2"] for row in rows]
+    if outputs is not None:
+        answers = [_output(row, f"{outputs}: record {number}") for number, row in _rows(outputs)]
+        missing[NO_JUDGMENT] = _unjudged(rows, answers, annotations, outputs)
+        texts = [text for _, text in answers]
+    evaluation = Evaluation(
+        benchmark="alpaca_eval",
+        metrics=win_metrics([row["preference"] for row in rows], list(map(len, texts))),
+        judge={"annotator": _one_of(rows, "annotator"), "replayed": True},
+        task_versions=None,
+        settings={
+            "model": _one_of(rows, "generator_2"),
+            "reference": _one_of(rows, "generator_1"),
+            "annotations_sha256": content_key(rows),
+        },
+        versions={"alpaca_eval": version("alpaca-eval")},
+        missing={reason: count for reason, count in missing.items() if count},
+    )
+    write_json(out, evaluation.model_dump())
+
+
+def replay_pairwise(judgments: Path, out: Path) -> None:
+    """Recompute a pairwise comparison of models a and b from scores in both orders, as one `Evaluation` of a.
+
+    Args:
+        judgments: JSONL of `id`, `a_first` ([score of a, score of b], a shown first), `b_first` ([score of b, score of
+            a]); null where an order has no verdict that can be read. Such a question is missing, not a tie.
+        out: the evaluation's JSON.
+
+    Raises:
+        InputError: names file, line and field of what is malformed.
+    """
+    verdicts: list[Verdict] = []
+    missing: Counter[str] = Counter()
+    seen: set[str] = set()
+    for number, row in read_lines(judgments):
+        where = f"{judgments}: line {number}"
+        if not isinstance(row, dict) or not isinstance(row.get("id"), str | int) or str(row["id"]) in seen:
+            raise InputError(f"{where}: id: expected text or a whole number that no other line has")
+        seen.add(str(row["id"]))
+        orders = [_scores(row, name, where) for name in ("a_first", "b_first")]
+        if orders[0] is None or orders[1] is None:
+            missing[UNREADABLE] += 1
+        else:
+            verdicts.append(verdict(orders[0], orders[1]))
+    if not seen:
+        raise InputError(f"{judgments}: has no judgments, expected at least one line")
+    evaluation = Evaluation(
+        benchmark="pairwise",
+        metrics=score_metrics(verdicts),
+        judge={"replayed": True},
+        task_versions=None,
+        settings={"judgments": judgments.name},
+        versions={},
+        missing=dict(missing),
+    )
+    write_json(out, evaluation.model_dump())
+
+
+def _rows(path: Path) -> list[tuple[int, Any]]:
+    rows = read_json(path)
+    if not isinstance(rows, list) or not rows:
+        raise InputError(f"{path}: expected a JSON list of at least one record")
+    return list(enumerate(rows, start=1))
+
+
+def _annotation(row: Any, where: str) -> dict[str, Any]:
+    for name in ("instruction", "output_1", "output_2"):
+        if not isinstance(row, dict) or not isinstance(row.get(name), str):
+            raise InputError(f"{where}: {name}: expected text")
+    preference = row.get("preference")
+    number = isinstance(preference, int | float) and not isinstance(preference, bool)
+    if preference is not None and not (number and (preference == 0 or 1 <= preference <= 2)):
+        raise InputError(f"{where}: preference: expected 0, 1 to 2, or null, found {preference!r}")
+    return {**row, "preference": None if preference is None else float(preference)}
+
+
+def _output(row: Any, where: str) -> tuple[str, str]:
+    for name in ("instruction", "output"):
+        if not isinstance(row, dict) or not isinstance(row.get(name), str):
+            raise InputError(f"{where}: {name}: expected text")
+    return row["instruction"], row["output"]
+
+
+def _unjudged(
+    rows: Sequence[Mapping[str, Any]], answers: Sequence[tuple[str, str]], annotations: Path, outputs: Path
+) -> int:
+    """How many answers nobody judged; InputError for a judgment of an answer that is not there."""
+    left = Counter(answers)
+    for number, row in enumerate(rows, start=1):
+        answer = (row["instruction"], row["output_2"])
+        if not left[answer]:
+            raise InputError(f"{annotations}: record {number}: output_2: is no answer in {outputs} to its instruction")
+        left[answer] -= 1
+    return left.total()
+
+
+def _one_of(rows: Sequence[Mapping[str, Any]], name: str) -> str | None:
+    """What all rows say under that name; their list where they differ, None where none says anything."""
+    found = sorted({str(row[name]) for row in rows if row.get(name) is not None})
+    return ", ".join(found) or None
+
+
+def _scores(row: Mapping[str, Any], name: str, where: str) -> Scores | None:
+    value = row.get(name)
+    if value is None or (isinstance(value, list) and None in value):
+        return None
+    numbers = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
+    if not numbers or len(value) != 2 or not all(1 <= score <= 10 for score in value):
+        raise InputError(f"{where}: {name}: expected two scores from 1 to 10, or null, found {value!r}")
+    return float(value[0]), float(value[1])
