@@ -22,7 +22,7 @@ LEDGER = "runs/{run}/ledger.jsonl"
 MODEL = "runs/{run}/model"
 ANSWERS = "runs/{run}/answers/{benchmark}.jsonl"
 EVALUATION = "runs/{run}/evaluation/{benchmark}.json"
-TABLES = ("alpaca_eval", "open_llm", "pairwise", "data")
+TABLES = ("alpaca_eval", "open_llm", "pairwise", "comparison", "data")
 FIGURES = ("score_vs_data", "pairwise", "ifd_distributions")
 TABLE = "tables/{table}.{ext}"
 FIGURE = "figures/{figure}.{ext}"
@@ -48,6 +48,11 @@ def coherence_of(pairs: str) -> str:
 def meta_of(path: str) -> str:
     """The sidecar with the settings and versions behind a JSONL artefact."""
     return path.removesuffix(".jsonl") + ".meta.json"
+
+
+def items_of(evaluation: str) -> str:
+    """The values of an evaluation by question, beside it."""
+    return evaluation.removesuffix(".json") + ".items.jsonl"
 
 
 def pairs_pattern(variant: str, responses: str) -> str:

@@ -124,6 +124,13 @@ class Metric(Record):
     n: int
 
 
+class ItemValue(Record):
+    """One question's share of a metric: the metric is the mean of these (the leaderboard's one of means)."""
+
+    id: str
+    value: float
+
+
 class Evaluation(Record):
     """The one schema of every benchmark's result. `missing` counts items without a usable verdict, by reason."""
 

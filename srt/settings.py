@@ -20,8 +20,8 @@ STEP_VERSIONS = {
     "selection": 1,
     "finetune": 1,
     "generate": 1,
-    "evaluate": 1,
-    "report": 1,
+    "evaluate": 2,
+    "report": 2,
 }
 
 SENDING = ("concurrency", "request_seconds", "patience_seconds")

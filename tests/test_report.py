@@ -16,6 +16,7 @@ from srt import layout
 from srt.records import (
     Evaluation,
     InputError,
+    ItemValue,
     LedgerEntry,
     Metric,
     Pair,
@@ -26,7 +27,7 @@ from srt.records import (
     write_json,
     write_records,
 )
-from srt.report import figures, formats, sources, tables
+from srt.report import comparison, figures, formats, sources, tables
 from srt.report.html import write_html
 from srt.report.labels import Label, place_labels
 from srt.runs import Run
@@ -231,7 +232,7 @@ def test_the_same_tables_come_out_twice(results: Path, written: Path) -> None:
     tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "again")
     for path in sorted(written.iterdir()):
         assert path.read_bytes() == (results / "again" / path.name).read_bytes()
-    assert len(list(written.iterdir())) == 12
+    assert len(list(written.iterdir())) == 3 * len(layout.TABLES)
 
 
 def test_an_unknown_reported_name_is_refused_and_nothing_is_written(results: Path) -> None:
@@ -473,3 +474,48 @@ def test_html_without_a_notice_and_without_tables(results: Path, written: Path) 
     (written / "open_llm.csv").unlink()
     with pytest.raises(InputError, match=r"open_llm.csv: no such file"):
         write_html(results, RUNS, None, results / "report.html")
+
+
+# --- Differences with their error ----------------------------------------------------------------------------------
+
+
+def _items(results: Path, run: str, benchmark: str, values: dict[str, float]) -> None:
+    path = results / layout.items_of(layout.EVALUATION.format(run=run, benchmark=benchmark))
+    write_records(path, [ItemValue(id=key, value=value) for key, value in values.items()])
+
+
+def test_runs_are_compared_with_their_baseline_on_the_same_questions(results: Path) -> None:
+    _items(results, "as_is", "alpaca_eval", {str(i): 0.0 for i in range(40)})
+    _items(results, "recycled", "alpaca_eval", {str(i): 100.0 * (i % 4 != 0) for i in range(2, 42)})
+    _items(results, "base", "alpaca_eval", {"0": 0.0, "1": 100.0})
+    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "tables")
+    rows = {row["run"]: row for row in _rows(results / "tables", "comparison") if row["kind"] == "paired"}
+    assert {run: row["baseline"] for run, row in rows.items()} == {"recycled": "as_is", "as_is": "base"}
+    row = rows["recycled"]
+    assert (row["n"], row["told_apart"], row["metric"]) == ("38", "yes", "win_rate")
+    assert float(row["low"]) < float(row["difference"]) < float(row["high"])
+    assert float(row["difference"]) == pytest.approx(100 * 29 / 38)
+    assert (rows["as_is"]["n"], rows["as_is"]["told_apart"]) == ("2", "no")
+
+
+def test_the_baseline_is_the_original_data_and_its_own_is_the_untuned_student() -> None:
+    by_name = {run.run: run for run in RUNS}
+    found = {name: comparison.baseline_of(run, RUNS) for name, run in by_name.items()}
+    names = {name: baseline.run if baseline else None for name, baseline in found.items()}
+    assert names == {"base": None, "as_is": "base", "recycled": "as_is", "waiting": "as_is"}
+    other = by_name["as_is"].model_copy(update={"run": "as_is_1", "seed": 1})
+    recycled = by_name["recycled"].model_copy(update={"seed": 1})
+    baseline = comparison.baseline_of(recycled, [*RUNS, other])
+    assert baseline is not None
+    assert baseline.run == "as_is_1"
+
+
+def test_runs_that_differ_by_their_seed_alone_are_brought_together(results: Path) -> None:
+    again = RUNS[2].model_copy(update={"run": "recycled_1", "seed": 1})
+    values = {"win_rate": (30.0, 3.5, 6), "wins": (2.0, None, 6), "draws": (0.0, None, 6)}
+    _evaluation(results, "recycled_1", "alpaca_eval", {**values, "avg_length": (321.0, None, 8)})
+    tables.write_tables(results, [*RUNS, again], "all", ["as_is"], COMPARE, results / "tables")
+    (row,) = [row for row in _rows(results / "tables", "comparison") if row["kind"] == "seeds"]
+    assert (row["method"], row["seeds"], row["runs"]) == ("released", "2", "recycled, recycled_1")
+    assert float(row["mean"]) == pytest.approx((22.125 + 30) / 2)
+    assert float(row["deviation"]) == pytest.approx(abs(30 - 22.125) / 2**0.5)

@@ -23,7 +23,8 @@ import yaml
 from srt.config import locate, read_yaml
 from srt.evaluation.judge import Judge, described, inert, versions
 from srt.evaluation.questions import Question, read_questions
-from srt.records import Answer, Evaluation, InputError, Metric, read_records, write_json, write_text
+from srt.evaluation.result import write_result
+from srt.records import Answer, Evaluation, InputError, Metric, read_records, write_text
 from srt.server import server_log, serving
 from srt.settings import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig
 
@@ -89,7 +90,7 @@ def evaluate(
         versions=versions(judge, asked.answered_as, "alpaca-eval"),
         missing=dict(missing + reasons),
     )
-    write_json(out, evaluation.model_dump())
+    write_result(out, evaluation, win_shares([pair["id"] for pair in pairs], preferences))
 
 
 def paired(
@@ -239,6 +240,11 @@ def _reason(pair: Mapping[str, str], refusals: Mapping[str, str]) -> str:
     texts = [pair[name] for name in ("instruction", "output_1", "output_2")]
     found = [reason for prompt, reason in refusals.items() if all(text in prompt for text in texts)]
     return found[0] if found else "unreadable verdict"
+
+
+def win_shares(ids: Sequence[str], preferences: Sequence[float | None]) -> list[tuple[str, float]]:
+    """(question, its share of the win rate in percent): 100 a win, 50 a draw, 0 a loss; those without a verdict not."""
+    return [(key, 100 * ((p or 1.5) - 1)) for key, p in zip(ids, preferences, strict=True) if p is not None]
 
 
 def win_metrics(preferences: Sequence[float | None], lengths: Sequence[int]) -> list[Metric]:

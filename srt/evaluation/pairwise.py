@@ -17,8 +17,9 @@ from pydantic import Field
 from srt.config import locate, read_yaml, validated
 from srt.evaluation.judge import Judge, Reply, described, inert, versions
 from srt.evaluation.questions import Question, read_questions
+from srt.evaluation.result import write_result
 from srt.prompts import fill
-from srt.records import Answer, Evaluation, InputError, Metric, read_records, write_json
+from srt.records import Answer, Evaluation, InputError, Metric, read_records
 from srt.server import server_log, serving
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, PairwiseConfig, Settings
 
@@ -130,14 +131,14 @@ def evaluate(
         asked.check(reasons, len(matches), settings.missing_share)
     evaluation = Evaluation(
         benchmark=out.stem,
-        metrics=score_metrics(verdicts),
+        metrics=score_metrics(list(verdicts.values())),
         judge=described(judge, prompt.model_dump_json()),
         task_versions=None,
         settings=settings.model_dump(),
         versions=versions(judge, asked.answered_as),
         missing=dict(missing + reasons),
     )
-    write_json(out, evaluation.model_dump())
+    write_result(out, evaluation, points_of(verdicts))
 
 
 def read_prompt(name: str) -> PairwisePrompt:
@@ -180,8 +181,8 @@ def _answers(questions: Sequence[Question], path: Path) -> dict[str, str]:
 
 def _verdicts(
     matches: Sequence[Match], prompt: PairwisePrompt, judge: Judge, served: bool, label: str
-) -> tuple[list[Verdict], Counter[str]]:
-    """The verdicts that can be read, and why the others cannot, by count."""
+) -> tuple[dict[str, Verdict], Counter[str]]:
+    """The verdicts that can be read by question, and why the others cannot, by count."""
     requests = {
         (match.id, turned): _request(match, turned, prompt, served) for match in matches for turned in (False, True)
     }
@@ -196,7 +197,7 @@ def _verdicts(
                 reasons[key[0]] = found
             else:
                 scores[key] = found
-    verdicts = [verdict(scores[m.id, False], scores[m.id, True]) for m in matches if m.id not in reasons]
+    verdicts = {m.id: verdict(scores[m.id, False], scores[m.id, True]) for m in matches if m.id not in reasons}
     return verdicts, Counter(reasons.values())
 
 
@@ -212,6 +213,11 @@ def _request(match: Match, turned: bool, prompt: PairwisePrompt, served: bool) -
         {"role": "user", "content": fill(prompt.ask, fields)},
     ]
     return {"messages": messages, **prompt.request, **({"extra_body": prompt.served} if served else {})}
+
+
+def points_of(verdicts: Mapping[str, Verdict]) -> list[tuple[str, float]]:
+    """(question, its share of the winning score): 2 a win, 1 a tie, 0 a loss."""
+    return [(key, float(POINTS[outcome] + 1)) for key, outcome in verdicts.items()]
 
 
 def score_metrics(verdicts: Sequence[Verdict]) -> list[Metric]:

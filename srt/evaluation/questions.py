@@ -95,6 +95,11 @@ def _identifier(where: str, value: dict[str, Any], question: str, repeats: Count
         if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
             raise InputError(f"{where}: {key}: expected text or a whole number, found {found!r}")
         return str(found)
+    return text_id(question, repeats)
+
+
+def text_id(question: str, repeats: Counter[str]) -> str:
+    """The id of a question that has none: a hash of its text; a repeat, counted in `repeats`, gets `-2`, `-3`."""
     digest = hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     repeats[digest] += 1
     return digest if repeats[digest] == 1 else f"{digest}-{repeats[digest]}"

@@ -8,10 +8,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from srt.evaluation.alpaca_eval import win_metrics
-from srt.evaluation.pairwise import UNREADABLE, Scores, Verdict, score_metrics, verdict
+from srt.evaluation.alpaca_eval import win_metrics, win_shares
+from srt.evaluation.pairwise import UNREADABLE, Scores, Verdict, points_of, score_metrics, verdict
+from srt.evaluation.questions import text_id
+from srt.evaluation.result import write_result
 from srt.journal import content_key
-from srt.records import Evaluation, InputError, read_json, read_lines, write_json
+from srt.records import Evaluation, InputError, read_json, read_lines
 
 NO_VERDICT = "no verdict in the annotations"
 NO_JUDGMENT = "no judgment of the answer"
@@ -50,7 +52,9 @@ def replay_alpaca_eval(annotations: Path, outputs: Path | None, out: Path) -> No
         versions={"alpaca_eval": version("alpaca-eval")},
         missing={reason: count for reason, count in missing.items() if count},
     )
-    write_json(out, evaluation.model_dump())
+    repeats: Counter[str] = Counter()
+    ids = [text_id(row["instruction"], repeats) for row in rows]
+    write_result(out, evaluation, win_shares(ids, [row["preference"] for row in rows]))
 
 
 def replay_pairwise(judgments: Path, out: Path) -> None:
@@ -64,7 +68,7 @@ def replay_pairwise(judgments: Path, out: Path) -> None:
     Raises:
         InputError: names file, line and field of what is malformed.
     """
-    verdicts: list[Verdict] = []
+    verdicts: dict[str, Verdict] = {}
     missing: Counter[str] = Counter()
     seen: set[str] = set()
     for number, row in read_lines(judgments):
@@ -76,19 +80,19 @@ def replay_pairwise(judgments: Path, out: Path) -> None:
         if orders[0] is None or orders[1] is None:
             missing[UNREADABLE] += 1
         else:
-            verdicts.append(verdict(orders[0], orders[1]))
+            verdicts[str(row["id"])] = verdict(orders[0], orders[1])
     if not seen:
         raise InputError(f"{judgments}: has no judgments, expected at least one line")
     evaluation = Evaluation(
         benchmark="pairwise",
-        metrics=score_metrics(verdicts),
+        metrics=score_metrics(list(verdicts.values())),
         judge={"replayed": True},
         task_versions=None,
         settings={"judgments": judgments.name},
         versions={},
         missing=dict(missing),
     )
-    write_json(out, evaluation.model_dump())
+    write_result(out, evaluation, points_of(verdicts))
 
 
 def _rows(path: Path) -> list[tuple[int, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from srt import layout
 from srt.records import Evaluation, write_text
-from srt.report import data, formats
+from srt.report import comparison, data, formats
 from srt.report.columns import COLUMNS, PAPER_COLUMNS
 from srt.report.formats import NOT_RUN, Part, Row
 from srt.report.sources import OPEN_LLM, PairwiseBlock, ReportedVerdicts, evaluation, metric, reported, trained_on
@@ -20,12 +20,17 @@ TITLES = {
     "alpaca_eval": "AlpacaEval 1.0: win rate (%) against the reference",
     "open_llm": "Open LLM Leaderboard v1 (%)",
     "pairwise": "Pairwise comparison in both orders",
+    "comparison": "Differences with their error",
     "data": "Data and selection",
 }
 NOTES = {
     "alpaca_eval": "Difference: ours minus the paper's. Length in characters. Missing: questions without a verdict.",
     "open_llm": "Diff.: ours minus the paper's. Missing: items without a value.",
     "pairwise": "Winning score: (wins - losses) / all + 1. Difference: ours minus the paper's.",
+    "comparison": (
+        "Difference: the run minus its baseline, with the 95% interval of a paired bootstrap over the questions; "
+        "told apart where 0 lies outside. Deviation: the sample's standard deviation over seeds."
+    ),
     "data": "Lengths are means. Tokens are the student's. A null score was not computed; quantiles leave it out.",
 }
 READ_OFF = "The paper's values marked figure were read off a plot: good to about 0.1."
@@ -92,7 +97,9 @@ def notes(name: str) -> list[str]:
 def read_tables(tables: Path, name: str) -> list[Part]:
     """A table's parts as `write_tables` wrote them into the folder `tables`."""
     path = tables / Path(layout.TABLE.format(table=name, ext="csv")).name
-    empty = data.parts([], [], []) if name == "data" else [_part(name, [])]
+    empty = {"data": lambda: data.parts([], [], []), "comparison": lambda: comparison.parts([], [])}.get(
+        name, lambda: [_part(name, [])]
+    )()
     return [formats.read_csv(path, part) for part in empty]
 
 
@@ -245,5 +252,6 @@ BUILDERS: dict[str, Callable[[Inputs], list[Part]]] = {
     "alpaca_eval": lambda inputs: [_part("alpaca_eval", alpaca_eval_rows(inputs))],
     "open_llm": lambda inputs: [_part("open_llm", open_llm_rows(inputs))],
     "pairwise": lambda inputs: [_part("pairwise", pairwise_rows(inputs))],
+    "comparison": lambda inputs: comparison.comparison_parts(inputs.results, inputs.runs),
     "data": lambda inputs: data.data_parts(inputs.results, inputs.runs, inputs.responses),
 }

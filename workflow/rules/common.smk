@@ -214,10 +214,11 @@ def report_files():
     """All that the tables and the report read."""
     files = []
     for name, run in RUNS.items():
-        files += [
+        results = [
             layout.EVALUATION.format(run=name, benchmark=b)
             for b in layout.benchmarks(CONFIG, run)
         ]
+        files += [*results, *map(layout.items_of, results)]
         files += [*layout.pairs_paths(run, CONFIG.responses).values()]
         files += [*layout.scores_paths(run, CONFIG.responses).values()]
         if run.method != "none":

@@ -1,5 +1,6 @@
 ANSWERS = RESULTS + layout.ANSWERS
 EVALUATION = RESULTS + layout.EVALUATION
+ITEMS = RESULTS + layout.items_of(layout.EVALUATION)
 
 if CONFIG.evaluate.alpaca_eval is not None:
 
@@ -14,7 +15,8 @@ if CONFIG.evaluate.alpaca_eval is not None:
                 else []
             ),
         output:
-            EVALUATION.replace("{benchmark}", "alpaca_eval"),
+            result=EVALUATION.replace("{benchmark}", "alpaca_eval"),
+            by_question=ITEMS.replace("{benchmark}", "alpaca_eval"),
         log:
             "logs/evaluate/{run}/alpaca_eval.log",
         conda:
@@ -28,7 +30,7 @@ if CONFIG.evaluate.alpaca_eval is not None:
             judge=settings.as_flags(judge_of("alpaca_eval"), prefix="judge-"),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate alpaca-eval {input.answers} {output} {params.settings} {params.judge}"
+            "srt evaluate alpaca-eval {input.answers} {output.result} {params.settings} {params.judge}"
             " {resources.how} > {log} 2>&1"
 
 
@@ -39,7 +41,8 @@ if CONFIG.evaluate.open_llm is not None:
             model=lambda wildcards: run_model_files(wildcards.run),
             suite=present(CONFIG.evaluate.open_llm.suite),
         output:
-            EVALUATION.replace("{benchmark}", "open_llm"),
+            result=EVALUATION.replace("{benchmark}", "open_llm"),
+            by_question=ITEMS.replace("{benchmark}", "open_llm"),
         log:
             "logs/evaluate/{run}/open_llm.log",
         conda:
@@ -53,7 +56,7 @@ if CONFIG.evaluate.open_llm is not None:
             settings=settings.as_flags(CONFIG.evaluate.open_llm),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate open-llm {output} {params.model} {params.settings}"
+            "srt evaluate open-llm {output.result} {params.model} {params.settings}"
             " {resources.how} > {log} 2>&1"
 
 
@@ -73,7 +76,8 @@ if CONFIG.evaluate.pairwise is not None:
                 else []
             ),
         output:
-            EVALUATION.replace("{benchmark}", "pairwise_{opponent}"),
+            result=EVALUATION.replace("{benchmark}", "pairwise_{opponent}"),
+            by_question=ITEMS.replace("{benchmark}", "pairwise_{opponent}"),
         log:
             "logs/evaluate/{run}/pairwise_{opponent}.log",
         conda:
@@ -87,5 +91,5 @@ if CONFIG.evaluate.pairwise is not None:
             judge=settings.as_flags(judge_of("pairwise"), prefix="judge-"),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate pairwise {input.answers} {input.opponent} {output} {params.settings} {params.judge}"
+            "srt evaluate pairwise {input.answers} {input.opponent} {output.result} {params.settings} {params.judge}"
             " {resources.how} > {log} 2>&1"

@@ -1,0 +1,114 @@
+"""The comparison table: runs against their baseline on the same questions, and runs that differ by their seed alone."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from srt import layout
+from srt.records import ItemValue, read_records
+from srt.report.formats import Column, Part, Row
+from srt.report.sources import evaluation
+from srt.runs import Run
+from srt.statistics import paired_difference
+
+# Benchmark: the metric that is compared, and the groups of its items (`{group}/{task}/{number}`), outermost first.
+METRICS: dict[str, tuple[str, Callable[[str], tuple[str, ...]]]] = {
+    "alpaca_eval": ("win_rate", lambda key: ()),
+    "open_llm": ("average", lambda key: tuple(key.split("/")[:2])),
+}
+PAIRED_COLUMNS = (
+    Column("run", "Run"),
+    Column("baseline", "Against"),
+    Column("benchmark", "Benchmark"),
+    Column("metric", "Metric"),
+    Column("difference", "Difference", 2, signed=True, main=True),
+    Column("low", "from", 2, group="95% interval", signed=True),
+    Column("high", "to", 2, group="95% interval", signed=True),
+    Column("n", "Questions", 0),
+    Column("told_apart", "Told apart"),
+    Column("source", "Source", path=True),
+)
+SEED_COLUMNS = (
+    Column("dataset", "Data set"),
+    Column("teacher", "Teacher"),
+    Column("student", "Student"),
+    Column("method", "Method"),
+    Column("ratio", "Ratio", 2),
+    Column("recipe", "Recipe"),
+    Column("benchmark", "Benchmark"),
+    Column("metric", "Metric"),
+    Column("mean", "Mean", 2, main=True),
+    Column("deviation", "Deviation", 2),
+    Column("seeds", "Seeds", 0),
+    Column("runs", "Runs"),
+)
+
+
+def comparison_parts(results: Path, runs: Sequence[Run]) -> list[Part]:
+    """The table's two parts, from the evaluations and their items below the results folder."""
+    return parts(list(_paired(results, runs)), list(_over_seeds(results, runs)))
+
+
+def parts(paired: Sequence[Row], seeds: Sequence[Row]) -> list[Part]:
+    """The two parts around their rows."""
+    none = "None: no run and its baseline have evaluations with the same questions."
+    alone = "None: no two evaluated runs differ by their seed alone."
+    return [
+        Part("paired", "Against the baseline, on the same questions", PAIRED_COLUMNS, paired, none),
+        Part("seeds", "Over seeds", SEED_COLUMNS, seeds, alone),
+    ]
+
+
+def baseline_of(run: Run, runs: Sequence[Run]) -> Run | None:
+    """What a run is to be better than: the same student on the original data or, for that run, the untuned student."""
+    if run.method == "none":
+        return None
+    if run.method != "original":
+        same = [r for r in runs if r.method == "original" and (r.dataset, r.student) == (run.dataset, run.student)]
+        alike = [r for r in same if (r.recipe, r.seed) == (run.recipe, run.seed)]
+        if same:
+            return (alike or same)[0]
+    return next((r for r in runs if r.method == "none" and r.student == run.student), None)
+
+
+def _paired(results: Path, runs: Sequence[Run]) -> Iterator[Row]:
+    for run in runs:
+        baseline = baseline_of(run, runs)
+        for benchmark, (metric, group) in METRICS.items() if baseline else ():
+            assert baseline is not None  # noqa: S101 (for the type checker)
+            ours, theirs = (_items(results, name, benchmark) for name in (run.run, baseline.run))
+            found = paired_difference(ours, theirs, group)
+            if found is None:
+                continue
+            source = layout.items_of(layout.EVALUATION.format(run=run.run, benchmark=benchmark))
+            row = {"run": run.run, "baseline": baseline.run, "benchmark": benchmark, "metric": metric, "n": found.n}
+            row |= {"difference": found.value, "low": found.low, "high": found.high, "source": source}
+            yield row | {"told_apart": "yes" if found.told_apart else "no"}
+
+
+def _items(results: Path, run: str, benchmark: str) -> dict[str, float]:
+    path = results / layout.items_of(layout.EVALUATION.format(run=run, benchmark=benchmark))
+    return {item.id: item.value for item in read_records(path, ItemValue)} if path.exists() else {}
+
+
+def _over_seeds(results: Path, runs: Sequence[Run]) -> Iterator[Row]:
+    """Mean and standard deviation of a metric over runs that are the same but for the seed."""
+    groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.method != "none":
+            fields = run.model_dump(exclude={"run", "seed"})
+            groups[tuple(fields.values())].append(run)
+    for members in groups.values():
+        for benchmark, (metric, _) in METRICS.items():
+            found = {run.run: evaluation(results, run.run, benchmark) for run in members}
+            values = {name: result[0].value(metric) for name, result in found.items() if result is not None}
+            known = {name: value for name, value in values.items() if value is not None}
+            if len(known) < 2:
+                continue
+            setup = members[0].model_dump(include={"dataset", "teacher", "student", "method", "ratio", "recipe"})
+            numbers = {"mean": statistics.fmean(known.values()), "deviation": statistics.stdev(known.values())}
+            about = {"benchmark": benchmark, "metric": metric, "seeds": len(known), "runs": ", ".join(known)}
+            yield {**setup, **numbers, **about}

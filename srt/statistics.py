@@ -1,0 +1,91 @@
+"""The error of a difference: a paired bootstrap over the questions that two models both answered."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+RESAMPLES = 9999
+CONFIDENCE = 0.95
+SEED = 0
+BATCH_CELLS = 2_000_000  # of one resampling, so that ten thousand questions take no more memory than a hundred
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of ours minus theirs on the same questions, with the bounds of its interval; `n` questions."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether 0 lies outside the interval."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+
+
+def paired_difference(
+    ours: Mapping[str, float],
+    theirs: Mapping[str, float],
+    group: Callable[[str], tuple[str, ...]] = lambda key: (),
+) -> Difference | None:
+    """The difference of two models' means on the questions that both have, and its 95% percentile interval.
+
+    Questions are drawn anew, with both models' values together, within each group (a benchmark's task), as the
+    groups are taken as given. Where groups are nested the mean is unweighted at every level: over the benchmarks of
+    the leaderboard, and over the subjects of MMLU.
+
+    Args:
+        ours: our model's value by question.
+        theirs: the other model's.
+        group: the group of a question, from the outermost level to the innermost; none for a plain mean.
+
+    Returns:
+        None where they share no question; bounds of None where a group has a single one.
+    """
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    pairs: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    for key in sorted(ours.keys() & theirs.keys()):
+        pairs[group(key)].append(ours[key] - theirs[key])
+    if not pairs:
+        return None
+    weights = _weights(list(pairs))
+    value = sum(weights[name] * float(np.mean(values)) for name, values in pairs.items())
+    n = sum(map(len, pairs.values()))
+    if any(len(values) < 2 for values in pairs.values()):
+        return Difference(value, None, None, n)
+    drawn = np.random.default_rng(SEED)
+    total = np.zeros(RESAMPLES)
+    for name, values in pairs.items():
+        if len(set(values)) == 1:
+            total += weights[name] * values[0]  # nothing varies
+            continue
+        found = bootstrap(
+            (np.asarray(values),),
+            np.mean,
+            n_resamples=RESAMPLES,
+            batch=max(1, BATCH_CELLS // len(values)),
+            method="percentile",
+            random_state=drawn,
+        )
+        total += weights[name] * found.bootstrap_distribution
+    low, high = np.quantile(total, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return Difference(value, float(low), float(high), n)
+
+
+def _weights(groups: list[tuple[str, ...]]) -> dict[tuple[str, ...], float]:
+    """Each group's share of an unweighted mean at every level."""
+    weights = dict.fromkeys(groups, 1.0)
+    depth = len(groups[0])
+    for level in range(depth):
+        siblings: dict[tuple[str, ...], set[str]] = defaultdict(set)
+        for name in groups:
+            siblings[name[:level]].add(name[level])
+        for name in groups:
+            weights[name] /= len(siblings[name[:level]])
+    return weights
