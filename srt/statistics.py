@@ -9,22 +9,29 @@ from dataclasses import dataclass
 RESAMPLES = 9999
 CONFIDENCE = 0.95
 SEED = 0
+LEAST = 30  # questions of a group: of fewer, a bootstrap's interval is too narrow to tell anything apart by
 BATCH_CELLS = 2_000_000  # of one resampling, so that ten thousand questions take no more memory than a hundred
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of ours minus theirs on the same questions, with the bounds of its interval; `n` questions."""
+    """Mean of ours minus theirs on the same questions, with the bounds of its interval.
+
+    `n` questions, `smallest` of them in the smallest group.
+    """
 
     value: float
     low: float | None
     high: float | None
     n: int
+    smallest: int
 
     @property
-    def told_apart(self) -> bool:
-        """Whether 0 lies outside the interval."""
-        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
+    def told_apart(self) -> bool | None:
+        """Whether 0 lies outside the interval; None where there are too few questions to say."""
+        if self.low is None or self.high is None or self.smallest < LEAST:
+            return None
+        return not self.low <= 0 <= self.high
 
 
 def paired_difference(
@@ -56,9 +63,10 @@ def paired_difference(
         return None
     weights = _weights(list(pairs))
     value = sum(weights[name] * float(np.mean(values)) for name, values in pairs.items())
-    n = sum(map(len, pairs.values()))
-    if any(len(values) < 2 for values in pairs.values()):
-        return Difference(value, None, None, n)
+    sizes = [len(values) for values in pairs.values()]
+    n, smallest = sum(sizes), min(sizes)
+    if smallest < 2:
+        return Difference(value, None, None, n, smallest)
     drawn = np.random.default_rng(SEED)
     total = np.zeros(RESAMPLES)
     for name, values in pairs.items():
@@ -75,7 +83,7 @@ def paired_difference(
         )
         total += weights[name] * found.bootstrap_distribution
     low, high = np.quantile(total, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Difference(value, float(low), float(high), n)
+    return Difference(value, float(low), float(high), n, smallest)
 
 
 def _weights(groups: list[tuple[str, ...]]) -> dict[tuple[str, ...], float]:

@@ -34,11 +34,11 @@ def test_only_shared_questions_count_and_the_order_does_not() -> None:
     assert found == paired_difference(dict(reversed(ours.items())), theirs)
     assert found is not None
     assert (found.value, found.n) == (pytest.approx(2 / 3), 3)
-    assert not found.told_apart
+    assert found.told_apart is None  # three questions tell nothing
     assert paired_difference({"a": 1.0}, {"b": 1.0}) is None
     single = paired_difference({"a": 1.0}, {"a": 0.0})
     assert single is not None
-    assert (single.value, single.low, single.told_apart) == (1.0, None, False)
+    assert (single.value, single.low, single.told_apart) == (1.0, None, None)
 
 
 def test_groups_are_weighed_as_the_leaderboard_does() -> None:

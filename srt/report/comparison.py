@@ -86,7 +86,7 @@ def _paired(results: Path, runs: Sequence[Run]) -> Iterator[Row]:
             source = layout.items_of(layout.EVALUATION.format(run=run.run, benchmark=benchmark))
             row = {"run": run.run, "baseline": baseline.run, "benchmark": benchmark, "metric": metric, "n": found.n}
             row |= {"difference": found.value, "low": found.low, "high": found.high, "source": source}
-            yield row | {"told_apart": "yes" if found.told_apart else "no"}
+            yield row | {"told_apart": {True: "yes", False: "no", None: "too few"}[found.told_apart]}
 
 
 def _items(results: Path, run: str, benchmark: str) -> dict[str, float]:
