@@ -29,7 +29,7 @@ NOTES = {
     "pairwise": "Winning score: (wins - losses) / all + 1. Difference: ours minus the paper's.",
     "comparison": (
         "Difference: the run minus its baseline, with the 95% interval of a paired bootstrap over the questions; "
-        "told apart where 0 lies outside, if there are 30 questions. Deviation: the sample's standard deviation over seeds."
+        "told apart where 0 lies outside, for at least 30 questions. Deviation: that of the sample over seeds."
     ),
     "data": "Lengths are means. Tokens are the student's. A null score was not computed; quantiles leave it out.",
 }
