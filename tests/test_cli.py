@@ -40,6 +40,7 @@ COMMANDS = {
     "evaluate alpaca-eval": "ANSWERS OUT",
     "evaluate open-llm": "OUT --model MODEL",
     "evaluate pairwise": "ANSWERS OPPONENT OUT",
+    "evaluate calibrate-judge": "ANNOTATIONS OUT",
     "report tables": "RESULTS --run-table RUNS",
     "report html": "RESULTS --run-table RUNS",
     "plan": "",
@@ -59,6 +60,7 @@ FUNCTIONS = {
     "evaluate alpaca-eval": "srt.evaluation.alpaca_eval.evaluate",
     "evaluate open-llm": "srt.evaluation.open_llm.evaluate",
     "evaluate pairwise": "srt.evaluation.pairwise.evaluate",
+    "evaluate calibrate-judge": "srt.evaluation.calibration.calibrate",
 }
 
 
@@ -84,6 +86,7 @@ def sections_of(command, config):
         "selection": [(config.selection, "")],
         "finetune": [(next(iter(config.recipes.values())), "")],
         "generate": [(config.generate, "")],
+        "evaluate calibrate-judge": [(next(iter(config.judges.values())), "judge-")],
     }
     if command in found:
         return found[command]
@@ -159,6 +162,7 @@ def test_with_all_flags_given_no_config_file_is_read(monkeypatch, name, command)
         for server, endpoint in config.execution.endpoints.items():
             words += ["--endpoint", f"{server}={endpoint.base_url},{endpoint.api_key_env}"]
     words += ["--use-teacher", next(iter(config.teachers))] if command == "reflect" else []
+    words += ["--use-judge", next(iter(config.judges))] if command == "evaluate calibrate-judge" else []
     assert cli.main(words) == 0
     got = {type(value): value for value in called if isinstance(value, Settings)}
     for section, _ in expected:

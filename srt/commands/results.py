@@ -21,6 +21,7 @@ def evaluate(steps: Steps) -> None:
     _alpaca_eval(benchmarks)
     _open_llm(benchmarks)
     _pairwise(benchmarks)
+    _calibrate_judge(benchmarks)
 
 
 def _judged(parser: argparse.ArgumentParser, kind: type[Settings]) -> None:
@@ -102,6 +103,38 @@ def _pairwise(benchmarks: Steps) -> None:
     about = 'recompute from scores that are there: JSONL of {"id", "a_first": [a, b], "b_first": [b, a]}'
     parser.add_argument("--judgments", metavar="FILE", type=Path, default=None, help=about)
     _judged(parser, PairwiseConfig)
+
+
+def _calibrate_judge(benchmarks: Steps) -> None:
+    def call(args: argparse.Namespace) -> None:
+        from srt.evaluation.calibration import calibrate
+
+        judge = _judge(args, args.use_judge)
+        calibrate(
+            args.annotations,
+            args.out,
+            args.annotator,
+            execution=cli.execution(args),
+            cache=args.cache,
+            sample=args.sample,
+            seed=args.seed,
+            **judge,
+        )
+
+    about = "Ask a judge about published pairs: agreement, kappa, bias of position and length, order of models."
+    parser = arguments.step(benchmarks, "calibrate-judge", call, about)
+    about = "AlpacaEval's published annotations, a file for each model"
+    parser.add_argument("annotations", metavar="ANNOTATIONS", type=Path, nargs="+", help=about)
+    parser.add_argument("out", metavar="OUT", type=Path, help="the evaluation's JSON to write")
+    about = "the judge's prompt and parser: a folder config/judges/*, or a name in alpaca-eval"
+    parser.add_argument("--annotator", metavar="STR", default="config/judges/alpaca_eval_logprob", help=about)
+    parser.add_argument("--sample", metavar="INT", type=int, default=200, help="pairs in all, each in both orders")
+    parser.add_argument("--seed", metavar="INT", type=int, default=0, help="of the drawing")
+    arguments.named(parser, "judge")
+    arguments.cache(parser)
+    arguments.server(parser)
+    cli.add_settings(parser, JudgeConfig, prefix="judge-")
+    cli.add_execution(parser, "evaluate")
 
 
 def _alone(args: argparse.Namespace, flag: str, *instead: str) -> Path:

@@ -78,7 +78,7 @@ def evaluate(
         serving(judge, execution, endpoint, server_log(cache, out)) as server,
         Judge(server, judge, execution, cache, name) as asked,
     ):
-        preferences, reasons = _preferences(pairs, annotator, asked, judge.serve, cache)
+        preferences, reasons = preferences_of(pairs, annotator, asked, judge.serve, cache)
         asked.check(reasons, len(pairs), settings.missing_share)
     lengths = [len(pair["output"]) for pair in pairs]
     evaluation = Evaluation(
@@ -117,10 +117,16 @@ def paired(
             raise InputError(
                 f"{path}: record {found.id!r}: question: expected {question.question[:60]!r}, found another"
             )
-        fields = {"instruction": _inert(question.question), "output_1": _inert(question.reference)}
-        pairs.append({"id": found.id, **fields, "output_2": _inert(found.answer), "output": found.answer})
+        inert_texts = inert_pair(found.id, question.question, question.reference, found.answer)
+        pairs.append({**inert_texts, "output": found.answer})
     unanswered = len(questions) - len(pairs)
     return pairs, Counter({"no answer": unanswered} if unanswered else {})
+
+
+def inert_pair(key: str, instruction: str, output_1: str, output_2: str) -> dict[str, str]:
+    """A pair as alpaca-eval's annotator takes it, its texts inert."""
+    texts = {"instruction": instruction, "output_1": output_1, "output_2": output_2}
+    return {"id": key, **{name: _inert(text) for name, text in texts.items()}}
 
 
 def _inert(text: str) -> str:
@@ -186,10 +192,24 @@ def _package() -> Any:
     return alpaca_eval
 
 
-def _preferences(
-    pairs: Sequence[Mapping[str, str]], annotator: Annotator, judge: Judge, served: bool, cache: Path
+def preferences_of(
+    pairs: Sequence[Mapping[str, str]],
+    annotator: Annotator,
+    judge: Judge,
+    served: bool,
+    cache: Path,
+    shuffled: bool = True,
 ) -> tuple[list[float | None], Counter[str]]:
-    """Per pair the preference (1 reference to 2 model, 1.5 a draw), null after all tries, and why by count."""
+    """Per pair the preference (1 for output_1 to 2 for output_2, 1.5 a draw), null after all tries, and why by count.
+
+    Args:
+        pairs: `id`, `instruction`, `output_1`, `output_2`, as `inert_pair` makes them.
+        annotator: prompt and parser.
+        judge: whom to ask.
+        served: whether vLLM serves the judge.
+        cache: folder of the annotator's config.
+        shuffled: show the outputs in alpaca-eval's random order; False shows output_1 first.
+    """
     config = cache / "annotators" / judge.identity_key / annotator.name / "configs.yaml"
     write_text(config, yaml.safe_dump({annotator.name: annotator.config}))
     preferences: list[float | None] = [None] * len(pairs)
@@ -200,7 +220,7 @@ def _preferences(
             break
         refusals.clear()
         completions = _completions(annotator, judge, served, attempt, refusals)
-        rows = _annotate([pairs[i] for i in open_items], config, completions)
+        rows = _annotate([pairs[i] for i in open_items], config, completions, shuffled)
         for i in open_items:
             preferences[i] = rows[pairs[i]["id"]]
     lost = [pair for pair, preference in zip(pairs, preferences, strict=True) if preference is None]
@@ -208,11 +228,15 @@ def _preferences(
 
 
 def _annotate(
-    pairs: Sequence[Mapping[str, str]], config: Path, completions: Callable[..., dict[str, list[Any]]]
+    pairs: Sequence[Mapping[str, str]], config: Path, completions: Callable[..., dict[str, list[Any]]], shuffled: bool
 ) -> dict[str, float | None]:
     """Id: preference, by alpaca-eval's annotator with our completions and none of its caches."""
     annotator = _package().annotators.PairwiseAnnotator(
-        annotators_config=config.resolve(), caching_path=None, fn_completions=completions, annotation_type=float
+        annotators_config=config.resolve(),
+        caching_path=None,
+        fn_completions=completions,
+        annotation_type=float,
+        is_randomize_output_order=shuffled,
     )
     fields = ("id", "instruction", "output_1", "output_2")
     rows = annotator.annotate_pairs([{name: pair[name] for name in fields} for pair in pairs], chunksize=None)

@@ -32,7 +32,7 @@ def replay_alpaca_eval(annotations: Path, outputs: Path | None, out: Path) -> No
     Raises:
         InputError: names file, record and field of what is malformed, or a judgment of an answer not in `outputs`.
     """
-    rows = [_annotation(row, f"{annotations}: record {number}") for number, row in _rows(annotations)]
+    rows = read_annotations(annotations)
     missing = Counter({NO_VERDICT: sum(row["preference"] is None for row in rows)})
     texts = [row["output_2"] for row in rows]
     if outputs is not None:
@@ -93,6 +93,11 @@ def replay_pairwise(judgments: Path, out: Path) -> None:
         missing=dict(missing),
     )
     write_result(out, evaluation, points_of(verdicts))
+
+
+def read_annotations(path: Path) -> list[dict[str, Any]]:
+    """AlpacaEval's published annotations, checked; InputError names file, record and field."""
+    return [_annotation(row, f"{path}: record {number}") for number, row in _rows(path)]
 
 
 def _rows(path: Path) -> list[tuple[int, Any]]:

@@ -1,0 +1,129 @@
+"""A judge beside published judgments: judges of known character over real HTTP, and the numbers that must come out."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
+
+from srt.evaluation.calibration import Pair, calibrate, calibration_metrics
+from srt.records import Evaluation, InputError, read_json
+
+MODELS = ("weak", "fair", "strong")
+
+
+def choice(first: float) -> dict:
+    """The judge's reply in the log-probability form: how likely it names m, which is shown first."""
+    top = [
+        {"token": name, "bytes": [], "logprob": math.log(chance)}
+        for name, chance in (("m", first), ("M", 1 - first))
+        if chance > 0
+    ]
+    return {"logprobs": {"content": [{**top[0], "top_logprobs": top}], "refusal": None}}
+
+
+@pytest.fixture
+def annotations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Three models of 20 pairs; of place p wins 5 (p + 1), its answers are longer than the reference's by place."""
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    paths = []
+    for place, model in enumerate(MODELS):
+        rows = []
+        for i in range(20):
+            won = i < 5 * (place + 1)
+            texts = {"output_1": f"reference {i}", "output_2": f"{'GOOD' if won else 'poor'} {model}" + " x" * i}
+            about = {"instruction": f"Question {i}?", "generator_2": model, "preference": 2 if won else 1}
+            rows.append({**about, **texts})
+        paths.append(tmp_path / f"{model}.json")
+        paths[-1].write_text(json.dumps(rows))
+    return paths
+
+
+def run(annotations: list[Path], fake: FakeJudge, sample: int = 60, **changes: object) -> dict[str, tuple]:
+    out = annotations[0].parent / "calibration.json"
+    config = judge_config(**changes)
+    own = "config/judges/alpaca_eval_logprob"
+    cache = out.parent / "cache"
+    calibrate(annotations, out, own, config, fake.endpoint, execution_config(), cache, sample, 0)
+    found = Evaluation.model_validate(read_json(out))
+    assert found.missing == {}
+    return {metric.name: (metric.value, metric.n) for metric in found.metrics}
+
+
+def answers(request: dict) -> list[str]:
+    """The two answers in the order in which they are shown."""
+    text = request["messages"][-1]["content"]
+    one, two = text.split("Answer of model m:\n")[1].split("\n\nAnswer of model M:\n")
+    return [one, two.split("\n\nWeigh how")[0]]
+
+
+def test_a_judge_that_judges_as_published(annotations: list[Path]) -> None:
+    def judge(request: dict, count: int) -> dict:
+        first, second = answers(request)
+        model = first if "reference" in second else second
+        return choice(0.9 if ("GOOD" in model) == (model is first) else 0.1)
+
+    with FakeJudge(judge) as fake:
+        found = run(annotations, fake)
+        assert len(fake.requests) == 120
+        assert run(annotations, fake) == found
+        assert len(fake.requests) == 120
+    assert found["agreement"] == (100, 60)
+    assert found["kappa"] == (pytest.approx(1), 60)
+    assert found["consistency"] == (100, 60)
+    assert (found["first_bias"], found["length_bias"]) == ((0, 60), (0, 57))  # three are as long as the reference
+    assert found["rank_correlation"] == (pytest.approx(1), 3)
+
+
+def test_a_judge_that_names_who_is_first(annotations: list[Path]) -> None:
+    with FakeJudge(lambda request, count: choice(0.9)) as fake:
+        found = run(annotations, fake)
+    assert (found["first_bias"], found["consistency"], found["agreement"]) == ((100, 60), (0, 60), (0, 60))
+    assert found["rank_correlation"] == (None, 3)
+
+
+def test_a_judge_that_loves_length(annotations: list[Path]) -> None:
+    def judge(request: dict, count: int) -> dict:
+        first, second = answers(request)
+        return choice(0.5 if len(first) == len(second) else 0.9 if len(first) > len(second) else 0.1)
+
+    with FakeJudge(judge) as fake:
+        found = run(annotations, fake, sample=30)
+    assert found["length_bias"][0] > 0
+    assert found["first_bias"] == (0, 30)
+    assert found["consistency"] == (100, 30)
+
+
+def test_metrics_from_known_pairs() -> None:
+    shares = [(1.0, 0.9, 0.9), (1.0, 0.2, 0.2), (0.0, 0.1, 0.1), (0.0, 0.9, 0.05), (0.5, 0.5, 0.5)]
+    pairs = [Pair(str(i), "m", p, first, second, None) for i, (p, first, second) in enumerate(shares)]
+    found = {metric.name: metric for metric in calibration_metrics(pairs)}
+    assert (found["agreement"].value, found["agreement"].n) == (80, 5)
+    assert found["agreement"].se == pytest.approx(20)
+    assert found["first_bias"].value == 20
+    assert (found["length_bias"].value, found["length_bias"].n) == (None, 0)
+    assert found["kappa"].value == pytest.approx((0.8 - 0.36) / (1 - 0.36))
+    assert calibration_metrics([])[0].value is None
+
+
+def test_real_published_pairs_are_drawn_alike_from_every_model(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "alpaca_eval"
+    paths = [folder / f"{name}.annotations.json" for name in ("recycled-wizardlm-7b-v2.0", "alpaca-7b")]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(KEY_VARIABLE, KEY)
+        with FakeJudge(lambda request, count: choice(0.6)) as fake:
+            out, own = tmp_path / "c.json", "config/judges/alpaca_eval_logprob"
+            calibrate(paths, out, own, judge_config(), fake.endpoint, execution_config(), tmp_path / "cache", 41, 0)
+            assert 60 < len(fake.requests) <= 82  # alpaca-eval asks nobody about equal answers: a draw
+    found = Evaluation.model_validate(read_json(out))
+    assert {metric.name: metric.value for metric in found.metrics}["rank_correlation"] is None
+    assert found.settings["sample"] == 41
+
+
+def test_a_sample_that_cannot_be_drawn_is_refused(annotations: list[Path]) -> None:
+    with FakeJudge(lambda request, count: choice(0.5)) as fake:
+        with pytest.raises(InputError, match="--sample: expected at least one pair of each of 3 files, found 2"):
+            run(annotations, fake, sample=2)
+        with pytest.raises(InputError, match=r"expected at least 21 records with a verdict, found 20"):
+            run(annotations, fake, sample=63)
