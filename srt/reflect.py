@@ -71,7 +71,7 @@ def reflect(
 
     identity, batch = speaker.identity(), execution.batch is not None and settings.backend == "openai"
     known = Known(identity, entries_of(journals_of(journals, identity)), price, batch)
-    finished = content_key("finished", variant, settings.model_dump(), [talk.pair.model_dump() for talk in talks])
+    finished = _finished_key(variant, talks, settings)
     rounds = known.entries.get(finished, {"rounds": 0})["rounds"] + 1
     for talk in talks:
         talk.tries = rounds * TRIES
@@ -86,6 +86,12 @@ def reflect(
         write_records(out, results)
         if any(result.status == "failed" for result in results):
             teacher.journal.add(finished, {"rounds": rounds})
+
+
+def _finished_key(variant: str, talks: Sequence[Conversation], settings: ReflectConfig) -> str:
+    """What a finished reflection is known by in the journal: the pairs, the settings, what the prompt files say."""
+    said = [talks[0].style.model_dump(), talks[0].cleaning.model_dump()] if talks else []
+    return content_key("finished", variant, settings.model_dump(), said, [talk.pair.model_dump() for talk in talks])
 
 
 def speaker_of(settings: ReflectConfig) -> Speaker:

@@ -157,6 +157,18 @@ def test_running_again_asks_for_the_failed_records_alone(run) -> None:
     assert len(model.asked) == 1
 
 
+def test_a_changed_prompt_is_no_finished_reflection(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    style = Path("config/prompts/tags.yaml").read_text()
+    (tmp_path / "tags.yaml").write_text(style)
+    monkeypatch.setattr("test_reflect.SETTINGS", SETTINGS.model_copy(update={"prompts": str(tmp_path / "tags.yaml")}))
+    run(lambda prompt: Completion("no tags", 2, "stop"))
+    (tmp_path / "tags.yaml").write_text(style.replace("Be frank", "Be very frank"))
+    _, model = run(lambda prompt: Completion("no tags", 2, "stop"))
+    assert len(model.asked) == 2 * len(PAIRS)  # two tries of each, and not four
+    _, model = run(lambda prompt: Completion("no tags", 2, "stop"))
+    assert len(model.asked) == 2 * len(PAIRS)
+
+
 def test_a_doubled_instruction_is_told_by_the_file_and_asked_for_again(run) -> None:
     def same(prompt: str) -> Completion:
         n = re.findall(r"Say (\d)", prompt)[0]
