@@ -47,9 +47,8 @@ def _json_object(text: str, fields: Sequence[str]) -> tuple[dict[str, Any] | Non
             continue
         found.append(value)
     best = next((value for value in found if set(fields) & set(value)), found[0] if found else None)
-    return best, [] if best is not None and text.strip().endswith("}") and text.startswith("{") else [
-        "text around JSON"
-    ]
+    whole = text.startswith("{") and text.endswith("}")
+    return best, [] if whole else ["text around JSON"]
 
 
 def read_tags(text: str, tags: Mapping[str, str], cut: bool) -> Reading | Failure:

@@ -6,7 +6,6 @@ collects completions as they are ready, so that it can write each into its journ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -128,51 +127,35 @@ class Speaker:
             return f"openai {self.model}"
         return f"{models.identity(self.model, self.revision)} {self.dtype}"
 
-    def open(self, execution: ExecutionConfig, endpoint: Endpoint | None = None, folder: Path | None = None) -> Backend:
+    def batched(self, execution: ExecutionConfig) -> bool:
+        """Whether it is asked through the batch API, at that one's price."""
+        return self.backend == "openai" and execution.batch is not None
+
+    def open(self, execution: ExecutionConfig, folder: Path, endpoint: Endpoint | None = None) -> Backend:
         """Its backend, ready to answer.
 
         Args:
             execution: how, not what.
+            folder: this job's own, for a started server's log and a batch's state.
             endpoint: the server of the backend `openai`.
-            folder: this job's own, for a started server's log and a batch's state; not needed by the others.
         """
         from srt import endpoint as endpoints
         from srt import inprocess
         from srt.batch import BatchBackend, refuse_open_batches
 
+        if self.batched(execution):
+            return BatchBackend(endpoints.server_of(endpoint, self.model), execution, folder)
         if self.backend == "openai":
-            if execution.batch is not None:
-                return BatchBackend(endpoints.server_of(endpoint, self.model), execution, _needed(folder))
-            refuse_open_batches(_needed(folder))
+            refuse_open_batches(folder)
             return endpoints.EndpointBackend(endpoints.server_of(endpoint, self.model), execution)
         models.require(self.model)
         if self.backend == "vllm-server":
-            return endpoints.ServedBackend(self, execution, _needed(folder) / "server.log")
+            return endpoints.ServedBackend(self, execution, folder / "server.log")
         in_process = self.backend
         if in_process == "auto":
             in_process = "vllm" if models.device(execution.device) == "cuda" else "transformers"
         kind = inprocess.VllmBackend if in_process == "vllm" else inprocess.TransformersBackend
         return kind(self, execution)
-
-
-def _needed(folder: Path | None) -> Path:
-    if folder is None:
-        raise ValueError("this backend needs a folder for its log or state")
-    return folder
-
-
-def completed(backend: Backend, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-    """(position in `requests`, completion), in the order in which they are ready."""
-    position, waiting = 0, 0
-    while position < len(requests) or waiting:
-        while position < len(requests) and waiting < backend.capacity:
-            backend.submit(str(position), requests[position])
-            position, waiting = position + 1, waiting + 1
-        collected = backend.collect()
-        backend.settled()
-        for ticket, completion in collected:
-            waiting -= 1
-            yield int(ticket), completion
 
 
 def messages(chat: tuple[Message, ...] | str) -> list[dict[str, str]]:

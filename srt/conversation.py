@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,10 +52,14 @@ class Conversation:
         """The next request; None at the end."""
         if self.failure is not None or self.place >= len(self.turns):
             return None
-        turn, settings = self.turns[self.place], self.settings
+        return self.request_of(self.turns[self.place], self.said)
+
+    def request_of(self, turn: Turn, said: Mapping[str, str]) -> Request:
+        """A turn's request, its placeholders filled with what the teacher has said by then."""
+        settings = self.settings
         tried = self.used.get(turn.name, 0)
         temperature = max(settings.temperature, self.style.retry_temperature) if tried else settings.temperature
-        known = {**self.fields, **{f"new_{name}": text for name, text in self.said.items()}}
+        known = {**self.fields, **{f"new_{name}": text for name, text in said.items()}}
         return Request(
             chat=turn.chat(known, self.style.retry if tried else None),
             max_new_tokens=min(settings.max_new_tokens, turn.max_new_tokens or settings.max_new_tokens),
@@ -91,10 +95,6 @@ class Conversation:
         if said and said in (plain(self.fields["response"]), plain(self.fields["task"])):
             return Failure("repeated", "the response repeats what was there")
         return found
-
-    def fail(self, outcome: str, reason: str) -> None:
-        """End the conversation."""
-        self.failure = Failure(outcome, reason)
 
     def doubled(self) -> bool:
         """The new instruction is another record's: ask for it again, or fail where no try is left; True if asked."""

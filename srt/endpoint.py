@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,21 +40,23 @@ def server_of(endpoint: Endpoint | None, model: str = "") -> OpenServer:
 
 def chat_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
     """A request as the body of a chat completion. The server applies the chat template, once."""
-    sampling = request.sampling
     limit = "max_completion_tokens" if _is_openai(server) else "max_tokens"
     arguments: dict[str, Any] = {
         "model": server.model,
         "messages": messages(request.chat),
         limit: request.max_new_tokens,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "seed": sampling.seed,
+        **_sampling(request),
     }
     if request.schema:
         wanted = _without_lengths(request.schema) if _is_openai(server) else request.schema
         schema = {"name": "reflection", "schema": wanted, "strict": True}
         arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
     return arguments
+
+
+def _sampling(request: Request) -> dict[str, Any]:
+    sampling = request.sampling
+    return {"temperature": sampling.temperature, "top_p": sampling.top_p, "seed": sampling.seed}
 
 
 def extra_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
@@ -76,17 +79,31 @@ def _is_openai(server: OpenServer) -> bool:
 
 def chat_completion(reply: Any, seconds: float | None) -> Completion:
     """A chat completion as the server sent it. What the model refused by the protocol's own field is its text."""
-    choice, usage = reply.choices[0], reply.usage
-    message = choice.message
+    message = reply.choices[0].message
     text = (message.content if message else None) or (getattr(message, "refusal", None) or "")
+    return _completion(reply, text, seconds)
+
+
+def _text_completion(reply: Any, seconds: float | None) -> Completion:
+    return _completion(reply, reply.choices[0].text, seconds)
+
+
+def _completion(reply: Any, text: str, seconds: float | None) -> Completion:
+    usage = reply.usage
     return Completion(
         text,
         usage.completion_tokens if usage else 0,
-        choice.finish_reason or "stop",
+        reply.choices[0].finish_reason or "stop",
         usage.prompt_tokens if usage else None,
         reply.model,
         seconds,
     )
+
+
+def _read(outcome: Answered | Refusal, reader: Callable[[Any, float | None], Completion]) -> Completion:
+    if isinstance(outcome, Refusal):
+        return Completion("", 0, REFUSED + outcome.why)
+    return reader(outcome.reply, round(outcome.seconds, 3))
 
 
 class EndpointBackend:
@@ -108,12 +125,7 @@ class EndpointBackend:
 
     def collect(self) -> list[tuple[str, Completion]]:
         """See `Backend`."""
-        return [(ticket, self._read(outcome)) for ticket, outcome in self._sender.collect()]
-
-    def _read(self, outcome: Answered | Refusal) -> Completion:
-        if isinstance(outcome, Refusal):
-            return Completion("", 0, REFUSED + outcome.why)
-        return chat_completion(outcome.reply, round(outcome.seconds, 3))
+        return [(ticket, _read(outcome, chat_completion)) for ticket, outcome in self._sender.collect()]
 
     def settled(self) -> None:
         """See `Backend`."""
@@ -155,16 +167,14 @@ class ServedBackend:
             "model": self.server.model,
             "prompt": prompt,
             "max_tokens": new_tokens,
-            "temperature": request.sampling.temperature,
-            "top_p": request.sampling.top_p,
-            "seed": request.sampling.seed,
+            **_sampling(request),
         }
         self._sender.submit(ticket, lambda client: client.completions.create(**body, extra_body=extra))
 
     def collect(self) -> list[tuple[str, Completion]]:
         """See `Backend`."""
         ready, self._ready = self._ready, []
-        return ready or [(ticket, _text_completion(outcome)) for ticket, outcome in self._sender.collect()]
+        return ready or [(ticket, _read(outcome, _text_completion)) for ticket, outcome in self._sender.collect()]
 
     def settled(self) -> None:
         """See `Backend`."""
@@ -172,13 +182,3 @@ class ServedBackend:
     def close(self) -> None:
         """See `Backend`. The server is gone when this returns."""
         self._open.close()
-
-
-def _text_completion(outcome: Answered | Refusal) -> Completion:
-    if isinstance(outcome, Refusal):
-        return Completion("", 0, REFUSED + outcome.why)
-    reply, choice = outcome.reply, outcome.reply.choices[0]
-    used, seconds = reply.usage, round(outcome.seconds, 3)
-    return Completion(
-        choice.text, used.completion_tokens, choice.finish_reason or "stop", used.prompt_tokens, reply.model, seconds
-    )

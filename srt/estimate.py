@@ -58,12 +58,11 @@ def estimate(talks: Sequence[Conversation], known: Known) -> Estimate:
     for talk in talks:
         left = _replayed(talk, known)
         for turn in left.turns[left.place :] if left.failure is None else ():
-            fields = {**left.fields, **{f"new_{name}": text for name, text in _stand_ins(left).items()}}
+            request = left.request_of(turn, _stand_ins(left))
             requests += 1
-            characters += sum(len(content) for _, content in turn.chat(fields))
+            characters += request.characters
             assumed = sum(_assumed(name, left, known) for name in turn.fields)
-            most = min(left.settings.max_new_tokens, turn.max_new_tokens or left.settings.max_new_tokens)
-            completion += min(most, lengths.get(turn.name, assumed))
+            completion += min(request.max_new_tokens, lengths.get(turn.name, assumed))
     spent = known.spent
     prompt = characters / spent.characters_per_token
     rate = spent.seconds / spent.timed if spent.timed else None

@@ -47,7 +47,7 @@ def generate(
     identity = speaker.identity()
 
     def opened(folder: Path) -> Backend:
-        return speaker.open(execution, folder=folder)
+        return speaker.open(execution, folder)
 
     with Teacher(identity, opened, cache / "answers", str(out.resolve())) as journaled:
         completions = journaled.ask(requests, f"answers of {model}")

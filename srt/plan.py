@@ -8,13 +8,12 @@ from pathlib import Path
 
 from srt import layout
 from srt.estimate import Estimate, estimate
-from srt.journal import entries_of
 from srt.prepare import prepared_file
 from srt.records import InputError, Pair, ReflectedPair, read_records
 from srt.reflect import conversations, shorten, speaker_of, unreflected
 from srt.runs import Run
 from srt.settings import Config
-from srt.teacher import Known, journals_of
+from srt.teacher import Known, teacher_journals
 
 COLUMNS = ("stage", "records", "requests", "prompt tokens", "completion tokens", "USD", "hours", "remark")
 
@@ -74,9 +73,8 @@ def _stage(config: Config, dataset: str, teacher: str, variant: str, path: str) 
         identity = speaker.identity()
     except InputError as error:
         return Stage(dataset, teacher, variant, path, None, str(error))
-    entries = entries_of(journals_of(Path(config.cache) / "teacher", identity))
-    batch = config.execution.batch is not None and settings.backend == "openai"
-    found = estimate(talks, Known(identity, entries, config.execution.prices.get(teacher), batch))
+    price, batch = config.execution.prices.get(teacher), speaker.batched(config.execution)
+    found = estimate(talks, Known.read(teacher_journals(Path(config.cache)), identity, price, batch))
     if config.responses == "selected" and variant != "instruction":
         remarks.append("at most: only the winners of phase 1")
     return Stage(dataset, teacher, variant, path, found, "; ".join([*filter(None, remarks), found.basis()]))

@@ -15,11 +15,11 @@ from typing import Any
 
 from srt import models
 from srt.backends import Backend, Speaker
-from srt.cleaning import Cleaning, read_cleaning
+from srt.cleaning import Cleaning, Failure, read_cleaning
 from srt.conversation import TRIES, Conversation, plain
 from srt.endpoint import server_of
 from srt.estimate import estimate
-from srt.journal import content_key, entries_of
+from srt.journal import content_key
 from srt.layout import meta_of
 from srt.methods import phase_one_winner
 from srt.progress import say
@@ -27,7 +27,7 @@ from srt.records import InputError, Pair, ReflectedPair, Score, read_records, wr
 from srt.settings import Endpoint, ExecutionConfig, Price, ReflectConfig
 from srt.sources import read_pairs
 from srt.styles import Style, read_style
-from srt.teacher import Known, Teacher, journals_of
+from srt.teacher import Known, Teacher
 
 
 def reflect(
@@ -67,10 +67,10 @@ def reflect(
     cut = shorten(talks, settings)
 
     def opened(folder: Path) -> Backend:
-        return speaker.open(execution, endpoint, folder)
+        return speaker.open(execution, folder, endpoint)
 
-    identity, batch = speaker.identity(), execution.batch is not None and settings.backend == "openai"
-    known = Known(identity, entries_of(journals_of(journals, identity)), price, batch)
+    identity, batch = speaker.identity(), speaker.batched(execution)
+    known = Known.read(journals, identity, price, batch)
     finished = _finished_key(variant, talks, settings)
     rounds = known.entries.get(finished, {"rounds": 0})["rounds"] + 1
     for talk in talks:
@@ -135,10 +135,9 @@ def _open(
     fields = {"instruction": record.instruction, "input": record.input, "response": record.output}
     fields["task"] = style.task_text(record.instruction, record.input)
     turns = style.instruction if variant == "instruction" else style.response
-    talk = Conversation(record, fields, turns, style, cleaning, settings)
-    if record.status == "failed":
-        talk.fail("upstream", f"its instruction reflection failed: {record.reason}")
-    return talk
+    upstream = Failure("upstream", f"its instruction reflection failed: {record.reason}")
+    failure = upstream if record.status == "failed" else None
+    return Conversation(record, fields, turns, style, cleaning, settings, failure=failure)
 
 
 def shorten(talks: Sequence[Conversation], settings: ReflectConfig) -> int:

@@ -129,10 +129,10 @@ class Sender:
         self._done: queue.SimpleQueue[tuple[str, Answered | Refusal] | Exception] = queue.SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = False
-        # No proxy of the environment may stand before a server of this machine. The limit of connections is ours.
-        limits = openai.DefaultAsyncHttpxClient(trust_env=LOOPBACK not in server.base_url)
+        # No proxy of the environment may stand before a server of this machine.
+        http = openai.DefaultAsyncHttpxClient(trust_env=LOOPBACK not in server.base_url)
         self._client = openai.AsyncOpenAI(
-            base_url=server.base_url, api_key=server.api_key, max_retries=0, timeout=self._seconds, http_client=limits
+            base_url=server.base_url, api_key=server.api_key, max_retries=0, timeout=self._seconds, http_client=http
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sender", daemon=True)
@@ -146,7 +146,7 @@ class Sender:
         """Wait for the next outcome; all that are there by then.
 
         Raises:
-            InputError: the server does not know the key or the model, or refused everything.
+            InputError: the server does not know the key or the model.
             ServerError: it is down, or the account's quota is spent.
         """
         found = [self._done.get()]

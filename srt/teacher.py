@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from srt.backends import Backend, Completion, Request
-from srt.journal import Journal, content_key
+from srt.journal import Journal, content_key, entries_of
 from srt.progress import track
 from srt.records import InputError
 from srt.settings import Price
@@ -62,6 +62,11 @@ class Known:
         self.identity, self.entries, self.price, self.batch = identity, entries, price, batch
         self.spent = spent_of(entries.values(), price)
 
+    @classmethod
+    def read(cls, journals: Path, identity: str, price: Price | None, batch: bool) -> Known:
+        """What the journals below this folder hold; nothing is opened for writing."""
+        return Known(identity, entries_of(journals_of(journals, identity)), price, batch)
+
     def key(self, request: Request) -> str:
         """Under what the answer to a request is kept: whose it is, the prompt, the parameters."""
         return content_key(self.identity, request.as_json())
@@ -77,6 +82,11 @@ class Known:
             talk.receive(completion_of(self.entries[key]))
             answers += 1
         return request, answers
+
+
+def teacher_journals(cache: Path) -> Path:
+    """Where the teachers' journals lie, unless `--journal` says otherwise."""
+    return cache / "teacher"
 
 
 def journals_of(journals: Path, identity: str) -> Path:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+from asking import completed
 from fake_judge import KEY, KEY_VARIABLE, FakeJudge
 
-from srt.backends import Request, Sampling, Speaker, completed, token_ids
+from srt.backends import Request, Sampling, Speaker, token_ids
 from srt.config import load
 from srt.endpoint import EndpointBackend, chat_arguments, extra_arguments, server_of
 from srt.inprocess import TransformersBackend
@@ -79,7 +80,7 @@ def test_a_plain_prompt_gets_exactly_the_bos_that_the_tokenizer_adds(tiny_llamas
 
 def test_a_missing_folder_is_named() -> None:
     with pytest.raises(InputError, match="models/none: no such model folder"):
-        Speaker("transformers", "./models/none", None, "float32", 64).open(CONFIG.execution)
+        Speaker("transformers", "./models/none", None, "float32", 64).open(CONFIG.execution, Path())
 
 
 def test_an_endpoint_needs_an_address_and_a_named_key(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from asking import completed
 from fake_judge import execution_config
 from fake_teacher import KEY, MODEL, Running
 from test_teacher import command, environment, pairs
 
 from srt import batch
-from srt.backends import Completion, Request, Sampling, completed
+from srt.backends import Completion, Request, Sampling
 from srt.journal import JournalError
 from srt.records import InputError, ReflectedPair, read_json, read_records
 from srt.server import OpenServer

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from asking import completed
 
-from srt.backends import Request, Sampling, Speaker, completed
+from srt.backends import Request, Sampling, Speaker
 from srt.config import load
 from srt.prepare import prepare
 from srt.records import ReflectedPair, read_records
@@ -47,10 +48,10 @@ def test_a_server_of_its_own_serves_both_phases_with_structured_outputs(
 
 
 @pytest.mark.slow
-def test_vllm_in_process_takes_requests_in_while_others_are_answered(demo_model: Path) -> None:
+def test_vllm_in_process_takes_requests_in_while_others_are_answered(demo_model: Path, tmp_path: Path) -> None:
     greedy = Sampling(0.0, 1.0, 1.1, 0)
     asked = [Request((("user", f"Name {i} fruits."),), 8 + i, greedy) for i in range(6)]
-    backend = Speaker("vllm", str(demo_model), None, "float32", 512).open(EXECUTION)
+    backend = Speaker("vllm", str(demo_model), None, "float32", 512).open(EXECUTION, tmp_path)
     try:
         backend.submit("first", asked[0])
         backend.submit("long", Request((("user", "Tell me a story."),), 60, greedy))

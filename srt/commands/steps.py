@@ -42,6 +42,7 @@ def reflect(steps: Steps) -> None:
 
     def call(args: argparse.Namespace) -> None:
         from srt.reflect import reflect
+        from srt.teacher import teacher_journals
 
         settings, name = cli.resolve(args, ReflectConfig, cli.named(args, "teacher")), cli.only(args, "teacher")
         reflect(
@@ -50,7 +51,7 @@ def reflect(steps: Steps) -> None:
             args.variant,
             settings,
             cli.execution(args),
-            args.journal or args.cache / "teacher",
+            args.journal or teacher_journals(args.cache),
             cli.endpoint(args, name) if settings.backend == "openai" else None,
             cli.price(args, name),
             cli.assignments(args.scores, "--scores"),
