@@ -7,7 +7,7 @@ no default stands in code, so a value is defined once, in the YAML. Importing th
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -163,6 +163,10 @@ class JudgeConfig(Settings):
     max_model_len: int | None = Field(ge=1, description="a served judge's context length; null for the model's")
 
 
+MISSING_SHARE = "largest share of judged questions without a usable verdict; above it the job fails"
+MissingShare = Annotated[float, Field(ge=0, le=1, description=MISSING_SHARE)]
+
+
 class AlpacaEvalConfig(Settings):
     """AlpacaEval 1.0."""
 
@@ -174,9 +178,7 @@ class AlpacaEvalConfig(Settings):
     annotator: str = Field(
         description="the judge's prompt and parser: a folder config/judges/*, or a name in alpaca-eval"
     )
-    missing_share: float = Field(
-        ge=0, le=1, description="largest share of judged questions without a usable verdict; above it the job fails"
-    )
+    missing_share: MissingShare
 
 
 class OpenLlmConfig(Settings):
@@ -193,9 +195,7 @@ class PairwiseConfig(Settings):
     questions: str = Field(description="a file of questions (JSON or JSONL: `instruction`, `Instruction` or `text`)")
     judge: str = Field(description="a name under `judges:`")
     prompt: str = Field(description="the judge's prompt (config/judges/*.yaml)")
-    missing_share: float = Field(
-        ge=0, le=1, description="largest share of judged questions without a usable verdict; above it the job fails"
-    )
+    missing_share: MissingShare
     opponents: list[str] = Field(description="runs that every other trained run is compared with")
 
 
@@ -243,7 +243,7 @@ class ExecutionConfig(Settings):
         description="requests in a batch of the endpoint's batch API (cheaper, within a day); null: none, ask live",
     )
     budget: str | None = Field(
-        description="the most a teacher may cost in all: '20 USD', '3000000 tokens', '500 requests'; null: no limit",
+        description="most that a teacher may cost in all: '20 USD', '9 tokens', '9 requests'; null: no limit"
     )
     prices: dict[str, Price] = Field(description="teacher's name: what it costs")
     generation_batch: int = Field(ge=1, description="prompts per batch of a transformers backend")

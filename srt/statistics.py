@@ -1,9 +1,11 @@
-"""The error of a difference: a paired bootstrap over the questions that two models both answered."""
+"""The error of a mean, and of a difference: a paired bootstrap over the questions that two models both answered."""
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 RESAMPLES = 9999
@@ -11,6 +13,13 @@ CONFIDENCE = 0.95
 SEED = 0
 LEAST = 30  # questions of a group: of fewer, a bootstrap's interval is too narrow to tell anything apart by
 BATCH_CELLS = 2_000_000  # of one resampling, so that ten thousand questions take no more memory than a hundred
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Mean, and its standard error: the sample's standard deviation over sqrt(n); null for too few values."""
+    if not values:
+        return None, None
+    return statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
 @dataclass(frozen=True)

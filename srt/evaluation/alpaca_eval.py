@@ -202,13 +202,7 @@ def preferences_of(
 ) -> tuple[list[float | None], Counter[str]]:
     """Per pair the preference (1 for output_1 to 2 for output_2, 1.5 a draw), null after all tries, and why by count.
 
-    Args:
-        pairs: `id`, `instruction`, `output_1`, `output_2`, as `inert_pair` makes them.
-        annotator: prompt and parser.
-        judge: whom to ask.
-        served: whether vLLM serves the judge.
-        cache: folder of the annotator's config.
-        shuffled: show the outputs in alpaca-eval's random order; False shows output_1 first.
+    `shuffled` shows the outputs in alpaca-eval's random order, False output_1 first; `cache` is for its config.
     """
     config = cache / "annotators" / judge.identity_key / annotator.name / "configs.yaml"
     write_text(config, yaml.safe_dump({annotator.name: annotator.config}))
@@ -268,7 +262,12 @@ def _reason(pair: Mapping[str, str], refusals: Mapping[str, str]) -> str:
 
 def win_shares(ids: Sequence[str], preferences: Sequence[float | None]) -> list[tuple[str, float]]:
     """(question, its share of the win rate in percent): 100 a win, 50 a draw, 0 a loss; those without a verdict not."""
-    return [(key, 100 * ((p or 1.5) - 1)) for key, p in zip(ids, preferences, strict=True) if p is not None]
+    return [(key, 100 * share_of(p)) for key, p in zip(ids, preferences, strict=True) if p is not None]
+
+
+def share_of(preference: float) -> float:
+    """A preference (1 to 2, 0 a draw) as output_2's share of the win, from 0 to 1."""
+    return (preference or 1.5) - 1
 
 
 def win_metrics(preferences: Sequence[float | None], lengths: Sequence[int]) -> list[Metric]:

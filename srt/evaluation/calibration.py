@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srt.evaluation.alpaca_eval import inert_pair, preferences_of, read_annotator
+from srt.evaluation.alpaca_eval import inert_pair, preferences_of, read_annotator, share_of
 from srt.evaluation.judge import Judge, described, versions
 from srt.evaluation.replay import read_annotations
 from srt.evaluation.result import write_result
@@ -18,6 +18,7 @@ from srt.journal import content_key
 from srt.records import Evaluation, InputError, Metric
 from srt.server import server_log, serving
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
+from srt.statistics import mean_and_error
 
 LEAST_MODELS = 3  # of fewer there is no order to compare
 
@@ -130,8 +131,8 @@ def _pair(row: dict[str, str | float], number: int, first: float | None, second:
         return None
     lengths = len(str(row["output_2"])), len(str(row["output_1"]))
     longer = None if lengths[0] == lengths[1] else lengths[0] > lengths[1]
-    published = (float(row["preference"]) or 1.5) - 1
-    return Pair(str(number), str(row["model"]), published, 2 - (first or 1.5), (second or 1.5) - 1, longer)
+    published = share_of(float(row["preference"]))
+    return Pair(str(number), str(row["model"]), published, 1 - share_of(first), share_of(second), longer)
 
 
 def _verdict(share: float) -> str:
@@ -173,8 +174,8 @@ def _sign(share: float) -> int:
 
 
 def _mean(name: str, values: Sequence[float]) -> Metric:
-    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-    return Metric(name=name, value=statistics.fmean(values) if values else None, se=error, n=len(values))
+    value, error = mean_and_error(values)
+    return Metric(name=name, value=value, se=error, n=len(values))
 
 
 def _rank_correlation(pairs: Sequence[Pair]) -> Metric:

@@ -11,9 +11,8 @@ import dataclasses
 import inspect
 import logging
 import math
-import statistics
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -22,10 +21,11 @@ from pydantic import Field, model_validator
 from srt import models
 from srt.config import locate, read_yaml, validated
 from srt.evaluation.likelihoods import FIXED, VERSIONED, JournaledModel
-from srt.evaluation.result import write_result
+from srt.evaluation.result import item_id, write_result
 from srt.journal import content_key
 from srt.records import Evaluation, InputError, Metric, read_lines
 from srt.settings import ExecutionConfig, OpenLlmConfig, Settings
+from srt.statistics import mean_and_error
 
 FEWSHOT_SEED = 1234  # lm-eval's own default
 Benchmark = Literal["arc", "hellaswag", "mmlu", "truthfulqa"]
@@ -108,7 +108,7 @@ def _items(suite: Suite, samples: dict[str, list[dict[str, Any]]]) -> Iterator[t
         for task in entry.tasks:
             for sample in samples[task]:
                 if _why_unusable(sample, entry.metric) is None:
-                    yield f"{benchmark}/{task}/{sample['doc_id']}", 100 * float(sample[entry.metric])
+                    yield item_id(benchmark, task, sample["doc_id"]), 100 * float(sample[entry.metric])
 
 
 def _load_tasks(suite: Suite, where: str) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def _task_score(task: Any, samples: list[dict[str, Any]], metric: str, was_cut: 
     """What is reported of one lm-eval task: its percentage over the usable items, and what exactly was run."""
     reasons = [_why_unusable(sample, metric) for sample in samples]
     usable = [float(sample[metric]) for sample, reason in zip(samples, reasons, strict=True) if reason is None]
-    value, se = _mean_and_error(usable)
+    value, se = mean_and_error([100 * share for share in usable])
     return {
         "version": str(task.VERSION),
         "num_fewshot": task.config.num_fewshot,
@@ -215,14 +215,6 @@ def _plain(value: Any) -> Any:
     if callable(value):
         return inspect.getsource(value)
     return value
-
-
-def _mean_and_error(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Mean in percent, and its standard error: the sample's standard deviation over sqrt(n), null for one item."""
-    if not values:
-        return None, None
-    error = 100 * statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-    return 100 * statistics.fmean(values), error
 
 
 def unweighted_mean(parts: Iterable[tuple[Any, Any]]) -> tuple[float | None, float | None]:

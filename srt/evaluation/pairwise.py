@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from srt.prompts import fill
 from srt.records import Answer, Evaluation, InputError, Metric, read_records
 from srt.server import server_log, serving
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, PairwiseConfig, Settings
+from srt.statistics import mean_and_error
 
 Scores = tuple[float, float]
 Verdict = Literal["win", "tie", "lose"]
@@ -227,8 +226,8 @@ def score_metrics(verdicts: Sequence[Verdict]) -> list[Metric]:
     """
     n = len(verdicts)
     points = [POINTS[outcome] for outcome in verdicts]
-    score = statistics.fmean(points) + 1 if n else None
-    error = statistics.stdev(points) / math.sqrt(n) if n > 1 else None
+    mean, error = mean_and_error(points)
+    score = None if mean is None else mean + 1
     outcomes: dict[str, Verdict] = {"wins": "win", "ties": "tie", "losses": "lose"}
     counts = [Metric(name=k, value=float(verdicts.count(v)) if n else None, se=None, n=n) for k, v in outcomes.items()]
     return [Metric(name="winning_score", value=score, se=error, n=n), *counts]

@@ -9,6 +9,16 @@ from srt.layout import items_of
 from srt.records import Evaluation, ItemValue, write_json, write_records
 
 
+def item_id(benchmark: str, task: str, number: int) -> str:
+    """The id of a leaderboard's item."""
+    return f"{benchmark}/{task}/{number}"
+
+
+def groups_of(key: str) -> tuple[str, ...]:
+    """The groups of a leaderboard's item, outermost first: its benchmark and its task."""
+    return tuple(key.split("/")[:2])
+
+
 def write_result(out: Path, evaluation: Evaluation, items: Iterable[tuple[str, float]]) -> None:
     """Write an evaluation; its items are written first, so that the evaluation's existence means that both are there.
 

@@ -8,16 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from srt import layout
+from srt.evaluation.result import groups_of
 from srt.records import ItemValue, read_records
 from srt.report.formats import Column, Part, Row
 from srt.report.sources import evaluation
 from srt.runs import Run
 from srt.statistics import paired_difference
 
-# Benchmark: the metric that is compared, and the groups of its items (`{group}/{task}/{number}`), outermost first.
+# Benchmark: the metric that is compared, and the groups of its items, outermost first.
 METRICS: dict[str, tuple[str, Callable[[str], tuple[str, ...]]]] = {
     "alpaca_eval": ("win_rate", lambda key: ()),
-    "open_llm": ("average", lambda key: tuple(key.split("/")[:2])),
+    "open_llm": ("average", groups_of),
 }
 PAIRED_COLUMNS = (
     Column("run", "Run"),
