@@ -25,7 +25,7 @@ PAIRED_COLUMNS = (
     Column("baseline", "Against"),
     Column("benchmark", "Benchmark"),
     Column("metric", "Metric"),
-    Column("difference", "Difference", 2, signed=True, main=True),
+    Column("difference", "Difference", 2, signed=True),
     Column("low", "from", 2, group="95% interval", signed=True),
     Column("high", "to", 2, group="95% interval", signed=True),
     Column("n", "Questions", 0),
