@@ -1,0 +1,71 @@
+"""The settings' types: one class per section of the config file, strict and complete.
+
+A class's fields are the YAML keys, the command-line flags (`srt.cli`) and the record saved beside an artefact;
+no default stands in code, so a value is defined once, in the YAML. Importing this module imports no torch.
+"""
+
+from __future__ import annotations
+
+from srt.settings.base import Backend, Dtype, Settings
+from srt.settings.evaluation import (
+    MISSING_SHARE,
+    AlpacaEvalConfig,
+    EvaluateConfig,
+    JudgeConfig,
+    MissingShare,
+    OpenLlmConfig,
+    PairwiseConfig,
+)
+from srt.settings.execution import (
+    BUDGET_EXPECTED,
+    BUDGET_FORM,
+    EXECUTION_FLAGS,
+    SENDING,
+    STEP_VERSIONS,
+    Endpoint,
+    ExecutionConfig,
+    Price,
+)
+from srt.settings.steps import (
+    CoherenceConfig,
+    FinetuneConfig,
+    GenerateConfig,
+    PrepareConfig,
+    ReflectConfig,
+    ReportConfig,
+    ScoreConfig,
+    SelectionConfig,
+    StudentConfig,
+)
+from srt.settings.whole import Config
+
+__all__ = [
+    "BUDGET_EXPECTED",
+    "BUDGET_FORM",
+    "EXECUTION_FLAGS",
+    "MISSING_SHARE",
+    "SENDING",
+    "STEP_VERSIONS",
+    "AlpacaEvalConfig",
+    "Backend",
+    "CoherenceConfig",
+    "Config",
+    "Dtype",
+    "Endpoint",
+    "EvaluateConfig",
+    "ExecutionConfig",
+    "FinetuneConfig",
+    "GenerateConfig",
+    "JudgeConfig",
+    "MissingShare",
+    "OpenLlmConfig",
+    "PairwiseConfig",
+    "PrepareConfig",
+    "Price",
+    "ReflectConfig",
+    "ReportConfig",
+    "ScoreConfig",
+    "SelectionConfig",
+    "Settings",
+    "StudentConfig",
+]

@@ -1,0 +1,120 @@
+"""The sections of the steps from prepare to generate, and of the report."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from srt.settings.base import Backend, Dtype, Settings
+
+
+class PrepareConfig(Settings):
+    """A named data set (`datasets:`), as it is read by `srt prepare`."""
+
+    source: str = Field(description="a JSON, JSONL or Parquet file, or a hub data set by name")
+    revision: str | None = Field(description="the hub revision; null for the newest (the resolved one is recorded)")
+    split: str = Field(description="the split of a hub data set")
+    duplicates: Literal["keep", "drop"] = Field(description="what to do with exact repeats")
+    limit: int | None = Field(ge=1, description="take only the first N records of the source; null for all")
+
+
+class ReflectConfig(Settings):
+    """A named teacher (`teachers:`), as `srt reflect` asks it."""
+
+    model: str = Field(description="the teacher: a model folder, a hub name, or the endpoint's model name")
+    revision: str | None = Field(description="the hub revision of the teacher")
+    backend: Backend = Field(
+        description="openai: any OpenAI-compatible endpoint; vllm-server: a server for this job; or a model in process "
+        "(auto: vLLM where CUDA is, transformers otherwise)"
+    )
+    dtype: Dtype = Field(description="the teacher's weights and arithmetic, in process")
+    prompts: str = Field(description="the prompt style's file (config/prompts/*.yaml)")
+    answers: str = Field(description="the file that says how an answer is cleaned (config/prompts/answers.yaml)")
+    temperature: float = Field(ge=0, description="sampling temperature; 0 is greedy")
+    top_p: float = Field(gt=0, le=1, description="nucleus sampling mass")
+    repetition_penalty: float = Field(gt=0, description="1 is none; small teachers need about 1.1")
+    max_new_tokens: int = Field(ge=1, description="most new tokens an answer may have")
+    max_total_tokens: int = Field(ge=2, description="most tokens of prompt and answer together, in process")
+    max_pair_tokens: int = Field(
+        ge=1, description="a longer pair is shown to the teacher with its response cut at the end"
+    )
+    pair_tokenizer: str | None = Field(
+        description="whose tokens those are: a folder or hub name; null for the teacher's"
+    )
+
+
+class StudentConfig(Settings):
+    """A named student (`students:`)."""
+
+    model: str = Field(description="the student: a model folder or a hub name")
+    revision: str | None = Field(description="the hub revision of the student")
+    prompt: Literal["vicuna_v1.1", "alpaca", "chat"] = Field(description="its prompt when evaluated untuned")
+
+
+class ScoreConfig(Settings):
+    """How the student scores pairs."""
+
+    dtype: Dtype = Field(description="the student's weights and arithmetic while scoring")
+    precision: Literal["plain", "exact"] = Field(
+        description="exact: what dtype leaves in doubt of a selection is scored again in float32; plain: nothing is"
+    )
+    max_length: int = Field(ge=2, description="most tokens of a scored text")
+    template: str = Field(description="YAML with the student's templates `without_input` and `with_input`")
+    guess_prompt: str = Field(description="text around {response} that asks to guess the instruction")
+
+    def of_scores(self) -> dict[str, Any]:
+        """What a file of scores depends on; `precision` only says what a selection makes of it."""
+        return self.model_dump(exclude={"precision"})
+
+
+class CoherenceConfig(Settings):
+    """The embedding behind the method `coherence`: the mean last hidden state of a model."""
+
+    embedding: str | None = Field(description="an embedding model's folder or hub name; null for the student")
+    dtype: Dtype = Field(description="the embedding model's weights and arithmetic")
+    max_length: int = Field(ge=1, description="most tokens of an embedded text")
+
+
+class SelectionConfig(Settings):
+    """What the methods compare; the method, ratio and seed themselves stand in the run table."""
+
+    ifd_below: float = Field(gt=0, description="the filter of `paper` and `released` keeps IFD below this")
+    r_ifd_below: float = Field(gt=0, description="the filter of `paper` and `released` keeps r-IFD below this")
+    perplexity_prefers: Literal["higher", "lower"] = Field(description="the direction of the method `perplexity`")
+    proxy_sample: int = Field(ge=1, description="records that the student scores too, where a proxy scores for it")
+
+
+class FinetuneConfig(Settings):
+    """A named recipe (`recipes:`) of supervised finetuning."""
+
+    prompt: Literal["vicuna_v1.1", "alpaca"] = Field(description="training prompt, read from alpaca-eval's wheel")
+    learning_rate: float = Field(gt=0, description="peak learning rate")
+    epochs: float = Field(gt=0, description="passes over the training data")
+    max_steps: int | None = Field(ge=1, description="stop after this many optimizer steps; null for all epochs")
+    global_batch: int = Field(ge=1, description="records per optimizer step, over all devices")
+    max_length: int = Field(ge=2, description="most tokens of a training text")
+    weight_decay: float = Field(ge=0, description="AdamW's weight decay")
+    warmup: float = Field(ge=0, lt=1, description="share of the steps in which the learning rate rises")
+    schedule: Literal["cosine", "linear", "constant"] = Field(description="learning-rate schedule")
+    dtype: Dtype = Field(
+        description="arithmetic in training and dtype of the saved weights; training weights are float32"
+    )
+
+
+class GenerateConfig(Settings):
+    """How the finetuned models answer benchmark questions."""
+
+    backend: Literal["auto", "transformers", "vllm"] = Field(description="auto: vLLM where CUDA is")
+    dtype: Dtype = Field(description="weights and arithmetic while answering")
+    temperature: float = Field(ge=0, description="sampling temperature; 0 is greedy")
+    top_p: float = Field(gt=0, le=1, description="nucleus sampling mass")
+    max_new_tokens: int = Field(ge=1, description="most tokens of an answer")
+    seed: int = Field(ge=0, description="seed of the sampling")
+
+
+class ReportConfig(Settings):
+    """What the report says."""
+
+    notice: str | None = Field(description="a warning at the head of the report; null for none")
+    compare: dict[str, str] = Field(description="run: the name of the reported row that it is compared with")
