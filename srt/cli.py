@@ -29,7 +29,13 @@ from srt.spending import BudgetError
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 # Named sections of the config: the flag that names one, and the map in the config.
-NAMED = {"dataset": "datasets", "teacher": "teachers", "student": "students", "recipe": "recipes", "judge": "judges"}
+NAMED = {
+    "dataset": "datasets",
+    "teacher": "teachers",
+    "student": "students",
+    "recipe": "recipes",
+    "decoding": "generate",
+}
 
 
 class _Parser(argparse.ArgumentParser):

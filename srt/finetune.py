@@ -23,12 +23,10 @@ from srt import models
 from srt.checkpoints import alone, newest_checkpoint, sync, watcher
 from srt.journal import content_key
 from srt.progress import say
-from srt.prompts import fill, joined, training_prompt
+from srt.prompts import SEPARATORS, fill, joined, training_prompt
 from srt.records import InputError, Pair, read_records, write_json
 from srt.settings import STEP_VERSIONS, ExecutionConfig, FinetuneConfig
 
-# Between prompt and response: FastChat's Vicuna format has a space, Stanford's Alpaca format nothing.
-SEPARATORS = {"vicuna_v1.1": " ", "alpaca": ""}
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 IGNORED = -100  # the label of a token without loss
 RECORD = "srt_finetune.json"

@@ -91,9 +91,8 @@ def job(tmp_path, monkeypatch):
 
     def run(fake, missing_share=1.0, **changes):
         settings = PairwiseConfig(
-            questions=str(tmp_path / "questions.json"),
-            judge="j",
-            prompt="config/judges/pairwise.yaml",
+            questions=["q"],
+            judge="config/judges/j.yaml",
             missing_share=missing_share,
             opponents=["base"],
         )
@@ -102,6 +101,7 @@ def job(tmp_path, monkeypatch):
             tmp_path / "ours.jsonl",
             tmp_path / "theirs.jsonl",
             out,
+            str(tmp_path / "questions.json"),
             settings,
             judge_config(**changes),
             fake.endpoint,
@@ -241,11 +241,11 @@ def test_prompt_file_is_checked(tmp_path):
 
 
 def test_a_served_judge_is_held_to_the_form():
-    prompt = pairwise.read_prompt("config/judges/pairwise.yaml")
+    prompt = pairwise.read_prompt("config/prompts/pairwise.yaml")
     match = pairwise.Match("q", "Why?", "ours", "theirs")
-    assert pairwise._request(match, False, prompt, served=True)["extra_body"] == prompt.served
+    assert pairwise.request(match, False, prompt, served=True)["extra_body"] == prompt.served
     first, second = (
-        pairwise._request(match, turned, prompt, served=False)["messages"][1]["content"] for turned in (False, True)
+        pairwise.request(match, turned, prompt, served=False)["messages"][1]["content"] for turned in (False, True)
     )
     assert first.index("ours") < first.index("theirs")
     assert second == first.replace("ours", "x").replace("theirs", "ours").replace("x", "theirs")

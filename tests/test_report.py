@@ -86,7 +86,7 @@ def _evaluations(results: Path) -> None:
         _evaluation(results, run, "open_llm", {**shares, "average": (31.5 + place, 0.5, 20)})
         if run != "as_is":
             counts = {"wins": (3.0, None, 8), "ties": (4.0, None, 8), "losses": (1.0, None, 8)}
-            _evaluation(results, run, "pairwise_as_is", {**counts, "winning_score": (1.25, None, 8)})
+            _evaluation(results, run, "pairwise_wizardlm_as_is", {**counts, "winning_score": (1.25, None, 8)})
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def results(tmp_path: Path) -> Path:
 @pytest.fixture
 def written(results: Path) -> Path:
     """The tables' folder."""
-    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "tables")
+    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     return results / "tables"
 
 
@@ -162,7 +162,7 @@ METRICS = {
 def test_every_cell_is_in_the_file_that_its_row_names(results: Path, written: Path, name: str) -> None:
     traced = 0
     for row in _rows(written, name):
-        if row["source"] in (tables.REPORTED, formats.NOT_RUN):
+        if row["source"] in (formats.REPORTED, formats.NOT_RUN):
             continue
         found = {metric["name"]: metric for metric in read_json(results / row["source"])["metrics"]}
         for column, metric in METRICS[name].items():
@@ -197,7 +197,7 @@ def test_a_reported_row_stands_either_beside_a_run_or_by_itself(written: Path) -
 
 def test_pairwise_difference_where_both_sides_are_compared(results: Path) -> None:
     compare = {"recycled": "sRecycled WizardLM 7B", "as_is": "Alpaca 7B"}
-    tables.write_tables(results, RUNS, "all", ["as_is"], compare, results / "tables")
+    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], compare, results / "tables")
     rows = _rows(results / "tables", "pairwise")
     (row,) = [row for row in rows if row["run"] == "recycled"]
     assert (row["reported_wins"], row["reported_losses"]) == ("190", "14")
@@ -217,7 +217,7 @@ def test_a_missing_evaluation_leaves_cells_empty_and_says_not_run(written: Path,
 
 def test_no_evaluation_at_all_gives_a_header_and_a_line(results: Path) -> None:
     shutil.rmtree(results / "runs")
-    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "tables")
+    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     for name in METRICS:
         header, line = (results / "tables" / f"{name}.csv").read_text().splitlines()
         assert header.startswith("run,")
@@ -229,7 +229,7 @@ def test_no_evaluation_at_all_gives_a_header_and_a_line(results: Path) -> None:
 
 
 def test_the_same_tables_come_out_twice(results: Path, written: Path) -> None:
-    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "again")
+    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "again")
     for path in sorted(written.iterdir()):
         assert path.read_bytes() == (results / "again" / path.name).read_bytes()
     assert len(list(written.iterdir())) == 3 * len(layout.TABLES)
@@ -237,7 +237,7 @@ def test_the_same_tables_come_out_twice(results: Path, written: Path) -> None:
 
 def test_an_unknown_reported_name_is_refused_and_nothing_is_written(results: Path) -> None:
     with pytest.raises(InputError, match=r"report.compare: as_is: expected one of .*found 'GPT-9'"):
-        tables.write_tables(results, RUNS, "all", [], {"as_is": "GPT-9"}, results / "tables")
+        tables.write_tables(results, RUNS, "all", [], [], {"as_is": "GPT-9"}, results / "tables")
     assert not (results / "tables").exists()
 
 
@@ -247,12 +247,12 @@ def test_a_malformed_evaluation_is_named_and_nothing_is_written(results: Path) -
     broken["metrics"][0]["value"] = "high"
     path.write_text(json.dumps(broken))
     with pytest.raises(InputError, match=r"open_llm.json: metrics.0.value"):
-        tables.write_tables(results, RUNS, "all", [], COMPARE, results / "tables")
+        tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
     assert not (results / "tables").exists()
     broken["metrics"] = broken["metrics"][1:]
     path.write_text(json.dumps(broken))
     with pytest.raises(InputError, match=r"expected one named 'arc'"):
-        tables.write_tables(results, RUNS, "all", [], COMPARE, results / "tables")
+        tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
 
 
 def test_a_metric_that_is_null_is_an_empty_cell(results: Path) -> None:
@@ -260,7 +260,7 @@ def test_a_metric_that_is_null_is_an_empty_cell(results: Path) -> None:
     found = read_json(path)
     found["metrics"][0] |= {"value": None, "se": None, "n": 0}
     path.write_text(json.dumps(found))
-    tables.write_tables(results, RUNS, "all", [], COMPARE, results / "tables")
+    tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
     (row,) = [row for row in _rows(results / "tables", "alpaca_eval") if row["run"] == "recycled"]
     assert (row["win_rate"], row["difference"], row["n"]) == ("", "", "0")
 
@@ -309,7 +309,7 @@ def test_many_reasons_are_counted_together(results: Path) -> None:
         for n in range(40)
     ]
     write_records(path, entries)
-    tables.write_tables(results, RUNS, "all", [], COMPARE, results / "tables")
+    tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
     rows = [row for row in _rows(results / "tables", "data") if row["run"] == "recycled"]
     assert len(rows) == 13
     assert sum(int(row["records"]) for row in rows) == 40
@@ -488,7 +488,7 @@ def test_runs_are_compared_with_their_baseline_on_the_same_questions(results: Pa
     _items(results, "as_is", "alpaca_eval", {str(i): 0.0 for i in range(40)})
     _items(results, "recycled", "alpaca_eval", {str(i): 100.0 * (i % 4 != 0) for i in range(2, 42)})
     _items(results, "base", "alpaca_eval", {"0": 0.0, "1": 100.0})
-    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "tables")
+    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     rows = {row["run"]: row for row in _rows(results / "tables", "comparison") if row["kind"] == "paired"}
     assert {run: row["baseline"] for run, row in rows.items()} == {"recycled": "as_is", "as_is": "base"}
     row = rows["recycled"]
@@ -514,7 +514,7 @@ def test_runs_that_differ_by_their_seed_alone_are_brought_together(results: Path
     again = RUNS[2].model_copy(update={"run": "recycled_1", "seed": 1})
     values = {"win_rate": (30.0, 3.5, 6), "wins": (2.0, None, 6), "draws": (0.0, None, 6)}
     _evaluation(results, "recycled_1", "alpaca_eval", {**values, "avg_length": (321.0, None, 8)})
-    tables.write_tables(results, [*RUNS, again], "all", ["as_is"], COMPARE, results / "tables")
+    tables.write_tables(results, [*RUNS, again], "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     (row,) = [row for row in _rows(results / "tables", "comparison") if row["kind"] == "seeds"]
     assert (row["method"], row["seeds"], row["runs"]) == ("released", "2", "recycled, recycled_1")
     assert float(row["mean"]) == pytest.approx((22.125 + 30) / 2)

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from srt.config import locate, read_yaml, validated
-from srt.evaluation.judge import Judge, Reply, described, inert, versions
-from srt.evaluation.questions import Question, read_questions
+from srt.evaluation.judge import Judge, described, form_of, inert, versions
+from srt.evaluation.questions import Question, questions_version, read_questions
 from srt.evaluation.result import write_result
 from srt.prompts import fill
 from srt.records import Answer, Evaluation, InputError, Metric, read_records
@@ -24,12 +24,11 @@ from srt.statistics import mean_and_error
 
 Scores = tuple[float, float]
 Verdict = Literal["win", "tie", "lose"]
-UNREADABLE = "unreadable verdict"
 POINTS: dict[Verdict, int] = {"win": 1, "tie": 0, "lose": -1}
 
 
 class PairwisePrompt(Settings):
-    """The judge's prompt (config/judges/pairwise.yaml): what it is, what it is asked, and how."""
+    """The judge's prompt (config/prompts/pairwise.yaml): what it is, what it is asked, and how."""
 
     system: str
     ask: str = Field(description="with {question}, {first} and {second}")
@@ -96,6 +95,7 @@ def evaluate(
     answers: Path,
     opponent: Path,
     out: Path,
+    questions: str,
     settings: PairwiseConfig,
     judge: JudgeConfig,
     endpoint: Endpoint | None,
@@ -107,9 +107,10 @@ def evaluate(
     Args:
         answers: our model's answers, JSONL of `Answer`.
         opponent: the other model's, to the same questions.
-        out: the evaluation's JSON, `pairwise_{opponent}.json`.
-        settings: the questions and the judge's prompt.
-        judge: who judges.
+        out: the evaluation's JSON.
+        questions: what both models answered (`srt.evaluation.questions.read_questions`).
+        settings: of the comparison.
+        judge: who judges, read from `settings.judge`.
         endpoint: where the judge answers, if it is not served.
         execution: concurrency, and what a served judge may use.
         cache: folder of the judge's replies; a killed evaluation goes on from there.
@@ -118,9 +119,9 @@ def evaluate(
         InputError: answers that are not to these questions, or settings that cannot work.
         ServerError: the judge does not answer.
     """
-    questions = read_questions(settings.questions)
-    prompt = read_prompt(settings.prompt)
-    matches, missing = matched(questions, answers, opponent)
+    asked_of = read_questions(questions)
+    prompt = read_prompt(form_of(judge, "pairwise", settings.judge))
+    matches, missing = matched(asked_of, answers, opponent)
     name = str(out.resolve())
     with (
         serving(judge, execution, endpoint, server_log(cache, out)) as server,
@@ -131,9 +132,9 @@ def evaluate(
     evaluation = Evaluation(
         benchmark=out.stem,
         metrics=score_metrics(list(verdicts.values())),
-        judge=described(judge, prompt.model_dump_json()),
-        task_versions=None,
-        settings=settings.model_dump(),
+        judge=described(judge, settings.judge, prompt.model_dump_json()),
+        task_versions=questions_version(questions, asked_of),
+        settings=settings.model_dump(exclude={"questions"}),
         versions=versions(judge, asked.answered_as),
         missing=dict(missing + reasons),
     )
@@ -183,28 +184,16 @@ def _verdicts(
 ) -> tuple[dict[str, Verdict], Counter[str]]:
     """The verdicts that can be read by question, and why the others cannot, by count."""
     requests = {
-        (match.id, turned): _request(match, turned, prompt, served) for match in matches for turned in (False, True)
+        (match.id, turned): request(match, turned, prompt, served) for match in matches for turned in (False, True)
     }
-    scores: dict[tuple[str, bool], Scores] = {}
-    reasons: dict[str, str] = {}
-    for attempt in range(judge.tries):
-        wanted = {key: request for key, request in requests.items() if key not in scores}
-        reasons.clear()
-        for key, reply in zip(wanted, judge.ask(list(wanted.values()), attempt, label), strict=True):
-            found = _scores(reply)
-            if isinstance(found, str):
-                reasons[key[0]] = found
-            else:
-                scores[key] = found
-    verdicts = {m.id: verdict(scores[m.id, False], scores[m.id, True]) for m in matches if m.id not in reasons}
-    return verdicts, Counter(reasons.values())
+    scores, reasons = judge.read(requests, parse_scores, label)
+    lost = {key: reason for (key, _), reason in reasons.items()}
+    verdicts = {m.id: verdict(scores[m.id, False], scores[m.id, True]) for m in matches if m.id not in lost}
+    return verdicts, Counter(lost.values())
 
 
-def _scores(reply: Reply) -> Scores | str:
-    return reply.refused or parse_scores(reply.text) or UNREADABLE
-
-
-def _request(match: Match, turned: bool, prompt: PairwisePrompt, served: bool) -> Mapping[str, Any]:
+def request(match: Match, turned: bool, prompt: PairwisePrompt, served: bool) -> Mapping[str, Any]:
+    """A chat about one match, ours shown first or, `turned`, theirs; texts inert."""
     first, second = (match.theirs, match.ours) if turned else (match.ours, match.theirs)
     fields = {"question": inert(match.question), "first": inert(first), "second": inert(second)}
     messages = [

@@ -17,6 +17,14 @@ SETUP = (
 )
 SOURCE = (Column("reported_source", "Where", group="Paper"), Column("source", "Source", path=True))
 
+# Whose verdicts a number is made of, and how far they agree with published ones.
+JUDGE = (
+    Column("judge", "name", group="Judge"),
+    Column("judge_agreement", "agrees (%)", 1, group="Judge"),
+    Column("judge_kappa", "kappa", 2, group="Judge"),
+)
+INSIDE = Column("inside", "Inside the error")
+
 ALPACA_EVAL = (
     *RUN,
     *SETUP,
@@ -27,7 +35,9 @@ ALPACA_EVAL = (
     Column("length", "Length", 0, group="Ours"),
     Column("n", "n", 0, group="Ours"),
     Column("missing", "Missing", 0, group="Ours"),
+    *JUDGE,
     Column("difference", "Difference", 2, signed=True),
+    INSIDE,
     Column("reported_name", "Model", group="Paper"),
     Column("reported_win_rate", "Win rate", 2, group="Paper"),
     Column("reported_se", "SE", 2, group="Paper"),
@@ -59,17 +69,21 @@ OPEN_LLM_COLUMNS = (
 PAIRWISE = (
     *RUN,
     Column("opponent", "Opponent"),
+    Column("questions", "Questions"),
     *SETUP,
     Column("wins", "Win", 0, group="Ours"),
     Column("ties", "Tie", 0, group="Ours"),
     Column("losses", "Lose", 0, group="Ours"),
     Column("winning_score", "Winning score", 3, group="Ours", main=True),
+    Column("se", "SE", 3, group="Ours"),
     Column("n", "n", 0, group="Ours"),
     Column("missing", "Missing", 0, group="Ours"),
-    Column("judge", "Judge", group="Ours"),
+    *JUDGE,
     Column("difference", "Difference", 3, signed=True),
+    INSIDE,
     Column("reported_name", "Model", group="Paper"),
     Column("reported_opponent", "Opponent", group="Paper"),
+    Column("reported_questions", "Questions", group="Paper", shown=False),
     Column("reported_wins", "Win", 0, group="Paper"),
     Column("reported_ties", "Tie", 0, group="Paper"),
     Column("reported_losses", "Lose", 0, group="Paper"),

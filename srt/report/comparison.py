@@ -18,7 +18,9 @@ from srt.statistics import paired_difference
 # Benchmark: the metric that is compared, and the groups of its items, outermost first.
 METRICS: dict[str, tuple[str, Callable[[str], tuple[str, ...]]]] = {
     "alpaca_eval": ("win_rate", lambda key: ()),
+    "alpaca_eval_2": ("win_rate", lambda key: ()),
     "open_llm": ("average", groups_of),
+    "mt_bench": ("score", lambda key: ()),
 }
 PAIRED_COLUMNS = (
     Column("run", "Run"),

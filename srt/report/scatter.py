@@ -12,11 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from srt.report.formats import NOT_RUN, Row
+from srt.report.formats import NOT_RUN, REPORTED, Row
 from srt.report.labels import Label, place_labels
 from srt.report.sources import ReportedOpenLlm, ReportedWinRate, reported
 from srt.report.style import BLUE, GREY, INK, VERMILION, styled
-from srt.report.tables import REPORTED, read_tables
+from srt.report.tables import read_tables
 
 SIZE = (13.0, 7.6)  # inches
 NOTE_WIDTH = 95  # letters in a line of the note below a panel
