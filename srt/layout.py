@@ -130,6 +130,14 @@ def benchmarks(config: Config, run: Run) -> list[str]:
     return names
 
 
+def answered(config: Config, run: Run) -> list[str]:
+    """The sets of questions that a run's model answers."""
+    needed = config.evaluate.question_sets()
+    pairwise = config.evaluate.pairwise
+    against = pairwise is not None and bool(opponents_of(run, pairwise.opponents))
+    return [name for name, benchmark in needed.items() if benchmark != "pairwise" or against]
+
+
 def calibrated(config: Config) -> list[str]:
     """The names of the judges that are calibrated."""
     return [judge_name(file) for file in config.evaluate.judges()] if config.evaluate.calibration else []

@@ -53,6 +53,8 @@ def results(tmp_path):
         for benchmark, metrics in files.items():
             path = tmp_path / layout.EVALUATION.format(run=run, benchmark=benchmark)
             write_json(path, evaluation(benchmark, metrics, judge).model_dump())
+    answers = layout.meta_of(layout.ANSWERS.format(run="one", questions="alpaca_eval"))
+    write_json(tmp_path / answers, {"counts": {"answers": 805, "cut off": 7, "empty": 2}})
     tables.write_tables(tmp_path, RUNS, "all", [], [], {"one": "Alpaca 7B"}, tmp_path / "tables")
     return tmp_path
 
@@ -80,6 +82,12 @@ def test_the_difference_to_the_paper_is_inside_the_error_or_not(results):
     assert inside(26.0, 1.0, theirs.win_rate, theirs.se) == "yes"
     assert inside(20.0, 1.0, theirs.win_rate, theirs.se) == "no"
     assert inside(None, None, 1.0, 1.0) is None
+
+
+def test_answers_that_were_cut_off_or_are_empty_are_counted(results):
+    for table in ("alpaca_eval", "alpaca_eval_2"):
+        one, other = rows(results, table)[:2]
+        assert (one["cut_off"], one["empty"], other["cut_off"]) == ("7", "2", "")
 
 
 def test_alpaca_eval_2_and_mt_bench_are_the_evaluations(results):

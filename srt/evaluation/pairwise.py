@@ -64,9 +64,10 @@ def _sign(difference: float) -> int:
 
 
 def parse_scores(text: str) -> Scores | None:
-    """The two scores of a reply: two numbers on its first line, or JSON with `first` and `second`.
+    """The two scores of a reply: alone on the first line that has a digit, or JSON with `first` and `second`.
 
-    Null unless there are exactly two, both from 1 to 10.
+    A line may name what it gives (`Scores: 8/10, 7/10`, `Assistant 1: 8, Assistant 2: 7`) and be marked up. Null
+    unless there are exactly two, both from 1 to 10.
     """
     found = _json_scores(text) if text.lstrip().startswith("{") else _line_scores(text)
     if found is None or not all(1 <= score <= 10 for score in found):
@@ -74,10 +75,22 @@ def parse_scores(text: str) -> Scores | None:
     return found
 
 
+_NUMBER = r"(\d+(?:\.\d+)?)(?:\s*/\s*10)?"
+_SEPARATOR = r"(?:\s*[,;|]\s*|\s+and\s+|\s+)"
+SCORE_LINES = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?:(?:the )?(?:scores?|ratings?|grades?)(?: are)?\s*:?\s*)?{_NUMBER}{_SEPARATOR}{_NUMBER}\.?",
+        rf"assistant\s*(?:1|a)\s*[:=]\s*{_NUMBER}{_SEPARATOR}assistant\s*(?:2|b)\s*[:=]\s*{_NUMBER}\.?",
+    )
+)
+
+
 def _line_scores(text: str) -> Scores | None:
-    number = r"(\d+(?:\.\d+)?)"
-    match = re.fullmatch(rf"\s*{number}(?:\s*,\s*|\s+){number}\s*", (text.strip().splitlines() or [""])[0])
-    return (float(match[1]), float(match[2])) if match else None
+    line = next((line for line in text.splitlines() if re.search(r"\d", line)), "")
+    plain = re.sub(r"[*_#`\[\]()]", "", line).strip()
+    found = [match for form in SCORE_LINES if (match := form.fullmatch(plain))]
+    return (float(found[0][1]), float(found[0][2])) if found else None
 
 
 def _json_scores(text: str) -> Scores | None:

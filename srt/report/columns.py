@@ -23,6 +23,11 @@ JUDGE = (
     Column("judge_agreement", "agrees (%)", 1, group="Judge"),
     Column("judge_kappa", "kappa", 2, group="Judge"),
 )
+# What became of the answers that were judged.
+ANSWERS = (
+    Column("cut_off", "cut off", 0, group="Answers"),
+    Column("empty", "empty", 0, group="Answers"),
+)
 INSIDE = Column("inside", "Inside the error")
 
 ALPACA_EVAL = (
@@ -35,6 +40,7 @@ ALPACA_EVAL = (
     Column("length", "Length", 0, group="Ours"),
     Column("n", "n", 0, group="Ours"),
     Column("missing", "Missing", 0, group="Ours"),
+    *ANSWERS,
     *JUDGE,
     Column("difference", "Difference", 2, signed=True),
     INSIDE,
@@ -78,6 +84,7 @@ PAIRWISE = (
     Column("se", "SE", 3, group="Ours"),
     Column("n", "n", 0, group="Ours"),
     Column("missing", "Missing", 0, group="Ours"),
+    *ANSWERS,
     *JUDGE,
     Column("difference", "Difference", 3, signed=True),
     INSIDE,

@@ -8,11 +8,12 @@ from pathlib import Path
 from srt import layout
 from srt.evaluation.calibration import QUANTITIES, metric_name
 from srt.evaluation.win_rate import LC_WIN_RATE
-from srt.records import Evaluation
-from srt.report.columns import JUDGE, RUN, SETUP
+from srt.records import Evaluation, read_json
+from srt.report.columns import ANSWERS, JUDGE, RUN, SETUP
 from srt.report.formats import NOT_RUN, Column, Part, Row
 from srt.report.sources import evaluation, metric, read_evaluation, setup
 from srt.runs import Run
+from srt.settings import ALPACA_EVAL, MT_BENCH
 
 NO_RUN = "None: no run has an evaluation of this benchmark."
 SOURCE = Column("source", "Source", path=True)
@@ -20,7 +21,7 @@ SCORES = (
     Column("n", "n", 0),
     Column("missing", "Missing", 0),
 )
-ALPACA_EVAL_2 = (
+RATES = (
     *RUN,
     *SETUP,
     Column("lc_win_rate", "Win rate", 2, group="Length-controlled", main=True),
@@ -29,10 +30,11 @@ ALPACA_EVAL_2 = (
     Column("se", "SE", 2, group="Raw"),
     Column("length", "Length", 0),
     *SCORES,
+    *ANSWERS,
     *JUDGE,
     SOURCE,
 )
-MT_BENCH = (
+GRADES = (
     *RUN,
     *SETUP,
     Column("score", "Score", 2, main=True),
@@ -42,10 +44,11 @@ MT_BENCH = (
     Column("turn_2", "second", 2, group="Turn"),
     Column("turn_2_se", "SE", 2, group="Turn"),
     *SCORES,
+    *ANSWERS,
     *JUDGE,
     SOURCE,
 )
-CATEGORIES = (
+CATEGORY_GRADES = (
     *RUN,
     Column("category", "Category"),
     Column("score", "Score", 2, main=True),
@@ -87,6 +90,13 @@ def judge_facts(results: Path, found: Evaluation, form: str) -> Row:
     return row | {f"judge_{key}": values.get(metric_name(form, key)) for key in ("agreement", "kappa")}
 
 
+def answers_facts(results: Path, run: str, questions: str) -> Row:
+    """How many of a run's answers were cut off at the limit of tokens, and how many are empty."""
+    path = results / layout.meta_of(layout.ANSWERS.format(run=run, questions=questions))
+    counts = read_json(path)["counts"] if path.exists() else {}
+    return {"cut_off": counts.get("cut off"), "empty": counts.get("empty")}
+
+
 def told(judge: dict[str, object]) -> str | None:
     """A judge as a table names it: its name with its version or, without a file of its own, its model."""
     return f"{judge['name']} v{judge['version']}" if "name" in judge else str(judge.get("model") or "") or None
@@ -95,7 +105,7 @@ def told(judge: dict[str, object]) -> str | None:
 def alpaca_eval_2_parts(results: Path, runs: Sequence[Run]) -> list[Part]:
     """AlpacaEval 2: one row per run."""
     rows = [_alpaca_eval_2(results, run) for run in runs]
-    return [Part("alpaca_eval_2", "AlpacaEval 2", ALPACA_EVAL_2, _if_any(rows), NO_RUN)]
+    return [Part("alpaca_eval_2", "AlpacaEval 2", RATES, _if_any(rows), NO_RUN)]
 
 
 def _alpaca_eval_2(results: Path, run: Run) -> Row:
@@ -108,7 +118,8 @@ def _alpaca_eval_2(results: Path, run: Run) -> Row:
     for prefix, rate in rates.items():
         row |= {f"{prefix}win_rate": rate.value, f"{prefix}se": rate.se, "n": rate.n}
     row |= {"length": metric(result, "avg_length", source).value, "missing": sum(result.missing.values())}
-    return {**row, **judge_facts(results, result, "alpaca_eval"), "source": source}
+    row |= judge_facts(results, result, "alpaca_eval") | answers_facts(results, run.run, ALPACA_EVAL)
+    return {**row, "source": source}
 
 
 def mt_bench_parts(results: Path, runs: Sequence[Run]) -> list[Part]:
@@ -116,8 +127,8 @@ def mt_bench_parts(results: Path, runs: Sequence[Run]) -> list[Part]:
     rows = [_mt_bench(results, run) for run in runs]
     categories = [row for run in runs for row in _categories(results, run)]
     return [
-        Part("score", "Scores from 1 to 10", MT_BENCH, _if_any(rows), NO_RUN),
-        Part("category", "By category", CATEGORIES, categories, "None: no run has a grade in a category."),
+        Part("score", "Scores from 1 to 10", GRADES, _if_any(rows), NO_RUN),
+        Part("category", "By category", CATEGORY_GRADES, categories, "None: no run has a grade in a category."),
     ]
 
 
@@ -133,7 +144,8 @@ def _mt_bench(results: Path, run: Run) -> Row:
         if name in known:
             row |= {name: known[name].value, f"{name}_se": known[name].se}
     row |= {"score": score.value, "se": score.se, "n": score.n, "missing": sum(result.missing.values())}
-    return {**row, **judge_facts(results, result, "mt_bench"), "source": source}
+    row |= judge_facts(results, result, "mt_bench") | answers_facts(results, run.run, MT_BENCH)
+    return {**row, "source": source}
 
 
 def _categories(results: Path, run: Run) -> Iterator[Row]:

@@ -23,6 +23,7 @@ from srt.report.sources import (
     whole,
 )
 from srt.runs import Run
+from srt.settings import ALPACA_EVAL
 
 TITLES = {
     "alpaca_eval": "AlpacaEval 1.0: win rate (%) against the reference",
@@ -37,16 +38,19 @@ TITLES = {
 INSIDE = (
     "Inside the error: no larger than the 95% interval of both values (of ours alone, where the paper gives no error)."
 )
+ANSWERED = "Cut off: answers that the limit of new tokens ended."
 JUDGED = "The judge's agreement is its calibration's, in the same form; empty where it was not calibrated."
 NOTES = {
     "alpaca_eval": (
         "Difference: ours minus the paper's. Length in characters. Missing: questions without a verdict. "
-        f"{INSIDE} {JUDGED}"
+        f"{INSIDE} {ANSWERED} {JUDGED}"
     ),
-    "alpaca_eval_2": f"The paper is older and has no figures of it. {JUDGED}",
+    "alpaca_eval_2": f"The paper is older and has no figures of it. {ANSWERED} {JUDGED}",
     "open_llm": "Diff.: ours minus the paper's. Missing: items without a value.",
-    "pairwise": f"Winning score: (wins - losses) / all + 1. Difference: ours minus the paper's. {INSIDE} {JUDGED}",
-    "mt_bench": f"The mean over the questions, each by the mean of its turns; n are questions. {JUDGED}",
+    "pairwise": (
+        f"Winning score: (wins - losses) / all + 1. Difference: ours minus the paper's. {INSIDE} {ANSWERED} {JUDGED}"
+    ),
+    "mt_bench": f"The mean over the questions, each by the mean of its turns; n are questions. {ANSWERED} {JUDGED}",
     "comparison": (
         "Difference: the run minus its baseline, with the 95% interval of a paired bootstrap over the questions; "
         "told apart where 0 lies outside, for at least 30 questions. Deviation: that of the sample over seeds."
@@ -162,6 +166,7 @@ def _alpaca_eval(inputs: Inputs, run: Run) -> Row:
     row |= {"win_rate": rate.value, "se": rate.se, "n": rate.n, **{key: whole(v) for key, v in counts.items()}}
     length = metric(result, "avg_length", source).value
     row |= {"length": length, "missing": missing_of(result), "source": source}
+    row |= judged.answers_facts(inputs.results, run.run, ALPACA_EVAL)
     return row | judged.judge_facts(inputs.results, result, "alpaca_eval")
 
 

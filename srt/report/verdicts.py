@@ -61,7 +61,8 @@ def _pairwise(results: Path, run: Run, opponent: str, questions: str) -> Row:
     score = metric(result, "winning_score", source)
     counts = {key: whole(metric(result, key, source).value) for key in ("wins", "ties", "losses")}
     row |= {**counts, "winning_score": score.value, "se": score.se, "n": score.n, "missing": missing_of(result)}
-    return {**row, **judged.judge_facts(results, result, "pairwise"), "source": source}
+    row |= judged.answers_facts(results, run.run, questions) | judged.judge_facts(results, result, "pairwise")
+    return {**row, "source": source}
 
 
 def reported_verdicts() -> dict[tuple[str, str, str], Row]:

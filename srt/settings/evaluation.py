@@ -100,10 +100,11 @@ class EvaluateConfig(Settings):
     calibration: CalibrationConfig | None
 
     def question_sets(self) -> dict[str, str]:
-        """Question set: the benchmark that needs it."""
+        """Question set: the benchmark that needs it; what only the pairwise comparison needs comes last."""
         own = {"alpaca_eval_2": ALPACA_EVAL, "alpaca_eval": ALPACA_EVAL, "mt_bench": MT_BENCH}
         needed = {questions: name for name, questions in own.items() if getattr(self, name) is not None}
-        return {**needed, **dict.fromkeys(self.pairwise.questions if self.pairwise else [], "pairwise")}
+        compared = dict.fromkeys(self.pairwise.questions if self.pairwise else [], "pairwise")
+        return needed | {name: benchmark for name, benchmark in compared.items() if name not in needed}
 
     def judges(self) -> dict[str, set[str]]:
         """Judge's file: the forms in which it judges (fields of `JudgeConfig`)."""

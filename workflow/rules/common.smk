@@ -231,6 +231,10 @@ def report_files():
             for b in layout.benchmarks(CONFIG, run)
         ]
         files += [*results, *map(layout.items_of, results)]
+        files += [
+            layout.meta_of(layout.ANSWERS.format(run=name, questions=questions))
+            for questions in layout.answered(CONFIG, run)
+        ]
         files += [*layout.pairs_paths(run, CONFIG.responses).values()]
         files += [*layout.scores_paths(run, CONFIG.responses).values()]
         if run.method != "none":
