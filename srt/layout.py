@@ -112,8 +112,14 @@ def opponents_of(run: Run, opponents: Sequence[str]) -> list[str]:
     return [] if run.method == "none" else [name for name in opponents if name != run.run]
 
 
+def open_llm(profile: str) -> str:
+    """The benchmark's name of a profile of the Open LLM Leaderboard's four."""
+    return f"open_llm_{profile}"
+
+
 def benchmarks(config: Config, run: Run) -> list[str]:
-    """The evaluations of a run by file name: `pairwise_{opponent}` is one each."""
-    names = [name for name in ("alpaca_eval", "open_llm") if getattr(config.evaluate, name) is not None]
+    """The evaluations of a run by file name: `open_llm_{profile}` and `pairwise_{opponent}` are one each."""
+    names = [name for name in ("alpaca_eval",) if getattr(config.evaluate, name) is not None]
+    names += map(open_llm, config.evaluate.open_llm)
     pairwise = config.evaluate.pairwise
     return names + [f"pairwise_{name}" for name in opponents_of(run, pairwise.opponents if pairwise else [])]

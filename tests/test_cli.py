@@ -90,9 +90,10 @@ def sections_of(command, config):
     }
     if command in found:
         return found[command]
+    if command == "evaluate open-llm":
+        return [(next(iter(config.evaluate.open_llm.values())), "")]
     section = getattr(config.evaluate, command.removeprefix("evaluate ").replace("-", "_"))
-    judge = [] if command == "evaluate open-llm" else [(config.judges[section.judge], "judge-")]
-    return [(section, ""), *judge]
+    return [(section, ""), (config.judges[section.judge], "judge-")]
 
 
 def flags_of(settings, only=()):

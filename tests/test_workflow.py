@@ -55,7 +55,7 @@ JOBS = {
         "finetuned": 21,
         "answers": 44,
         "alpaca_eval": 23,
-        "open_llm": 23,
+        "open_llm": 46,  # two profiles
         "pairwise": 40,
         **REPORT,
     },

@@ -12,20 +12,33 @@ from srt.records import Evaluation, write_text
 from srt.report import comparison, data, formats
 from srt.report.columns import COLUMNS, PAPER_COLUMNS
 from srt.report.formats import NOT_RUN, Part, Row
-from srt.report.sources import OPEN_LLM, PairwiseBlock, ReportedVerdicts, evaluation, metric, reported, trained_on
+from srt.report.sources import (
+    OPEN_LLM,
+    PairwiseBlock,
+    ReportedVerdicts,
+    evaluation,
+    metric,
+    profiles,
+    reported,
+    trained_on,
+)
 from srt.runs import Run
 
 REPORTED = "reported"  # the source of a row that only the paper has
 TITLES = {
     "alpaca_eval": "AlpacaEval 1.0: win rate (%) against the reference",
-    "open_llm": "Open LLM Leaderboard v1 (%)",
+    "open_llm": "Open LLM Leaderboard's four benchmarks (%)",
     "pairwise": "Pairwise comparison in both orders",
     "comparison": "Differences with their error",
     "data": "Data and selection",
 }
 NOTES = {
     "alpaca_eval": "Difference: ours minus the paper's. Length in characters. Missing: questions without a verdict.",
-    "open_llm": "Diff.: ours minus the paper's. Missing: items without a value.",
+    "open_llm": (
+        "Profile: the rules of evaluation; the paper's figures stand beside the one that reproduces its rules. "
+        "SE: standard error over the items; n: their number; missing: items without a value. "
+        "Diff.: ours minus the paper's."
+    ),
     "pairwise": "Winning score: (wins - losses) / all + 1. Difference: ours minus the paper's.",
     "comparison": (
         "Difference: the run minus its baseline, with the 95% interval of a paired bootstrap over the questions; "
@@ -164,25 +177,29 @@ def _reported_model(name: str, source: str | None) -> Row:
 
 
 def open_llm_rows(inputs: Inputs) -> list[Row]:
-    """One row per run, then one per reported model that no run is compared with."""
-    rows = [{**_open_llm(inputs, run), **_reported_open_llm(inputs.compare.get(run.run, ""))} for run in inputs.runs]
+    """One row per run and profile, then one per reported model that no run stands beside."""
+    known = profiles(inputs.results, inputs.runs)
+    rows = [_open_llm(inputs, run, profile) for run in inputs.runs for profile in known or [""]]
     for row in rows:
+        if row.get("leaderboard") == "open_llm":
+            row.update(_reported_open_llm(inputs.compare.get(row["run"], "")))
         for name in OPEN_LLM:
             row[f"{name}_difference"] = difference(row.get(name), row.get(f"{name}_reported"))
-    others = [name for name in reported().leaderboard() if name not in inputs.compare.values()]
+    used = {row.get("reported_name") for row in rows}
+    others = [name for name in reported().leaderboard() if name not in used]
     return rows + [{**_reported_open_llm(name), "source": REPORTED} for name in others]
 
 
-def _open_llm(inputs: Inputs, run: Run) -> Row:
-    row = _setup(inputs, run)
-    found = evaluation(inputs.results, run.run, "open_llm")
+def _open_llm(inputs: Inputs, run: Run, profile: str) -> Row:
+    row = {**_setup(inputs, run), "profile": profile or None}
+    found = evaluation(inputs.results, run.run, layout.open_llm(profile))
     if found is None:
         return {**row, "source": NOT_RUN}
     result, source = found
     for name in OPEN_LLM:
         value = metric(result, name, source)
         row |= {name: value.value, f"{name}_se": value.se, f"{name}_n": value.n}
-    return {**row, "missing": _missing(result), "source": source}
+    return {**row, "missing": _missing(result), "leaderboard": result.settings.get("reported"), "source": source}
 
 
 def _reported_open_llm(name: str) -> Row:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, field_validator
 
 from srt.settings.base import Dtype, Settings
 
@@ -19,6 +19,7 @@ class JudgeConfig(Settings):
     max_model_len: int | None = Field(ge=1, description="a served judge's context length; null for the model's")
 
 
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # it is part of a file's name
 MISSING_SHARE = "largest share of judged questions without a usable verdict; above it the job fails"
 MissingShare = Annotated[float, Field(ge=0, le=1, description=MISSING_SHARE)]
 
@@ -38,9 +39,11 @@ class AlpacaEvalConfig(Settings):
 
 
 class OpenLlmConfig(Settings):
-    """Open LLM Leaderboard v1 by way of lm-eval."""
+    """A profile of the Open LLM Leaderboard's four benchmarks, by way of lm-eval."""
 
-    suite: str = Field(description="YAML with the tasks, their shots and metrics (config/tasks/*.yaml)")
+    suite: str = Field(description="YAML with the tasks, their shots, metrics and rules (config/tasks/*.yaml)")
+    data: str | None = Field(description="folder with the items' files, named in the suite; null for the hub")
+    backend: Literal["auto", "transformers", "vllm"] = Field(description="lm-eval's backend; auto: vllm on CUDA")
     dtype: Dtype = Field(description="weights and arithmetic in evaluation")
     limit: int | None = Field(ge=1, description="evaluate only N items per task; null for all")
 
@@ -59,5 +62,10 @@ class EvaluateConfig(Settings):
     """The benchmarks; a benchmark set to null is left out."""
 
     alpaca_eval: AlpacaEvalConfig | None
-    open_llm: OpenLlmConfig | None
+    open_llm: dict[Name, OpenLlmConfig]
     pairwise: PairwiseConfig | None
+
+    @field_validator("open_llm", mode="before")
+    @classmethod
+    def _null_is_none(cls, profiles: Any) -> Any:
+        return {} if profiles is None else profiles

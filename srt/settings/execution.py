@@ -18,8 +18,8 @@ STEP_VERSIONS = {
     "selection": 1,
     "finetune": 1,
     "generate": 1,
-    "evaluate": 2,
-    "report": 2,
+    "evaluate": 3,
+    "report": 3,
 }
 
 SENDING = ("concurrency", "request_seconds", "patience_seconds")

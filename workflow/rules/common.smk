@@ -65,6 +65,7 @@ wildcard_constraints:
     teacher=r"[^/]+",
     student=r"[^/]+",
     run=r"[^/]+",
+    profile=r"[^/]+",
     variant=r"instruction|response|both",
 
 
