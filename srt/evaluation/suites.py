@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -82,6 +83,7 @@ def load_tasks(suite: Suite, data: str | None, where: str) -> tuple[dict[str, An
             shots = {} if entry.num_fewshot is None else {"num_fewshot": entry.num_fewshot}
             members[task] = {"task": task, **shots, **local}
     logging.getLogger("lm_eval.api.task").setLevel(logging.ERROR)  # it warns of every local data set
+    _compile_templates_once()
     try:
         loaded = manager.load({"group": "open_llm", "task": list(members.values())})["tasks"]
     except OSError as error:  # of a hub data set: no network, or no such name
@@ -90,6 +92,14 @@ def load_tasks(suite: Suite, data: str | None, where: str) -> tuple[dict[str, An
         task.set_fewshot_seed(FEWSHOT_SEED)
         _check_examples(name, task.config.num_fewshot or 0, sources[name])
     return cast("dict[str, Any]", loaded), sources
+
+
+def _compile_templates_once() -> None:
+    """Have lm-eval keep its compiled templates: it compiles one anew for every text, 51 times for a 25-shot prompt."""
+    from lm_eval.utils import env
+
+    if not hasattr(env.from_string, "cache_info"):
+        env.from_string = functools.cache(env.from_string)
 
 
 def _local(benchmark: str, entry: SuiteBenchmark, task: str, data: str) -> tuple[dict[str, Any], dict[str, Any]]:
