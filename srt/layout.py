@@ -119,10 +119,16 @@ def pairwise_name(questions: str, opponent: str) -> str:
     return f"pairwise_{questions}_{opponent}"
 
 
+def open_llm(profile: str) -> str:
+    """The benchmark's name of a profile of the Open LLM Leaderboard's four."""
+    return f"open_llm_{profile}"
+
+
 def benchmarks(config: Config, run: Run) -> list[str]:
-    """The evaluations of a run by file name; a comparison with each opponent on each set of questions is one each."""
-    plain = ("alpaca_eval", "alpaca_eval_2", "open_llm", "mt_bench")
+    """The evaluations of a run by file name; a profile, and a comparison on one set of questions, is one each."""
+    plain = ("alpaca_eval", "alpaca_eval_2", "mt_bench")
     names = [name for name in plain if getattr(config.evaluate, name) is not None]
+    names += map(open_llm, config.evaluate.open_llm)
     pairwise = config.evaluate.pairwise
     if pairwise is not None:
         against = opponents_of(run, pairwise.opponents)

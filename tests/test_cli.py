@@ -93,6 +93,8 @@ def sections_of(command, config):
     }
     if command in found:
         return found[command]
+    if command == "evaluate open-llm":
+        return [(next(iter(config.evaluate.open_llm.values())), "")]
     section = getattr(config.evaluate, command.removeprefix("evaluate ").replace("-", "_"))
     return [(section, "")]
 

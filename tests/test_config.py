@@ -64,7 +64,7 @@ def test_the_fixture_is_accepted(values, tmp_path):
         ((), "colour", "red", "colour: is not a known name"),
         (("score",), "max_len", 5, "score.max_len: is not a known name"),
         (("recipes", "demo"), "lr", 1.0, "recipes.demo.lr: is not a known name"),
-        (("evaluate", "open_llm"), "shots", 5, "evaluate.open_llm.shots: is not a known name"),
+        (("evaluate", "open_llm", "demo"), "shots", 5, "evaluate.open_llm.demo.shots: is not a known name"),
     ],
 )
 def test_an_unknown_key_is_refused_by_name(values, tmp_path, section, key, value, message):
@@ -92,7 +92,7 @@ def test_a_missing_key_is_refused_by_name(values, tmp_path, section, key):
         (("evaluate", "calibration"), "sample", "many"),
         (("generate", "sampled"), "top_p", 0.0),
         (("score",), "max_length", True),
-        (("evaluate", "open_llm"), "limit", 0),
+        (("evaluate", "open_llm", "demo"), "limit", 0),
         (("execution",), "device", "tpu"),
         (("execution",), "budget", "20 dollars"),
     ],

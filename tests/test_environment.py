@@ -14,8 +14,8 @@ from srt import config
 from srt.cleaning import read_cleaning
 from srt.evaluation.alpaca_eval import read_annotator
 from srt.evaluation.mt_bench import read_grading_prompt
-from srt.evaluation.open_llm import Suite
 from srt.evaluation.pairwise import read_prompt
+from srt.evaluation.suites import read_suite
 from srt.styles import read_style
 
 # Versions that must not differ between a laptop and a GPU server: what computes, trains, judges and runs the DAG.
@@ -102,10 +102,9 @@ def load_judge(path):
 
 
 def load_suite(path):
-    suite = config.validated(Suite, config.read_yaml(path), str(path))
-    for benchmark in suite.benchmarks.values():
-        for name in (benchmark.items, benchmark.fewshot):
-            assert name is None or config.locate(name).parent.is_dir()
+    suite, where = read_suite(str(path))
+    assert suite.benchmarks
+    assert where == str(path)
 
 
 # How every kind of shipped file is read, by its place under config/.

@@ -27,7 +27,7 @@ from srt.records import (
     write_json,
     write_records,
 )
-from srt.report import comparison, figures, formats, sources, tables
+from srt.report import columns, comparison, figures, formats, scatter, sources, tables
 from srt.report.html import write_html
 from srt.report.labels import Label, place_labels
 from srt.runs import Run
@@ -62,15 +62,22 @@ def _score(number: int, ifd: float | None) -> Score:
     return Score(id=str(number), ifd=ifd, r_ifd=ifd, truncated=[], status=status, reason=reason, **nulls, **tokens)  # type: ignore[arg-type]
 
 
+V1 = {"reported": "open_llm", "mean": "subjects"}
+
+
 def _evaluation(
-    results: Path, run: str, benchmark: str, values: dict[str, tuple[float | None, float | None, int]]
+    results: Path,
+    run: str,
+    benchmark: str,
+    values: dict[str, tuple[float | None, float | None, int]],
+    rules: dict[str, str | None] | None = None,
 ) -> None:
     found = Evaluation(
         benchmark=benchmark,
         metrics=[Metric(name=name, value=value, se=se, n=n) for name, (value, se, n) in values.items()],
         judge={"model": "a_judge", "prompt_sha256": "00"},
         task_versions=None,
-        settings={"questions": "q.json", "limit": None},
+        settings={"questions": "q.json", "limit": None, **(rules or {})},
         versions={"srt": "0"},
         missing={"the verdict cannot be read": 2},
     )
@@ -83,7 +90,7 @@ def _evaluations(results: Path) -> None:
         _evaluation(results, run, "alpaca_eval", {**rates, "avg_length": (321.0, None, 8)})
         tasks = ("arc", "hellaswag", "mmlu", "truthfulqa")
         shares = {name: (30.0 + place + step, 1.0, 5) for step, name in enumerate(tasks)}
-        _evaluation(results, run, "open_llm", {**shares, "average": (31.5 + place, 0.5, 20)})
+        _evaluation(results, run, "open_llm_v1", {**shares, "average": (31.5 + place, 0.5, 20)}, V1)
         if run != "as_is":
             counts = {"wins": (3.0, None, 8), "ties": (4.0, None, 8), "losses": (1.0, None, 8)}
             _evaluation(results, run, "pairwise_wizardlm_as_is", {**counts, "winning_score": (1.25, None, 8)})
@@ -242,11 +249,11 @@ def test_an_unknown_reported_name_is_refused_and_nothing_is_written(results: Pat
 
 
 def test_a_malformed_evaluation_is_named_and_nothing_is_written(results: Path) -> None:
-    path = results / layout.EVALUATION.format(run="recycled", benchmark="open_llm")
+    path = results / layout.EVALUATION.format(run="recycled", benchmark="open_llm_v1")
     broken = read_json(path)
     broken["metrics"][0]["value"] = "high"
     path.write_text(json.dumps(broken))
-    with pytest.raises(InputError, match=r"open_llm.json: metrics.0.value"):
+    with pytest.raises(InputError, match=r"open_llm_v1.json: metrics.0.value"):
         tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
     assert not (results / "tables").exists()
     broken["metrics"] = broken["metrics"][1:]
@@ -464,7 +471,7 @@ def test_html_escapes_opens_offline_and_says_what_is_missing(results: Path, writ
     assert "not run" in page
     assert "2 missing" in page
     assert "the verdict cannot be read" in page
-    assert "runs/recycled/evaluation/open_llm.json" in page
+    assert "runs/recycled/evaluation/open_llm_v1.json" in page
     assert not list(results.glob(".*partial"))
 
 
@@ -519,3 +526,63 @@ def test_runs_that_differ_by_their_seed_alone_are_brought_together(results: Path
     assert (row["method"], row["seeds"], row["runs"]) == ("released", "2", "recycled, recycled_1")
     assert float(row["mean"]) == pytest.approx((22.125 + 30) / 2)
     assert float(row["deviation"]) == pytest.approx(abs(30 - 22.125) / 2**0.5)
+
+
+TODAY: dict[str, str | None] = {"reported": None, "mean": "items"}
+
+
+@pytest.fixture
+def two_profiles(results: Path) -> Path:
+    """The same runs under a second profile of the leaderboard's benchmarks, one that the paper did not use."""
+    for place, run in enumerate(("base", "as_is", "recycled")):
+        values = dict.fromkeys(sources.OPEN_LLM, (50.0 + place, 2.5, 7))
+        _evaluation(results, run, "open_llm_today", values, TODAY)
+    return results
+
+
+def test_each_profile_has_its_row_and_the_papers_figures_stand_beside_the_reproducing_one(two_profiles: Path) -> None:
+    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], COMPARE, two_profiles / "tables")
+    rows = _rows(two_profiles / "tables", "open_llm")
+    ours = {(row["run"], row["profile"]): row for row in rows if row["run"]}
+    assert list(ours) == [(run.run, profile) for run in RUNS for profile in ("today", "v1")]
+    assert float(ours["recycled", "v1"]["average_difference"]) == pytest.approx(33.5 - 56.05)
+    today = ours["recycled", "today"]
+    assert (today["average"], today["average_se"], today["average_n"]) == ("52.0", "2.5", "7")
+    assert today["average_reported"] == today["average_difference"] == today["reported_name"] == ""
+    names = [row["reported_name"] for row in rows if row["reported_name"]]
+    assert sorted(names) == sorted(sources.reported().leaderboard())
+
+
+def test_every_benchmark_is_read_with_its_error_and_n(written: Path) -> None:
+    header = (written / "open_llm.md").read_text().splitlines()
+    (header,) = [line for line in header if line.startswith("| Run")][:1]
+    for label in columns.LABELS.values():
+        assert f"| {label}: ours | {label}: SE | {label}: n | {label}: paper |" in header
+
+
+def test_the_figure_shows_the_reproducing_profile_alone(two_profiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {}
+    panel = scatter._panel
+    monkeypatch.setattr(
+        scatter,
+        "_panel",
+        lambda title, label, rows, *more: shown.update({title: rows}) or panel(title, label, rows, *more),
+    )
+    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], COMPARE, two_profiles / "tables")
+    figures.score_vs_data(two_profiles / "tables")
+    rows = shown["Open LLM Leaderboard v1"]
+    assert [(row["run"], row["profile"]) for row in rows] == [(r, "v1") for r in ("base", "as_is", "recycled")]
+    both = [{**row, "profile": name} for row in rows[:1] for name in ("v1", "v1_vllm")]
+    assert [row["run"] for row in scatter._of_the_leaderboard(both)] == ["base (v1)", "base (v1_vllm)"]
+
+
+def test_profiles_are_compared_as_they_average(two_profiles: Path) -> None:
+    """Three items of one subject and one of another: per item the difference is 75 or 50 points."""
+    keys = [*(f"mmlu/mmlu_anatomy/{i}" for i in range(3)), "mmlu/mmlu_virology/0"]
+    for benchmark in ("open_llm_v1", "open_llm_today"):
+        _items(two_profiles, "as_is", benchmark, dict.fromkeys(keys, 0.0))
+        _items(two_profiles, "recycled", benchmark, {key: 100.0 * ("anatomy" in key) for key in keys})
+    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], COMPARE, two_profiles / "tables")
+    rows = [row for row in _rows(two_profiles / "tables", "comparison") if row["kind"] == "paired"]
+    found = {row["benchmark"]: float(row["difference"]) for row in rows if row["run"] == "recycled"}
+    assert found == {"open_llm_today": pytest.approx(75.0), "open_llm_v1": pytest.approx(50.0)}

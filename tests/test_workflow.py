@@ -59,7 +59,7 @@ JOBS = {
         "alpaca_eval": 23,
         "alpaca_eval_2": 23,
         "mt_bench": 23,
-        "open_llm": 23,
+        "open_llm": 46,  # two profiles
         "pairwise": 40,
         **REPORT,
     },

@@ -82,11 +82,13 @@ def _open_llm(benchmarks: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.evaluation.open_llm import evaluate
 
-        settings = cli.resolve(args, OpenLlmConfig, lambda config: config.evaluate.open_llm)
-        evaluate(args.model, arguments.revision(args), args.out, settings, cli.execution(args), args.cache)
+        settings = cli.resolve(args, OpenLlmConfig, cli.named(args, "profile"))
+        execution, profile = cli.execution(args), cli.only(args, "profile")
+        evaluate(args.model, arguments.revision(args), args.out, settings, execution, args.cache, profile)
 
     parser = arguments.step(benchmarks, "open-llm", call, "Open LLM Leaderboard v1: ARC, HellaSwag, MMLU, TruthfulQA.")
     parser.add_argument("out", metavar="OUT", type=Path, help="the evaluation's JSON to write")
+    arguments.named(parser, "profile")
     arguments.model(parser)
     arguments.cache(parser)
     cli.add_settings(parser, OpenLlmConfig)

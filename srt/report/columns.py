@@ -55,19 +55,23 @@ ALPACA_EVAL = (
 )
 OPEN_LLM_COLUMNS = (
     *RUN,
+    Column("profile", "Profile"),
+    Column("version", "lm-eval"),
     *SETUP,
     *(
         column
         for name, label in LABELS.items()
         for column in (
             Column(name, "ours", 2, group=label, main=name == "average"),
-            Column(f"{name}_se", "SE", 2, group=label, shown=False),
-            Column(f"{name}_n", "n", 0, group=label, shown=False),
+            Column(f"{name}_se", "SE", 2, group=label),
+            Column(f"{name}_n", "n", 0, group=label),
             Column(f"{name}_reported", "paper", 2, group=label),
             Column(f"{name}_difference", "diff.", 2, group=label, signed=True),
+            Column(f"{name}_inside", "inside", group=label),
         )
     ),
     Column("missing", "Missing", 0),
+    Column("leaderboard", "Leaderboard", shown=False),  # the block of srt/reported.yaml with which it is compared
     Column("reported_name", "Model", group="Paper"),
     Column("reported_training_records", "Records", 0, group="Paper", shown=False),
     *SOURCE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
@@ -208,6 +209,13 @@ def evaluation(results: Path, run: str, benchmark: str) -> tuple[Evaluation, str
     """A run's evaluation and its path below the results folder; None where it has not been run."""
     source = layout.EVALUATION.format(run=run, benchmark=benchmark)
     return (read_evaluation(results / source), source) if (results / source).exists() else None
+
+
+def profiles(results: Path, runs: Iterable[Run]) -> list[str]:
+    """The profiles of the Open LLM Leaderboard under which any of the runs was evaluated, by name."""
+    pattern = layout.open_llm("*")
+    paths = [p for run in runs for p in results.glob(layout.EVALUATION.format(run=run.run, benchmark=pattern))]
+    return sorted({path.stem.removeprefix(layout.open_llm("")) for path in paths})
 
 
 def metric(found: Evaluation, name: str, source: str) -> Metric:

@@ -18,6 +18,7 @@ from srt.report.sources import (
     inside,
     metric,
     missing_of,
+    profiles,
     reported,
     setup,
     whole,
@@ -27,7 +28,7 @@ from srt.settings import ALPACA_EVAL
 
 TITLES = {
     "alpaca_eval": "AlpacaEval 1.0: win rate (%) against the reference",
-    "open_llm": "Open LLM Leaderboard v1 (%)",
+    "open_llm": "Open LLM Leaderboard's four benchmarks (%)",
     "alpaca_eval_2": "AlpacaEval 2: win rate (%) at equal length",
     "pairwise": "Pairwise comparison in both orders",
     "mt_bench": "MT-Bench: single-answer grading",
@@ -46,7 +47,11 @@ NOTES = {
         f"{INSIDE} {ANSWERED} {JUDGED}"
     ),
     "alpaca_eval_2": f"The paper is older and has no figures of it. {ANSWERED} {JUDGED}",
-    "open_llm": "Diff.: ours minus the paper's. Missing: items without a value.",
+    "open_llm": (
+        "Profile: the rules of evaluation; the paper's figures stand beside the one that reproduces its rules. "
+        "SE: standard error over the items; n: their number; missing: items without a value. "
+        "Diff.: ours minus the paper's; inside: no larger than our 95% interval (the leaderboard gives no error)."
+    ),
     "pairwise": (
         f"Winning score: (wins - losses) / all + 1. Difference: ours minus the paper's. {INSIDE} {ANSWERED} {JUDGED}"
     ),
@@ -184,24 +189,31 @@ def _reported_model(name: str, source: str | None) -> Row:
 
 
 def open_llm_rows(inputs: Inputs) -> list[Row]:
-    """One row per run, then one per reported model that no run is compared with."""
-    rows = [{**_open_llm(inputs, run), **_reported_open_llm(inputs.compare.get(run.run, ""))} for run in inputs.runs]
+    """One row per run and profile, then one per reported model that no run stands beside."""
+    known = profiles(inputs.results, inputs.runs)
+    rows = [_open_llm(inputs, run, profile) for run in inputs.runs for profile in known or [""]]
     for row in rows:
+        if row.get("leaderboard") == "open_llm":
+            row.update(_reported_open_llm(inputs.compare.get(row["run"], "")))
         for name in OPEN_LLM:
-            row[f"{name}_difference"] = difference(row.get(name), row.get(f"{name}_reported"))
-    others = [name for name in reported().leaderboard() if name not in inputs.compare.values()]
+            ours, theirs = row.get(name), row.get(f"{name}_reported")
+            row[f"{name}_difference"] = difference(ours, theirs)
+            row[f"{name}_inside"] = inside(ours, row.get(f"{name}_se"), theirs, None)
+    used = {row.get("reported_name") for row in rows}
+    others = [name for name in reported().leaderboard() if name not in used]
     return rows + [{**_reported_open_llm(name), "source": REPORTED} for name in others]
 
 
-def _open_llm(inputs: Inputs, run: Run) -> Row:
-    row = setup(inputs.results, run)
-    found = evaluation(inputs.results, run.run, "open_llm")
+def _open_llm(inputs: Inputs, run: Run, profile: str) -> Row:
+    row = {**setup(inputs.results, run), "profile": profile or None}
+    found = evaluation(inputs.results, run.run, layout.open_llm(profile))
     if found is None:
         return {**row, "source": NOT_RUN}
     result, source = found
     for name in OPEN_LLM:
         value = metric(result, name, source)
         row |= {name: value.value, f"{name}_se": value.se, f"{name}_n": value.n}
+    row |= {"version": result.versions.get("lm_eval"), "leaderboard": result.settings.get("reported")}
     return {**row, "missing": missing_of(result), "source": source}
 
 

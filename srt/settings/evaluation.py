@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints, field_validator
 
 from srt.settings.base import Dtype, Settings
 
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # it is part of a file's name
 MISSING_SHARE = "largest share of judged questions without a usable verdict; above it the job fails"
 MissingShare = Annotated[float, Field(ge=0, le=1, description=MISSING_SHARE)]
 JudgeFile = Annotated[str, Field(description="the judge's file (config/judges/*.yaml)")]
@@ -58,9 +59,11 @@ class AlpacaEvalConfig(Settings):
 
 
 class OpenLlmConfig(Settings):
-    """Open LLM Leaderboard v1 by way of lm-eval."""
+    """A profile of the Open LLM Leaderboard's four benchmarks, by way of lm-eval."""
 
-    suite: str = Field(description="YAML with the tasks, their shots and metrics (config/tasks/*.yaml)")
+    suite: str = Field(description="YAML with the tasks, their shots, metrics and rules (config/tasks/*.yaml)")
+    data: str | None = Field(description="folder with the items' files, named in the suite; null for the hub")
+    backend: Literal["auto", "transformers", "vllm"] = Field(description="lm-eval's backend; auto: vllm on CUDA")
     dtype: Dtype = Field(description="weights and arithmetic in evaluation")
     limit: int | None = Field(ge=1, description="evaluate only N items per task; null for all")
 
@@ -94,10 +97,15 @@ class EvaluateConfig(Settings):
 
     alpaca_eval: AlpacaEvalConfig | None
     alpaca_eval_2: AlpacaEvalConfig | None = Field(description="judges the same answers as `alpaca_eval`")
-    open_llm: OpenLlmConfig | None
+    open_llm: dict[Name, OpenLlmConfig]
     pairwise: PairwiseConfig | None
     mt_bench: MtBenchConfig | None
     calibration: CalibrationConfig | None
+
+    @field_validator("open_llm", mode="before")
+    @classmethod
+    def _null_is_none(cls, profiles: Any) -> Any:
+        return {} if profiles is None else profiles
 
     def question_sets(self) -> dict[str, str]:
         """Question set: the benchmark that needs it; what only the pairwise comparison needs comes last."""

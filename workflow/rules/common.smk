@@ -67,6 +67,7 @@ wildcard_constraints:
     run=r"[^/]+",
     questions="|".join(CONFIG.questions) or "none",
     judge=r"[^/]+",
+    profile=r"[^/]+",
     variant=r"instruction|response|both",
 
 

@@ -56,17 +56,19 @@ if CONFIG.evaluate.alpaca_eval_2 is not None:
             " {resources.how} > {log} 2>&1"
 
 
-if CONFIG.evaluate.open_llm is not None:
+if CONFIG.evaluate.open_llm:
 
     rule open_llm:
         input:
             model=lambda wildcards: run_model_files(wildcards.run),
-            suite=present(CONFIG.evaluate.open_llm.suite),
+            suite=lambda wildcards: present(
+                CONFIG.evaluate.open_llm[wildcards.profile].suite
+            ),
         output:
-            result=EVALUATION.replace("{benchmark}", "open_llm"),
-            by_question=ITEMS.replace("{benchmark}", "open_llm"),
+            result=EVALUATION.replace("{benchmark}", layout.open_llm("{profile}")),
+            by_question=ITEMS.replace("{benchmark}", layout.open_llm("{profile}")),
         log:
-            "logs/evaluate/{run}/open_llm.log",
+            "logs/evaluate/{run}/open_llm_{profile}.log",
         conda:
             "../../environment.yml"
         threads: CORES
@@ -75,10 +77,12 @@ if CONFIG.evaluate.open_llm is not None:
             how=HOW["evaluate"],
         params:
             model=lambda wildcards: run_model_flags(wildcards.run),
-            settings=settings.as_flags(CONFIG.evaluate.open_llm),
+            settings=lambda wildcards: settings.as_flags(
+                CONFIG.evaluate.open_llm[wildcards.profile]
+            ),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate open-llm {output.result} {params.model} {params.settings}"
+            "srt evaluate open-llm {output.result} --use-profile {wildcards.profile} {params.model} {params.settings}"
             " {resources.how} > {log} 2>&1"
 
 
