@@ -541,7 +541,7 @@ def two_profiles(results: Path) -> Path:
 
 
 def test_each_profile_has_its_row_and_the_papers_figures_stand_beside_the_reproducing_one(two_profiles: Path) -> None:
-    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], COMPARE, two_profiles / "tables")
+    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
     rows = _rows(two_profiles / "tables", "open_llm")
     ours = {(row["run"], row["profile"]): row for row in rows if row["run"]}
     assert list(ours) == [(run.run, profile) for run in RUNS for profile in ("today", "v1")]
@@ -568,7 +568,7 @@ def test_the_figure_shows_the_reproducing_profile_alone(two_profiles: Path, monk
         "_panel",
         lambda title, label, rows, *more: shown.update({title: rows}) or panel(title, label, rows, *more),
     )
-    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], COMPARE, two_profiles / "tables")
+    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
     figures.score_vs_data(two_profiles / "tables")
     rows = shown["Open LLM Leaderboard v1"]
     assert [(row["run"], row["profile"]) for row in rows] == [(r, "v1") for r in ("base", "as_is", "recycled")]
@@ -582,7 +582,7 @@ def test_profiles_are_compared_as_they_average(two_profiles: Path) -> None:
     for benchmark in ("open_llm_v1", "open_llm_today"):
         _items(two_profiles, "as_is", benchmark, dict.fromkeys(keys, 0.0))
         _items(two_profiles, "recycled", benchmark, {key: 100.0 * ("anatomy" in key) for key in keys})
-    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], COMPARE, two_profiles / "tables")
+    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
     rows = [row for row in _rows(two_profiles / "tables", "comparison") if row["kind"] == "paired"]
     found = {row["benchmark"]: float(row["difference"]) for row in rows if row["run"] == "recycled"}
     assert found == {"open_llm_today": pytest.approx(75.0), "open_llm_v1": pytest.approx(50.0)}
