@@ -17,14 +17,14 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from srt import cli, config
+from srt import cli, config, layout
 from srt.settings import EXECUTION_FLAGS, ExecutionConfig, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE_LINE = "Using workflow specific profile profiles/default for setting default command line arguments."
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
 # What follows a finetuned run: its answers to both sets of questions, four evaluations, and the report with everything.
-REPORT = {"tables": 1, "figure": 3, "html": 1, "all": 1}
+REPORT = {"tables": 1, "figure": len(layout.FIGURES), "html": 1, "all": 1}
 ONE_RUN = {"finetuned": 1, "answers": 2, "alpaca_eval": 1, "open_llm": 1, "pairwise": 1, "mt_bench": 1}
 # One data set, three variants of it and the scores of all four (only `released` reads any); 3 runs, 2 trained.
 DEMO = {
@@ -271,6 +271,28 @@ def test_papermill_hands_the_notebooks_what_they_declare(plan):
         }
         assert given
         assert given <= declared
+
+
+# --- From whatever is there ---------------------------------------------------------------------------------------
+
+TARGETS = [*(f"table_{name}" for name in layout.TABLES), *(f"figure_{name}" for name in layout.FIGURES), "so_far"]
+
+
+def test_each_table_and_figure_is_a_target_that_starts_no_run(finished, tmp_path):
+    """One dry run with all targets: in a fresh clone, and where the demo has run."""
+    for tree in (copy_of_tree(tmp_path / "fresh"), finished):
+        assert planned(tree, *TARGETS) == dict.fromkeys(TARGETS, 1)
+
+
+@pytest.mark.slow
+def test_from_a_fresh_clone_every_table_and_figure_is_drawn(tmp_path):
+    tree = copy_of_tree(tmp_path / "tree")
+    code, out, err = snakemake(tree, "so_far", "figure_pairwise", "table_open_llm", "--cores", "1")
+    assert code == 0, out + err
+    paths = [layout.TABLE.format(table=name, ext=ext) for name in layout.TABLES for ext in ("csv", "md", "tex")]
+    paths += [layout.FIGURE.format(figure=name, ext=ext) for name in layout.FIGURES for ext in ("pdf", "png")]
+    assert all((tree / "results" / path).stat().st_size for path in [*paths, layout.REPORT])
+    assert not (tree / "cache").exists()
 
 
 # --- What a change reruns -----------------------------------------------------------------------------------------

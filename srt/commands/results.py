@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from srt import config as settings_of
@@ -13,25 +14,29 @@ from srt.records import InputError
 
 
 def report(steps: Steps) -> None:
-    """`srt report {tables,html} RESULTS`."""
-    parser = steps.add_parser("report", help="Make the tables, or the report, from finished evaluations.")
+    """`srt report {tables,figures,html} RESULTS`: of what is there; what is not run yet is listed."""
+    parser = steps.add_parser("report", help="Make tables, figures or the report from what has been evaluated.")
     parts = parser.add_subparsers(required=True, metavar="PART")
 
     def tables(args: argparse.Namespace) -> None:
-        from srt.report.tables import write_tables
+        _write_tables(args, args.only or layout.TABLES)
 
-        runs, compare = settings_of.read_runs(args.run_table), _compared(args.compare)
-        out = (args.results / layout.TABLE).parent
-        write_tables(args.results, runs, args.responses, args.opponent, args.questions, compare, out)
+    def figures(args: argparse.Namespace) -> None:
+        from srt.report.figures import draw, tables_of
+
+        only = args.only or layout.FIGURES
+        _write_tables(args, tables_of(only))
+        draw(args.results, settings_of.read_runs(args.run_table), args.responses, only)
 
     def html(args: argparse.Namespace) -> None:
         from srt.report.html import write_html
 
         runs = settings_of.read_runs(args.run_table)
-        write_html(args.results, runs, args.notice or None, args.results / layout.REPORT)
+        write_html(args.results, runs, args.responses, args.notice or None, args.results / layout.REPORT)
 
     for name, call, about in (
         ("tables", tables, "Write every table as CSV, Markdown and LaTeX, ours beside the paper's."),
+        ("figures", figures, "Draw every figure as PDF and PNG, and write the tables that they read."),
         ("html", html, "Write one HTML page with tables, figures, settings and samples; it needs no network."),
     ):
         part = parts.add_parser(name, help=about, description=about)
@@ -51,8 +56,20 @@ def report(steps: Steps) -> None:
             metavar="RUN=REPORTED",
             help="which reported row a run is compared with",
         )
-        part.add_argument("--notice", default=None, help="a warning at the head of the report")
+        if name == "html":
+            part.add_argument("--notice", default=None, help="a warning at the head of the report")
+        else:
+            which = f"one of the {name}, as often as wanted; all where not given"
+            part.add_argument("--only", action="append", default=[], metavar="NAME", help=which)
         part.set_defaults(call=call)
+
+
+def _write_tables(args: argparse.Namespace, only: Sequence[str]) -> None:
+    from srt.report.tables import write_tables
+
+    runs, compare = settings_of.read_runs(args.run_table), _compared(args.compare)
+    out = (args.results / layout.TABLE).parent
+    write_tables(args.results, runs, args.responses, args.opponent, args.questions, compare, out, only)
 
 
 def _compared(items: list[str]) -> dict[str, str]:

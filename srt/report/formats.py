@@ -33,6 +33,7 @@ class Column:
         main: the column that says `not run` where the row was not run.
         path: a file's path: shown as code, and left to a comment in LaTeX.
         setup: what the run table has as well: left out where width is dear (LaTeX, HTML).
+        letters: the most letters of a text that are shown for reading; None for all.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Column:
     main: bool = False
     path: bool = False
     setup: bool = False
+    letters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,12 @@ def cell(column: Column, row: Row) -> str:
     if value is None:
         return NOT_RUN if column.main and row.get("source") == NOT_RUN else ""
     if column.digits is None or isinstance(value, str):
-        return str(value)
+        return _shortened(str(value), column.letters)
     return f"{value:{'+' if column.signed else ''},.{column.digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _shortened(text: str, most: int | None) -> str:
+    return text if most is None or len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def headings(columns: Sequence[Column]) -> list[tuple[str, int]]:

@@ -13,10 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from srt import layout
 from srt.config import flag_text
 from srt.records import Evaluation, write_text
-from srt.report import formats, stories
+from srt.report import examples, formats
 from srt.report.formats import NOT_RUN, Part
 from srt.report.sources import read_evaluation, trained_on
-from srt.report.tables import TITLES, for_reading, notes, read_tables
+from srt.report.tables import for_reading, read_tables
+from srt.report.wording import TITLES, notes
 from srt.runs import Run
 
 TEMPLATE = "report.html.j2"
@@ -25,6 +26,11 @@ FIGURES = {  # name: heading, what stands in the picture's place for who cannot 
         "Score against training records",
         "Two scatter plots of AlpacaEval win rate and Open LLM average against the number of training records, "
         "our runs among the models that the paper reports; the numbers stand in the tables above.",
+    ),
+    "selection_ratio": (
+        "Score against the selection ratio",
+        "Two line plots of AlpacaEval win rate and Open LLM average against the share of the selected records, the "
+        "paper's line and ours; the numbers stand in the table of the selection ratio.",
     ),
     "pairwise": (
         "Pairwise comparisons",
@@ -40,12 +46,13 @@ FIGURES = {  # name: heading, what stands in the picture's place for who cannot 
 RUN_COLUMNS = ("run", "dataset", "teacher", "student", "method", "ratio", "recipe", "seed")
 
 
-def write_html(results: Path, runs: Sequence[Run], notice: str | None, out: Path) -> None:
+def write_html(results: Path, runs: Sequence[Run], responses: str, notice: str | None, out: Path) -> None:
     """Write the report from the tables, figures, evaluations and ledgers below the results folder.
 
     Args:
         results: folder of all artefacts; its tables have been written.
         runs: the run table.
+        responses: the plan of the response reflection, `all` or `selected`.
         notice: a warning for the head of the page; None for none.
         out: the HTML file.
 
@@ -62,11 +69,11 @@ def write_html(results: Path, runs: Sequence[Run], notice: str | None, out: Path
         notice=notice,
         run_columns=RUN_COLUMNS,
         runs=[_run(results, run) for run in runs],
-        tables=[(name, TITLES[name], _parts(tables, name), notes(name)) for name in layout.TABLES],
+        tables=[_table(tables, name) for name in layout.TABLES],
         figures=[_figure(results, name) for name in layout.FIGURES],
         evaluations=evaluations(results, runs),
-        stories=stories.stories(results, runs),
-        statistics=stories.STATISTICS,
+        stories=examples.stories(results, runs, responses),
+        statistics=examples.STATISTICS,
     )
     write_text(out, formats.printable(page))
 
@@ -75,8 +82,9 @@ def _run(results: Path, run: Run) -> dict[str, Any]:
     return {**run.model_dump(), "records": trained_on(results, run.run)}
 
 
-def _parts(tables: Path, name: str) -> list[Part]:
-    return for_reading(read_tables(tables, name))
+def _table(tables: Path, name: str) -> tuple[str, str, list[Part], list[str]]:
+    parts = read_tables(tables, name)
+    return name, TITLES[name], for_reading(parts), notes(name, parts)
 
 
 def _figure(results: Path, name: str) -> dict[str, str | None]:

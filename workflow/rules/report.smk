@@ -56,3 +56,54 @@ rule html:
         version=VERSION["report"],
     shell:
         "srt report html {params.results} {params.flags} --notice {params.notice} > {log} 2>&1"
+
+
+# The same from whatever is there: `snakemake table_open_llm`, `figure_pairwise`, `so_far`. They wait for no run and
+# start none; what has not been run is listed. Nothing is declared, so that they are made each time they are asked for.
+for table in layout.TABLES:
+
+    rule:
+        name:
+            f"table_{table}"
+        log:
+            f"logs/report/table_{table}.log",
+        conda:
+            "../../environment.yml"
+        params:
+            results=CONFIG.results,
+            flags=REPORT_FLAGS,
+            only=table,
+        shell:
+            "srt report tables {params.results} {params.flags} --only {params.only} > {log} 2>&1"
+
+
+for figure in layout.FIGURES:
+
+    rule:
+        name:
+            f"figure_{figure}"
+        log:
+            f"logs/report/figure_{figure}.log",
+        conda:
+            "../../environment.yml"
+        params:
+            results=CONFIG.results,
+            flags=REPORT_FLAGS,
+            only=figure,
+        shell:
+            "srt report figures {params.results} {params.flags} --only {params.only} > {log} 2>&1"
+
+
+rule so_far:
+    log:
+        "logs/report/so_far.log",
+    conda:
+        "../../environment.yml"
+    params:
+        results=CONFIG.results,
+        flags=REPORT_FLAGS,
+        notice=shlex.quote(CONFIG.report.notice or ""),
+    shell:
+        "(srt report tables {params.results} {params.flags}"
+        " && srt report figures {params.results} {params.flags}"
+        " && srt report html {params.results} {params.flags} --notice {params.notice}) > {log} 2>&1"
