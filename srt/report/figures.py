@@ -14,6 +14,7 @@ from srt.report.bars import pairwise
 from srt.report.distributions import ifd_distributions
 from srt.report.ratio_figure import selection_ratio
 from srt.report.scatter import score_vs_data
+from srt.report.style import styled
 from srt.runs import Run
 
 __all__ = ["folder", "ifd_distributions", "pairwise", "save", "score_vs_data", "selection_ratio", "tables_folder"]
@@ -66,7 +67,8 @@ def save(figure: Figure, out: Path, name: str) -> Path:
     for extension, metadata in METADATA.items():
         partial = out / f".{name}.{os.getpid()}.partial"
         try:
-            figure.savefig(partial, format=extension, dpi=DPI, metadata=metadata)
+            with styled():  # how letters are put into a PDF is read here, not when the figure is made
+                figure.savefig(partial, format=extension, dpi=DPI, metadata=metadata)
             os.replace(partial, out / f"{name}.{extension}")
         finally:
             partial.unlink(missing_ok=True)
