@@ -35,6 +35,7 @@ TABLE = "tables/{table}.{ext}"
 FIGURE = "figures/{figure}.{ext}"
 NOTEBOOK = "notebooks/{figure}.ipynb"
 REPORT = "report.html"
+TIMINGS = "timings/"  # one TSV per job, by the path of its log
 
 
 def scores_of(pairs: str) -> str:

@@ -32,7 +32,7 @@ def report(steps: Steps) -> None:
         from srt.report.html import write_html
 
         runs = settings_of.read_runs(args.run_table)
-        write_html(args.results, runs, args.responses, args.notice or None, args.results / layout.REPORT)
+        write_html(args.results, runs, args.responses, args.notice or None, args.results / layout.REPORT, args.config)
 
     for name, call, about in (
         ("tables", tables, "Write every table as CSV, Markdown and LaTeX, ours beside the paper's."),
@@ -58,6 +58,8 @@ def report(steps: Steps) -> None:
         )
         if name == "html":
             part.add_argument("--notice", default=None, help="a warning at the head of the report")
+            about_config = "the config file of these results: shown, and compared with the paper"
+            part.add_argument("--config", type=Path, default=None, help=about_config)
         else:
             which = f"one of the {name}, as often as wanted; all where not given"
             part.add_argument("--only", action="append", default=[], metavar="NAME", help=which)

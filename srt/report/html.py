@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from srt import layout
-from srt.config import flag_text
+from srt.config import flag_text, load
 from srt.records import Evaluation, write_text
-from srt.report import examples, formats
+from srt.report import deviations, examples, formats, ledgers, making, standing
 from srt.report.formats import NOT_RUN, Part
 from srt.report.sources import read_evaluation, trained_on
 from srt.report.tables import for_reading, read_tables
@@ -46,7 +49,9 @@ FIGURES = {  # name: heading, what stands in the picture's place for who cannot 
 RUN_COLUMNS = ("run", "dataset", "teacher", "student", "method", "ratio", "recipe", "seed")
 
 
-def write_html(results: Path, runs: Sequence[Run], responses: str, notice: str | None, out: Path) -> None:
+def write_html(
+    results: Path, runs: Sequence[Run], responses: str, notice: str | None, out: Path, config: Path | None = None
+) -> None:
     """Write the report from the tables, figures, evaluations and ledgers below the results folder.
 
     Args:
@@ -55,6 +60,7 @@ def write_html(results: Path, runs: Sequence[Run], responses: str, notice: str |
         responses: the plan of the response reflection, `all` or `selected`.
         notice: a warning for the head of the page; None for none.
         out: the HTML file.
+        config: the config file of the results, which is shown and compared with the paper; None where none is known.
 
     Raises:
         InputError: a table is missing, or a file is malformed.
@@ -63,19 +69,36 @@ def write_html(results: Path, runs: Sequence[Run], responses: str, notice: str |
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.globals |= {"cell": formats.cell, "headings": formats.headings, "not_run": NOT_RUN}
-    environment.filters |= {"plain": plain, "number": number}
-    tables = results / Path(layout.TABLE).parent
+    environment.filters.update(plain=plain, number=number, coded=coded)
+    tables, found = results / Path(layout.TABLE).parent, evaluations(results, runs)
+    told = examples.stories(results, runs, responses)
     page = environment.get_template(TEMPLATE).render(
-        notice=notice,
+        standing=standing.standing(results, found, notice),
         run_columns=RUN_COLUMNS,
         runs=[_run(results, run) for run in runs],
         tables=[_table(tables, name) for name in layout.TABLES],
         figures=[_figure(results, name) for name in layout.FIGURES],
-        evaluations=evaluations(results, runs),
-        stories=examples.stories(results, runs, responses),
+        evaluations=found,
+        stories=told,
         statistics=examples.STATISTICS,
+        kinds=ledgers.ledgers(results, runs),
+        told={story.entry.id for story in told},
+        making=making.making(results, runs),
+        commit=making.commit(Path(__file__).parent),
+        machine=making.machine(),
+        **_config(config, runs),
     )
     write_text(out, formats.printable(page))
+
+
+def _config(path: Path | None, runs: Sequence[Run]) -> dict[str, Any]:
+    """The config file as it stands, and what it changes against the paper."""
+    config = load(path)[0] if path else None
+    part, same = deviations.deviations(config, runs)
+    text = path.read_text(encoding="utf-8") if path else None
+    digest = hashlib.sha256(text.encode()).hexdigest() if text else None
+    shown = {"config_name": str(path) if path else "not given", "config_text": text, "config_sha256": digest}
+    return {"deviations": part, "as_the_paper": same, **shown}
 
 
 def _run(results: Path, run: Run) -> dict[str, Any]:
@@ -107,6 +130,11 @@ def evaluations(results: Path, runs: Sequence[Run]) -> list[tuple[str, str, Eval
 def plain(value: Any) -> str:
     """A setting as text: what has parts as indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else flag_text(value)
+
+
+def coded(text: str) -> Markup:
+    """A note in which what stands between backticks is code; everything else is escaped."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
 
 
 def number(value: float | None) -> str:

@@ -12,6 +12,7 @@ from srt.runs import Run
 
 COLUMNS = (
     Column("run", "Run"),
+    Column("series", "Series"),
     Column("ratio", "Ratio", 2),
     Column("training_records", "Records", 0),
     Column("steps", "Steps", 0),
@@ -28,7 +29,6 @@ COLUMNS = (
     Column("average_difference", "diff.", 2, group="Open LLM", signed=True),
     Column("average_inside", "inside", group="Open LLM"),
     Column("judge", "Judge"),
-    Column("series", "Series"),
     Column("reported_records", "Records", 0, group="Paper"),
     Column("reported_source", "Where", group="Paper"),
     Column("source", "Source", path=True),

@@ -26,6 +26,7 @@ except InputError as error:
 
 RUNS = {run.run: run for run in RUN_TABLE}
 RESULTS = f"{CONFIG.results}/"
+CONFIG_FILE = str(workflow.configfiles[-1])
 VERSION = STEP_VERSIONS
 # A job that runs a model holds one GPU. Without GPUs it gets half of the cores, so that two run side by side: half
 # of a small job is loading libraries, which takes one core.
@@ -69,6 +70,11 @@ wildcard_constraints:
     judge=r"[^/]+",
     profile=r"[^/]+",
     variant=r"instruction|response|both",
+
+
+def timing(path):
+    """Where Snakemake notes what a job took (`benchmark:`): by the path of its log."""
+    return f"{RESULTS}{layout.TIMINGS}{path}"
 
 
 def present(path):

@@ -49,13 +49,15 @@ rule html:
         "logs/report/html.log",
     conda:
         "../../environment.yml"
+    resources:
+        how=f"--config {CONFIG_FILE}",  # shown; its path decides nothing
     params:
         results=lambda wildcards: CONFIG.results,
         flags=REPORT_FLAGS,
         notice=shlex.quote(CONFIG.report.notice or ""),
         version=VERSION["report"],
     shell:
-        "srt report html {params.results} {params.flags} --notice {params.notice} > {log} 2>&1"
+        "srt report html {params.results} {params.flags} --notice {params.notice} {resources.how} > {log} 2>&1"
 
 
 # The same from whatever is there: `snakemake table_open_llm`, `figure_pairwise`, `so_far`. They wait for no run and
@@ -99,6 +101,8 @@ rule so_far:
         "logs/report/so_far.log",
     conda:
         "../../environment.yml"
+    resources:
+        how=f"--config {CONFIG_FILE}",
     params:
         results=CONFIG.results,
         flags=REPORT_FLAGS,
@@ -106,4 +110,4 @@ rule so_far:
     shell:
         "(srt report tables {params.results} {params.flags}"
         " && srt report figures {params.results} {params.flags}"
-        " && srt report html {params.results} {params.flags} --notice {params.notice}) > {log} 2>&1"
+        " && srt report html {params.results} {params.flags} --notice {params.notice} {resources.how}) > {log} 2>&1"
