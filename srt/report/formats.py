@@ -149,13 +149,14 @@ def to_markdown(title: str, parts: Sequence[Part], notes: Iterable[str] = ()) ->
 
 def _markdown_lines(part: Part) -> list[str]:
     columns = part.shown(setup=True)
-    header = [_markdown(f"{c.group}: {c.header}" if c.group else c.header) for c in columns]
+    header = [markdown(f"{c.group}: {c.header}" if c.group else c.header) for c in columns]
     rule = ["---" if column.digits is None else "---:" for column in columns]
-    lines = [[_markdown(cell(column, row), column.path) for column in columns] for row in part.rows]
+    lines = [[markdown(cell(column, row), column.path) for column in columns] for row in part.rows]
     return ["| " + " | ".join(line) + " |" for line in [header, rule, *lines]]
 
 
-def _markdown(text: str, code: bool = False) -> str:
+def markdown(text: str, code: bool = False) -> str:
+    """A text as a cell of a Markdown table: one line in which nothing is markup."""
     line = " ".join(text.split()).replace("|", "\\|")
     if code and line and "`" not in line:
         return f"`{line}`"

@@ -25,6 +25,7 @@ except InputError as error:
     sys.exit(2)
 
 RUNS = {run.run: run for run in RUN_TABLE}
+TRAINED = [name for name, run in RUNS.items() if run.method != "none"]
 RESULTS = f"{CONFIG.results}/"
 CONFIG_FILE = str(workflow.configfiles[-1])
 VERSION = STEP_VERSIONS
@@ -262,6 +263,16 @@ REPORT_FLAGS = " ".join(
         *(
             f"--compare {run}={shlex.quote(name)}"
             for run, name in CONFIG.report.compare.items()
+        ),
+    ]
+)
+CARD_FLAGS = " ".join(
+    [
+        f"--run-table {CONFIG.run_table} --responses {CONFIG.responses}",
+        f"--notice {shlex.quote(CONFIG.report.notice or '')}",
+        *(
+            f"--licence {name}={shlex.quote(licence)}"
+            for name, licence in CONFIG.report.licences.items()
         ),
     ]
 )
