@@ -231,3 +231,83 @@ def test_a_train_file_that_went_missing_is_listed_and_nothing_fails(results):  #
     tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     assert "Not run yet (2): recycled, waiting." in (results / "tables" / "alpaca_eval.md").read_text()
     assert "Not run yet (2): recycled, waiting." in (results / "tables" / "data.md").read_text()
+
+
+# --- Every number comes from the file that its row names --------------------------------------------------------------
+
+OF_BENCHMARK = {  # table: the metrics behind its columns, by the column that names the file
+    "ablation": {
+        "source": {"win_rate": "win_rate", "se": "win_rate.se", "n": "win_rate.n"},
+        "open_llm_source": {"average": "average", "average_se": "average.se", "average_n": "average.n"},
+    },
+    "selection_ratio": {
+        "source": {"win_rate": "win_rate", "se": "win_rate.se", "n": "win_rate.n"},
+        "open_llm_source": {"average": "average", "average_se": "average.se", "average_n": "average.n"},
+    },
+    "alpaca_eval": {
+        "source": {
+            "win_rate": "win_rate",
+            "se": "win_rate.se",
+            "n": "win_rate.n",
+            "wins": "wins",
+            "draws": "draws",
+            "length": "avg_length",
+        }
+    },
+    "open_llm": {
+        "source": {
+            f"{name}{suffix}": f"{name}{of}"
+            for name in sources.OPEN_LLM
+            for suffix, of in (("", ""), ("_se", ".se"), ("_n", ".n"))
+        }
+    },
+    "pairwise": {
+        "source": {
+            **{name: name for name in ("wins", "ties", "losses", "winning_score")},
+            "se": "winning_score.se",
+            "n": "winning_score.n",
+        }
+    },
+}
+
+
+def value_of(path, name):
+    metric, _, field = name.partition(".")
+    (found,) = [known for known in json.loads(path.read_text())["metrics"] if known["name"] == metric]
+    return found[field or "value"]
+
+
+@pytest.mark.parametrize("name", OF_BENCHMARK)
+def test_every_number_of_ours_is_in_the_file_that_its_row_names(ablated, name):
+    runs = [*RUNS, run("coin", method="random"), run("tenth", ratio=0.1)]
+    win_rate(ablated, "tenth", 60.0, {})
+    tables.write_tables(ablated, runs, "all", ["as_is"], ["wizardlm"], COMPARE, ablated / "tables")
+    traced = 0
+    for row in rows(ablated / "tables", name):
+        if row.get("kind", "runs") != "runs":
+            continue
+        for place, columns in OF_BENCHMARK[name].items():
+            known = row[place] not in ("", "not run", "reported")
+            for column, metric in columns.items():
+                expected = value_of(ablated / row[place], metric) if known else None
+                assert row[column] == ("" if expected is None else str(expected)) or (
+                    expected is not None and float(row[column]) == float(expected)
+                ), (row["run"], column)
+                traced += expected is not None
+    assert traced >= {"pairwise": 5}.get(name, 9)
+
+
+def test_every_number_of_the_data_table_can_be_counted_again(results, written):  # noqa: F811
+    for row in rows(written, "data"):
+        if row["source"] in ("", "not run"):
+            continue
+        lines = [json.loads(line) for line in (results / row["source"]).open()]
+        if row["kind"] in ("variant", "before_after"):
+            assert int(row["records"]) == len(lines)
+            mean = sum(len(line["output"]) for line in lines) / len(lines)
+            assert float(row["response_characters"]) == pytest.approx(mean)
+        elif row["kind"] == "outcome" and not row["outcome"].startswith("of these"):
+            assert int(row["records"]) == sum(line["outcome"] == row["outcome"] for line in lines)
+        elif row["kind"] == "selection" and row["outcome"] == "kept":
+            kept = [line for line in lines if line["kept"] and line["branch"] == row["branch"]]
+            assert int(row["records"]) == len(kept)

@@ -68,7 +68,7 @@ def card(results: Path, run: Run, responses: str, licences: Mapping[str, str], n
         "run": run,
         "licence": licence or NOT_STATED,
         "origin": _meta(results, layout.ORIGINAL.format(dataset=run.dataset)),
-        "reflections": _reflections(results, run, responses),
+        "teacher_facts": _teacher_facts(results, run, responses),
         "stages": before_after.before_after(results, [run], responses).rows,
         "kinds": ledgers.ledgers(results, [run]),
         "train_sha256": _sha256(results / layout.TRAIN.format(run=run.run)),
@@ -96,10 +96,12 @@ def _meta(results: Path, path: str) -> dict[str, Any]:
     return read_json(sidecar) if sidecar.exists() else {}
 
 
-def _reflections(results: Path, run: Run, responses: str) -> list[dict[str, Any]]:
-    """The sidecars of the reflections that the run reads."""
+def _teacher_facts(results: Path, run: Run, responses: str) -> list[str]:
+    """The models and prompts that wrote the reflections which the run reads, each once."""
     paths = [path for variant, path in layout.pairs_paths(run, responses).items() if variant != "original"]
-    return [meta for path in paths if (meta := _meta(results, path))]
+    settings = [_meta(results, path).get("settings", {}) for path in paths]
+    told = [f"{key} {known[key]}" for key in ("model", "prompts") for known in settings if known.get(key)]
+    return list(dict.fromkeys(told))
 
 
 def _sha256(path: Path) -> str | None:
