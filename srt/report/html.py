@@ -76,7 +76,7 @@ def write_html(
         standing=standing.standing(results, found, notice),
         run_columns=RUN_COLUMNS,
         runs=[_run(results, run) for run in runs],
-        tables=[_table(tables, name) for name in layout.TABLES],
+        tables=[_table(tables, name) for name in layout.TABLES if name != "examples"],  # told in full below
         figures=[_figure(results, name) for name in layout.FIGURES],
         evaluations=found,
         stories=told,
