@@ -18,12 +18,11 @@ from typing import Any
 import yaml
 
 from srt.config import locate, read_yaml
-from srt.evaluation.judge import UNREADABLE, Judge, described, form_of, inert, versions
-from srt.evaluation.questions import Question, questions_version, read_questions
+from srt.evaluation.judge import UNREADABLE, Judge, asking, described, form_of, inert, versions
+from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import length_controlled, number, package, win_metrics, win_shares
-from srt.records import Answer, Evaluation, InputError, read_records, write_text
-from srt.server import server_log, serving
+from srt.records import Evaluation, InputError, write_text
 from srt.settings import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig
 from srt.sources import located
 
@@ -70,14 +69,10 @@ def evaluate(
         ServerError: the judge does not answer.
     """
     questions = read_questions(settings.reference)
-    pairs, missing = paired(questions, read_records(answers, Answer), answers)
+    pairs, missing = paired(questions, answers)
     annotator = read_annotator(form_of(judge, "alpaca_eval", settings.judge), judge)
     difficulty = located(settings.length_controlled) if settings.length_controlled else None
-    name = str(out.resolve())
-    with (
-        serving(judge, execution, endpoint, server_log(cache, out)) as server,
-        Judge(server, judge, execution, cache, name) as asked,
-    ):
+    with asking(judge, endpoint, execution, cache, out) as asked:
         preferences, reasons = preferences_of(pairs, annotator, asked, judge.serve, cache)
         asked.check(reasons, len(pairs), settings.missing_share)
     lengths = [len(pair["output"]) for pair in pairs]
@@ -96,32 +91,21 @@ def evaluate(
     write_result(out, evaluation, win_shares([pair["id"] for pair in pairs], preferences))
 
 
-def paired(
-    questions: Sequence[Question], answers: Sequence[Answer], path: Path
-) -> tuple[list[dict[str, str]], Counter[str]]:
+def paired(questions: Sequence[Question], path: Path) -> tuple[list[dict[str, str]], Counter[str]]:
     """Question, reference's output and answer joined by id, and how many questions have no answer.
 
     Raises:
         InputError: an answer to no question or to another text of it, or a question without a reference's answer.
     """
-    by_id = {answer.id: answer for answer in answers}
-    known = {question.id for question in questions}
-    for answer in answers:
-        if answer.id not in known:
-            raise InputError(f"{path}: record {answer.id!r}: id: expected the id of one of the {len(known)} questions")
+    answers = read_answers(path, questions)
     pairs = []
     for question in questions:
         if question.reference is None:
             raise InputError(f"question {question.id!r}: output: is missing, expected the reference's answer")
-        found = by_id.get(question.id)
-        if found is None:
-            continue
-        if found.question != question.question:
-            raise InputError(
-                f"{path}: record {found.id!r}: question: expected {question.question[:60]!r}, found another"
-            )
-        inert_texts = inert_pair(found.id, question.question, question.reference, found.answer)
-        pairs.append({**inert_texts, "output": found.answer})
+        if question.id in answers:
+            answer = answers[question.id].answer
+            inert_texts = inert_pair(question.id, question.question, question.reference, answer)
+            pairs.append({**inert_texts, "output": answer})
     unanswered = len(questions) - len(pairs)
     return pairs, Counter({"no answer": unanswered} if unanswered else {})
 

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from srt.evaluation import mt_bench, pairwise
 from srt.evaluation.alpaca_eval import inert_pair, preferences_of, read_annotator
-from srt.evaluation.judge import Judge, described, form_of, versions
+from srt.evaluation.judge import Judge, asking, described, form_of, versions
 from srt.evaluation.replay import read_annotations
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import share_of
 from srt.journal import content_key
 from srt.records import Evaluation, InputError, Metric
-from srt.server import server_log, serving
 from srt.settings import CalibrationConfig, Endpoint, ExecutionConfig, JudgeConfig
 from srt.statistics import mean_and_error
 
@@ -89,10 +88,7 @@ def calibrate(
     items: list[tuple[str, float]] = []
     texts: dict[str, str] = {}
     missing: Counter[str] = Counter()
-    with (
-        serving(judge, execution, endpoint, server_log(cache, out)) as server,
-        Judge(server, judge, execution, cache, str(out.resolve())) as asked,
-    ):
+    with asking(judge, endpoint, execution, cache, out) as asked:
         for form, prompt in prompts.items():
             texts[form], shares, reasons = ASKED[form](drawn, prompt, judge, asked, cache)
             pairs = [_pair(row, number, *both) for number, (row, both) in enumerate(zip(drawn, shares, strict=True))]
@@ -275,5 +271,6 @@ def _rank_correlation(pairs: Sequence[Pair]) -> Metric:
         return Metric(name="rank_correlation", value=None, se=None, n=len(models))
     published = [statistics.fmean(pair.published for pair in of_model) for of_model in models.values()]
     ours = [statistics.fmean(pair.share for pair in of_model) for of_model in models.values()]
-    found = float(spearmanr(published, ours).statistic)
-    return Metric(name="rank_correlation", value=None if math.isnan(found) else found, se=None, n=len(models))
+    constant = len(set(published)) == 1 or len(set(ours)) == 1  # of which there is no order
+    found = None if constant else float(spearmanr(published, ours).statistic)
+    return Metric(name="rank_correlation", value=found, se=None, n=len(models))

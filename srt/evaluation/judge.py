@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -18,8 +19,8 @@ from srt.journal import Journal, content_key
 from srt.progress import track
 from srt.records import InputError
 from srt.sending import Answered, Sender
-from srt.server import OpenServer, ServerError
-from srt.settings import ExecutionConfig, JudgeConfig
+from srt.server import OpenServer, ServerError, server_log, serving
+from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 
 TRIES = 2  # a verdict that cannot be read is asked for once more
 
@@ -162,6 +163,23 @@ def _entry(reply: Any) -> dict[str, Any]:
 
 async def _completion(body: Mapping[str, Any], client: Any) -> Any:
     return await client.chat.completions.create(**body)
+
+
+@contextlib.contextmanager
+def asking(
+    judge: JudgeConfig, endpoint: Endpoint | None, execution: ExecutionConfig, cache: Path, out: Path
+) -> Iterator[Judge]:
+    """The judge of one job, whose result will be `out`, behind its server for as long as the context is open.
+
+    Raises:
+        InputError: the endpoint or its key is missing.
+        ServerError: a served judge's server does not start.
+    """
+    with (
+        serving(judge, execution, endpoint, server_log(cache, out)) as server,
+        Judge(server, judge, execution, cache, str(out.resolve())) as asked,
+    ):
+        yield asked
 
 
 def identity(judge: JudgeConfig) -> str:

@@ -13,12 +13,11 @@ from typing import Any
 from pydantic import Field
 
 from srt.config import locate, read_yaml, validated
-from srt.evaluation.judge import Judge, described, form_of, inert, versions
-from srt.evaluation.questions import Question, questions_version, read_questions
+from srt.evaluation.judge import asking, described, form_of, inert, versions
+from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
 from srt.prompts import fill
-from srt.records import Answer, Evaluation, InputError, Metric, read_records
-from srt.server import server_log, serving
+from srt.records import Evaluation, InputError, Metric
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, MtBenchConfig, Settings
 from srt.statistics import mean_and_error
 
@@ -77,11 +76,7 @@ def evaluate(
     asked_of = read_questions(questions)
     prompt = read_grading_prompt(form_of(judge, "mt_bench", settings.judge))
     requests, missing = _requests(asked_of, answers, prompt, judge.serve)
-    name = str(out.resolve())
-    with (
-        serving(judge, execution, endpoint, server_log(cache, out)) as server,
-        Judge(server, judge, execution, cache, name) as asked,
-    ):
+    with asking(judge, endpoint, execution, cache, out) as asked:
         grades, reasons = asked.read(requests, parse_grade, out.stem)
         lost = Counter(reasons.values())
         asked.check(lost, len(requests), settings.missing_share)
@@ -126,18 +121,8 @@ def _json_grade(text: str) -> float | None:
 def _requests(
     questions: Sequence[Question], path: Path, prompt: GradingPrompt, served: bool
 ) -> tuple[dict[str, Mapping[str, Any]], Counter[str]]:
-    """The request for every answer's grade by the answer's id, and how many turns have no answer.
-
-    Raises:
-        InputError: an answer to no turn, or to another text of it.
-    """
-    texts = {key: text for question in questions for key, text in question.asked()}
-    found = {answer.id: answer for answer in read_records(path, Answer)}
-    for key, answer in found.items():
-        if key not in texts:
-            raise InputError(f"{path}: record {key!r}: id: expected the id of one of the {len(texts)} turns")
-        if answer.question != texts[key]:
-            raise InputError(f"{path}: record {key!r}: question: expected {texts[key][:60]!r}, found another")
+    """The request for every answer's grade by the answer's id, and how many turns have no answer."""
+    found = read_answers(path, questions)
     requests: dict[str, Mapping[str, Any]] = {}
     for question in questions:
         turns: list[tuple[str, str]] = []
@@ -147,7 +132,7 @@ def _requests(
             turns.append((text, found[key].answer))
             reference = question.references[number] if question.references else None
             requests[key] = request(turns, reference, prompt, served)
-    unanswered = len(texts) - len(requests)
+    unanswered = sum(len(question.asked()) for question in questions) - len(requests)
     return requests, Counter({"no answer": unanswered} if unanswered else {})
 
 

@@ -13,12 +13,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from srt.config import locate, read_yaml, validated
-from srt.evaluation.judge import Judge, described, form_of, inert, versions
-from srt.evaluation.questions import Question, questions_version, read_questions
+from srt.evaluation.judge import Judge, asking, described, form_of, inert, versions
+from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
 from srt.prompts import fill
-from srt.records import Answer, Evaluation, InputError, Metric, read_records
-from srt.server import server_log, serving
+from srt.records import Evaluation, InputError, Metric
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, PairwiseConfig, Settings
 from srt.statistics import mean_and_error
 
@@ -135,11 +134,7 @@ def evaluate(
     asked_of = read_questions(questions)
     prompt = read_prompt(form_of(judge, "pairwise", settings.judge))
     matches, missing = matched(asked_of, answers, opponent)
-    name = str(out.resolve())
-    with (
-        serving(judge, execution, endpoint, server_log(cache, out)) as server,
-        Judge(server, judge, execution, cache, name) as asked,
-    ):
+    with asking(judge, endpoint, execution, cache, out) as asked:
         verdicts, reasons = _verdicts(matches, prompt, asked, judge.serve, out.stem)
         asked.check(reasons, len(matches), settings.missing_share)
     evaluation = Evaluation(
@@ -170,26 +165,12 @@ def matched(questions: Sequence[Question], answers: Path, opponent: Path) -> tup
     Raises:
         InputError: an answer to no question, or to another text of it.
     """
-    ours, theirs = _answers(questions, answers), _answers(questions, opponent)
+    ours, theirs = read_answers(answers, questions), read_answers(opponent, questions)
     both = [q for q in questions if q.id in ours and q.id in theirs]
     missing = Counter(
         "no answer" if q.id not in ours else "no answer of the opponent" for q in questions if q not in both
     )
-    return [Match(q.id, q.question, ours[q.id], theirs[q.id]) for q in both], missing
-
-
-def _answers(questions: Sequence[Question], path: Path) -> dict[str, str]:
-    texts = {question.id: question.question for question in questions}
-    found = {}
-    for answer in read_records(path, Answer):
-        if answer.id not in texts:
-            raise InputError(f"{path}: record {answer.id!r}: id: expected the id of one of the {len(texts)} questions")
-        if answer.question != texts[answer.id]:
-            raise InputError(
-                f"{path}: record {answer.id!r}: question: expected {texts[answer.id][:60]!r}, found another"
-            )
-        found[answer.id] = answer.answer
-    return found
+    return [Match(q.id, q.question, ours[q.id].answer, theirs[q.id].answer) for q in both], missing
 
 
 def _verdicts(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from srt.journal import content_key
 from srt.prompts import joined
-from srt.records import InputError, Record
+from srt.records import Answer, InputError, Record, read_records
 from srt.sources import located, read_rows
 
 TEXT_KEYS = ("instruction", "Instruction", "text", "question", "prompt", "conversations")
@@ -65,6 +66,22 @@ def read_questions(source: str) -> list[Question]:
     if not questions:
         raise InputError(f"{path}: has no questions, expected at least one")
     return questions
+
+
+def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, Answer]:
+    """A model's answers by id, each to one turn of these questions.
+
+    Raises:
+        InputError: a malformed file, an answer to no turn, or to another text of it.
+    """
+    texts = {key: text for question in questions for key, text in question.asked()}
+    found = {answer.id: answer for answer in read_records(path, Answer)}
+    for key, answer in found.items():
+        if key not in texts:
+            raise InputError(f"{path}: record {key!r}: id: expected the id of one of the {len(texts)} questions")
+        if answer.question != texts[key]:
+            raise InputError(f"{path}: record {key!r}: question: expected {texts[key][:60]!r}, found another")
+    return found
 
 
 def questions_version(source: str, questions: Sequence[Question]) -> dict[str, Any]:
