@@ -87,13 +87,12 @@ def resolve(
 ) -> AnySettings:
     """A section's settings: the flags, and the config file for what they leave out."""
     given = given_settings(args, kind, prefix)
-    if set(flag_fields(kind)) <= set(given):
-        # Lists and maps are no flags: only the workflow reads them.
-        rest = {name: typing.get_origin(field.annotation) for name, field in kind.model_fields.items()}
-        base = {name: empty() for name, empty in rest.items() if empty in (list, dict)}
-    else:
+    # Lists and maps are no flags: only the workflow reads them.
+    rest = {name: typing.get_origin(field.annotation) for name, field in kind.model_fields.items()}
+    base = {name: empty() for name, empty in rest.items() if empty in (list, dict)}
+    if not set(flag_fields(kind)) <= set(given):
         found = section(_config(args))
-        base = found.model_dump() if found else {}
+        base |= found.model_dump() if found else {}
     return settings_of.validated(kind, {**base, **given}, "flags and config")
 
 

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from srt.records import InputError, describe
 from srt.runs import SELECTED_METHODS, Run
-from srt.settings import Config, JudgeConfig, Settings
+from srt.settings import MT_BENCH, Config, JudgeConfig, Settings
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
@@ -124,6 +124,14 @@ def _check_evaluation(config: Config, where: str) -> None:
         if questions.decoding not in config.generate:
             found = f"expected one of {sorted(config.generate)}, found {questions.decoding!r}"
             raise InputError(f"{where}: questions.{name}.decoding: {found}")
+    if config.evaluate.pairwise and MT_BENCH in config.evaluate.pairwise.questions:
+        raise InputError(f"{where}: evaluate.pairwise.questions: expected questions of one turn, found {MT_BENCH!r}")
+    if config.evaluate.calibration and not config.evaluate.calibration.annotations:
+        raise InputError(f"{where}: evaluate.calibration.annotations: expected at least one file, found none")
+    names = [judge_name(file) for file in config.evaluate.judges()]
+    if len(set(names)) < len(names):
+        files = sorted(config.evaluate.judges())
+        raise InputError(f"{where}: evaluate: expected judges' files of different names, found {files}")
     for file, forms in config.evaluate.judges().items():
         judge = read_judge(file)
         for form in sorted(forms):

@@ -23,7 +23,7 @@ from srt import models
 from srt.checkpoints import alone, newest_checkpoint, sync, watcher
 from srt.journal import content_key
 from srt.progress import say
-from srt.prompts import SEPARATORS, fill, joined, training_prompt
+from srt.prompts import SEPARATORS, fill, joined, text_ids, training_prompt
 from srt.records import InputError, Pair, read_records, write_json
 from srt.settings import STEP_VERSIONS, ExecutionConfig, FinetuneConfig
 
@@ -105,7 +105,7 @@ def tokenize(pairs: list[Pair], tokenizer: Any, settings: FinetuneConfig, where:
     dropped: Counter[str] = Counter({"empty response": len(pairs) - len(answered)})
     rows: list[dict[str, list[int]]] = []
     truncated = 0
-    for prompt, ids in zip(_ids(tokenizer, prompts), _ids(tokenizer, texts), strict=True):
+    for prompt, ids in zip(text_ids(tokenizer, prompts), text_ids(tokenizer, texts), strict=True):
         start = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(prompt, ids, strict=False)))
         if start >= limit:
             dropped["no response token within max_length"] += 1
@@ -120,12 +120,6 @@ def tokenize(pairs: list[Pair], tokenizer: Any, settings: FinetuneConfig, where:
     counts["tokens"] = sum(len(row["labels"]) for row in rows)
     counts["loss_tokens"] = sum(label != IGNORED for row in rows for label in row["labels"])
     return Examples(rows, counts)
-
-
-def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """Ids as the tokenizer makes them, its BOS included; an EOS that it adds by itself is taken off."""
-    found = tokenizer(texts, split_special_tokens=True, verbose=False)["input_ids"] if texts else []
-    return [ids[:-1] if ids[-1:] == [tokenizer.eos_token_id] else ids for ids in found]
 
 
 def plan(records: int, settings: FinetuneConfig, device_batch: int, world_size: int) -> Batches:

@@ -48,14 +48,7 @@ def identity(model: str, revision: str | None) -> str:
     """What a cache may rely on: the hash of a local folder's contents, or `name@commit` of the hub."""
     require(model)
     if not is_local(model):
-        from transformers import AutoConfig
-
-        try:
-            commit = getattr(AutoConfig.from_pretrained(model, revision=revision), "_commit_hash", None)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{model}: no such model folder, and not on the hub as far as it can be reached: {_first_line(error)}"
-            ) from None
+        commit = getattr(load_config(model, revision), "_commit_hash", None)
         return f"{model}@{commit or revision}"
     digest = hashlib.sha256()
     for path in sorted(Path(model).rglob("*")):
@@ -79,6 +72,19 @@ def device(name: str, count: int = 1) -> str:
     import torch
 
     return "cuda" if name == "cuda" or torch.cuda.is_available() else "cpu"
+
+
+def load_config(model: str, revision: str | None) -> Any:
+    """A model's config, of a folder or from the hub; InputError where there is none."""
+    from transformers import AutoConfig
+
+    require(model)
+    try:
+        return AutoConfig.from_pretrained(model, revision=revision)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{model}: no such model folder, and not on the hub as far as it can be reached: {_first_line(error)}"
+        ) from None
 
 
 def load_tokenizer(model: str, revision: str | None) -> Any:

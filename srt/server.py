@@ -109,8 +109,9 @@ def vllm_server(served: Served, execution: ExecutionConfig, log: Path) -> Iterat
 def _endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServer:
     if endpoint is None:
         raise InputError(
-            f"execution.endpoints: is missing an entry for the judge of model {judge.model!r} (serve: false): "
-            "expected `{judge's name}: {base_url: ..., api_key_env: ...}`"
+            f"execution.endpoints: is missing an entry for the judge of model {judge.model!r} (serve: false): expected "
+            "`NAME: {base_url: ..., api_key_env: ...}` in the config, or --endpoint NAME=URL,VARIABLE, by the name of "
+            "the judge's file"
         )
     if endpoint.api_key_env is None:
         return OpenServer(endpoint.base_url, NO_KEY, judge.model)
@@ -150,6 +151,8 @@ def _command(served: Served, execution: ExecutionConfig, port: int) -> list[str]
     command += ["--served-model-name", served.model, "--dtype", served.dtype, "--host", LOOPBACK, "--port", str(port)]
     # Log-probabilities after a constraint on the answer is applied: a judge is asked to choose between two names.
     command += ["--logprobs-mode", "processed_logprobs", "--disable-uvicorn-access-log"]
+    # A model's own sampling settings (a repetition penalty, say) would count where a request is silent.
+    command += ["--generation-config", "vllm"]
     if served.revision is not None:
         command += ["--revision", served.revision]
     if served.max_model_len is not None:

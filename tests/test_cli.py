@@ -24,7 +24,7 @@ from srt.settings import (
 )
 
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
-CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1)
+CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1, missing_share=0.0)
 HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"
 # The subcommands, their positional arguments and what else they must be given.
 COMMANDS = {

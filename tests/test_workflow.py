@@ -368,6 +368,22 @@ def test_an_edited_prompt_reruns_reflection_and_what_follows(finished):
     assert planned(finished) == expected
 
 
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("config/prompts/alpaca_eval_logprob/prompt.txt", {"alpaca_eval": 3, "judge_calibration": 1}),
+        ("config/prompts/alpaca_eval_logprob/configs.yaml", {"alpaca_eval": 3, "judge_calibration": 1}),
+        ("config/prompts/pairwise.yaml", {"pairwise": 1, "judge_calibration": 1}),
+        ("config/judges/smollm2.yaml", {"alpaca_eval": 3, "pairwise": 1, "mt_bench": 3, "judge_calibration": 1}),
+        ("config/demo/items/hellaswag.jsonl", {"open_llm": 3}),
+    ],
+)
+def test_what_a_judge_or_a_leaderboard_reads_reruns_its_benchmarks_alone(finished, file, expected):
+    with (finished / file).open("a") as edited_file:
+        edited_file.write("# edited\n")
+    assert planned(finished) == {**expected, **REPORT}
+
+
 # --- What is wrong is refused before any job ----------------------------------------------------------------------
 
 

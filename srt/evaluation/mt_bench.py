@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from srt.config import locate, read_yaml, validated
+from srt.evaluation import reading
 from srt.evaluation.judge import asking, described, form_of, inert, versions
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
@@ -20,8 +19,6 @@ from srt.prompts import fill
 from srt.records import Evaluation, InputError, Metric
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, MtBenchConfig, Settings
 from srt.statistics import mean_and_error
-
-NUMBER = r"(\d+(?:\.\d+)?)"
 
 
 class GradingPrompt(Settings):
@@ -77,9 +74,11 @@ def evaluate(
     prompt = read_grading_prompt(form_of(judge, "mt_bench", settings.judge))
     requests, missing = _requests(asked_of, answers, prompt, judge.serve)
     with asking(judge, endpoint, execution, cache, out) as asked:
-        grades, reasons = asked.read(requests, parse_grade, out.stem)
+        grades, reasons = asked.read(requests, reading.grade, out.stem)
         lost = Counter(reasons.values())
-        asked.check(lost, len(requests), settings.missing_share)
+        asked.check(
+            missing + lost, sum(len(question.asked()) for question in asked_of), settings.missing_share, "turns"
+        )
     evaluation = Evaluation(
         benchmark=out.stem,
         metrics=grade_metrics(asked_of, grades),
@@ -90,32 +89,6 @@ def evaluate(
         missing=dict(missing + lost),
     )
     write_result(out, evaluation, list(_means(asked_of, grades).items()))
-
-
-def parse_grade(text: str) -> float | None:
-    """The grade of a reply: alone on its first line (`7`, `Grade: 7/10`), in brackets (`[[7]]`), or JSON's `grade`.
-
-    Null unless it is from 1 to 10.
-    """
-    found = _json_grade(text) if text.lstrip().startswith("{") else _text_grade(text)
-    return found if found is not None and 1 <= found <= 10 else None
-
-
-def _text_grade(text: str) -> float | None:
-    first = (text.strip().splitlines() or [""])[0].strip().strip("*_# ")
-    match = re.fullmatch(rf"(?:(?:grade|rating|score)\W*)?{NUMBER}(?:\s*(?:/|out of)\s*10)?\W*", first, re.IGNORECASE)
-    if match is None:
-        marked = re.findall(rf"\[\[\s*{NUMBER}\s*\]\]", text)
-        return float(marked[0]) if len({*marked}) == 1 else None
-    return float(match[1])
-
-
-def _json_grade(text: str) -> float | None:
-    try:
-        value = json.loads(text).get("grade")
-    except json.JSONDecodeError:
-        return None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _requests(

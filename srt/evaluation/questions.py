@@ -93,7 +93,7 @@ def questions_version(source: str, questions: Sequence[Question]) -> dict[str, A
 def _question(where: str, value: Any, repeats: Counter[str]) -> Question:
     if not isinstance(value, dict):
         raise InputError(f"{where}: expected an object, found {type(value).__name__}")
-    context, reference, category = value.get("input", ""), value.get("output"), value.get("category")
+    context, reference, category = _context(where, value), value.get("output"), value.get("category")
     text, *turns = _texts(where, value)
     for name, found in (("input", context), ("output", reference), ("category", category)):
         if not (isinstance(found, str) or (found is None and name != "input")):
@@ -101,12 +101,24 @@ def _question(where: str, value: Any, repeats: Counter[str]) -> Question:
     question = joined(text, context)
     key = _identifier(where, value, question, repeats)
     references = value.get("reference") or []
+    if isinstance(references, list):
+        references = [found or None for found in references]  # an empty text is none
     good = isinstance(references, list) and all(found is None or isinstance(found, str) for found in references)
     if not good or len(references) not in (0, 1 + len(turns)):
         raise InputError(f"{where}: reference: expected one text or null per turn, found {str(references)[:60]!r}")
     return Question(
         id=key, question=question, reference=reference, turns=turns, references=references, category=category
     )
+
+
+def _context(where: str, value: dict[str, Any]) -> Any:
+    """The question's input, which Self-Instruct's test set has in its one instance."""
+    if "instances" not in value:
+        return value.get("input", "")
+    instances = value["instances"]
+    if not isinstance(instances, list) or len(instances) != 1 or not isinstance(instances[0], dict):
+        raise InputError(f"{where}: instances: expected exactly one, an object, found {str(instances)[:60]!r}")
+    return instances[0].get("input", "")
 
 
 def _texts(where: str, value: dict[str, Any]) -> Sequence[str]:

@@ -55,7 +55,10 @@ NOTES = {
     "pairwise": (
         f"Winning score: (wins - losses) / all + 1. Difference: ours minus the paper's. {INSIDE} {ANSWERED} {JUDGED}"
     ),
-    "mt_bench": f"The mean over the questions, each by the mean of its turns; n are questions. {ANSWERED} {JUDGED}",
+    "mt_bench": (
+        "The mean over the questions, each by the mean of its turns; n are questions, missing ones turns. "
+        f"{ANSWERED} {JUDGED}"
+    ),
     "comparison": (
         "Difference: the run minus its baseline, with the 95% interval of a paired bootstrap over the questions; "
         "told apart where 0 lies outside, for at least 30 questions. Deviation: that of the sample over seeds."

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from srt.settings.base import Settings
-from srt.settings.evaluation import EvaluateConfig, QuestionsConfig
+from srt.settings.evaluation import EvaluateConfig, Name, QuestionsConfig
 from srt.settings.execution import ExecutionConfig
 from srt.settings.steps import (
     CoherenceConfig,
@@ -33,7 +33,7 @@ class Config(Settings):
     teachers: dict[str, ReflectConfig]
     students: dict[str, StudentConfig]
     recipes: dict[str, FinetuneConfig]
-    questions: dict[str, QuestionsConfig] = Field(description="sets of questions by name")
+    questions: dict[Name, QuestionsConfig] = Field(description="sets of questions by name")
     score: ScoreConfig
     coherence: CoherenceConfig
     selection: SelectionConfig

@@ -17,6 +17,7 @@ try:
     CONFIG, RUN_TABLE = settings.parse(
         config, str(workflow.configfiles[-1]) if workflow.configfiles else "--config"
     )
+    layout.check_names(CONFIG, RUN_TABLE, CONFIG.run_table)
     for student in CONFIG.students.values():
         if student.model != DEMO_MODEL:
             models.require(student.model)
@@ -72,7 +73,9 @@ wildcard_constraints:
 
 
 def present(path):
-    """A file as a rule's input where it is one here; a hub name or a packaged file is none."""
+    """A file, or a folder's files, as a rule's input where they are here; a hub name or a packaged file is none."""
+    if os.path.isdir(path):
+        return sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
     return [path] if os.path.exists(path) else []
 
 
@@ -113,7 +116,7 @@ def run_model_flags(run):
         if RUNS[run].method == "none"
         else None
     )
-    return f"--model {run_model(run)} --revision {settings.flag_text(revision)}"
+    return f"--model {shlex.quote(run_model(run))} --revision {settings.flag_text(revision)}"
 
 
 def shards_of(wildcards):
