@@ -17,94 +17,6 @@ from srt.prompts import fill, training_prompt
 from srt.records import InputError, Pair, write_records
 from srt.settings import ExecutionConfig, FinetuneConfig
 
-SMOLLM2 = Path(__file__).resolve().parents[1] / "models" / "smollm2-135m-instruct"
-CORPUS = [
-    "A chat between a curious user and an artificial intelligence assistant. USER: ASSISTANT: ### Response:",
-    "The assistant gives helpful, detailed, and polite answers to the user's questions.",
-    "Name three colours. Write a short poem about rain. Red, green and blue. Rain falls on roofs.",
-]
-CHILD = """
-import json, sys
-from pathlib import Path
-from srt.settings import ExecutionConfig, FinetuneConfig
-from srt.finetune import finetune
-train, out, model, settings, execution, cache = json.loads(sys.argv[1])
-finetune(Path(train), Path(out), model, None, 3, FinetuneConfig(**settings), ExecutionConfig(**execution), Path(cache))
-"""
-
-
-def recipe(**changes):
-    values = {
-        "prompt": "vicuna_v1.1",
-        "learning_rate": 1e-3,
-        "epochs": 2.0,
-        "max_steps": None,
-        "global_batch": 4,
-        "max_length": 256,
-        "weight_decay": 0.01,
-        "warmup": 0.0,
-        "schedule": "cosine",
-        "dtype": "float32",
-    }
-    return FinetuneConfig(**{**values, **changes})
-
-
-def execution(**changes):
-    values = {**load()[0].execution.model_dump(), "device": "cpu", "save_steps": 1000}
-    return ExecutionConfig(**{**values, **changes})
-
-
-def pairs(number=8):
-    return [
-        Pair(
-            id=str(index),
-            instruction=f"Name colour {index}.",
-            input="Red, green and blue." if index % 2 else "",
-            output=f"Rain falls on roof {index}." + " Red and blue." * (index % 3),
-        )
-        for index in range(number)
-    ]
-
-
-def tiny_tokenizer():
-    """As Llama-2's: BOS added in front, words begin with the low line, no pad token."""
-    from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
-    from tokenizers.models import BPE
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(BPE(unk_token="<unk>"))  # noqa: S106
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
-    letters = ["\n", *(chr(code) for code in range(33, 127))]
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=["<unk>", "<s>", "</s>"], initial_alphabet=letters, show_progress=False
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
-    fast.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-    return fast
-
-
-def tiny_model(tokenizer):
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    return LlamaForCausalLM(config)
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A tiny random Llama whose generation config names a temperature without do_sample, as Vicuna's does."""
@@ -133,30 +45,6 @@ def train(tmp_path):
     path = tmp_path / "train.jsonl"
     write_records(path, pairs())
     return path
-
-
-def run(train, base, out, settings=None, how=None, seed=3):
-    step.finetune(train, out, str(base), None, seed, settings or recipe(), how or execution(), out.parent / "cache")
-    return json.loads((out / step.RECORD).read_text())
-
-
-def weights(folder):
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model.safetensors")
-
-
-def assert_equal_weights(first, second, tolerance):
-    import torch
-
-    one, two = weights(first), weights(second)
-    assert one.keys() == two.keys()
-    for name in one:
-        torch.testing.assert_close(one[name], two[name], atol=tolerance, rtol=0)
-
-
-def losses(record):
-    return [entry["loss"] for entry in record["loss_curve"]]
 
 
 @pytest.mark.parametrize("name", ["smollm2", "llama"])

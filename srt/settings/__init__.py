@@ -28,7 +28,6 @@ from srt.settings.execution import (
 )
 from srt.settings.steps import (
     CoherenceConfig,
-    FinetuneConfig,
     GenerateConfig,
     PrepareConfig,
     ReflectConfig,
@@ -37,6 +36,7 @@ from srt.settings.steps import (
     SelectionConfig,
     StudentConfig,
 )
+from srt.settings.training import FinetuneConfig
 from srt.settings.whole import Config
 
 __all__ = [
