@@ -109,10 +109,9 @@ def _fits(
     device: str,
 ) -> bool:
     """Whether activations are computed twice, as the recipe says or memory asks; InputError where it does not fit."""
-    longest = sum(sorted(examples.lengths)[-batches.device_batch :])
-    shape = memory.shape_of(model, revision)
-    limit = memory.limit_gb(execution, device)
-    chosen = memory.choose(shape, settings, batches.world_size, longest, limit, batches.device_batch)
+    limit = memory.limit_gb(execution, device, batches.world_size)
+    shape, devices = memory.shape_of(model, revision), batches.world_size
+    chosen = memory.choose(shape, settings, devices, examples.lengths, batches.device_batch, limit)
     say(f"finetune: {chosen.told(limit)}")
     return chosen.checkpointing
 
