@@ -9,14 +9,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from srt.records import read_json, write_json
+
+MARKER = "complete.json"
 SAVING = ".saving"  # where a checkpoint stands until it is whole
 PREFIX = "checkpoint-"
 
 
 def newest_checkpoint(checkpoints: Path) -> Path | None:
-    """The checkpoint of the highest step, or None; what a kill in the middle of a save left is deleted."""
+    """The whole checkpoint of the highest step, or None; what a kill left of others is deleted.
+
+    A checkpoint is whole if its marker names the sizes of all files that it holds.
+    """
     shutil.rmtree(checkpoints / SAVING, ignore_errors=True)
-    return max(checkpoints.glob(f"{PREFIX}*"), key=step_of, default=None)
+    whole = []
+    for checkpoint in checkpoints.glob(f"{PREFIX}*"):
+        if (checkpoint / MARKER).is_file() and read_json(checkpoint / MARKER) == _sizes(checkpoint):
+            whole.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    return max(whole, key=step_of, default=None)
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MARKER)
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
 def step_of(checkpoint: Path) -> int:
@@ -25,7 +42,8 @@ def step_of(checkpoint: Path) -> int:
 
 
 def complete(saved: Path, checkpoints: Path, keep: int) -> None:
-    """Bring a saved checkpoint to the disk, then under its name, then delete all but the `keep` newest."""
+    """Mark a saved checkpoint, bring it to the disk, then under its name; then delete all but the `keep` newest."""
+    write_json(saved / MARKER, _sizes(saved))
     sync_folder(saved)
     saved.rename(checkpoints / saved.name)
     sync(checkpoints)

@@ -71,9 +71,7 @@ def finetune(
     key = content_key(STEP_VERSIONS["finetune"], identity, data["sha256"], about["settings"], seed)
     with alone(cache / "finetune" / key) as checkpoints:
         args = training_arguments(seed, settings, execution, batches, checkpoints, checkpointing)
-        trainer = make_trainer(
-            load_weights(model, revision, settings), tokenizer, examples, args, settings, batches
-        )
+        trainer = make_trainer(load_weights(model, revision, settings), tokenizer, examples, args, settings, batches)
         seconds = _train(trainer)
         how = {**batches._asdict(), "gradient_checkpointing": checkpointing, "attention": _attention(trainer)}
         record = {**about, **how, **_outcome(trainer, device, seconds)}

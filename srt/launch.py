@@ -53,7 +53,9 @@ def require_sharding(settings: FinetuneConfig, checkpointing: bool) -> None:
 
     found = "fsdp2" if is_on("ACCELERATE_USE_FSDP") else "zero3" if is_on("ACCELERATE_USE_DEEPSPEED") else "none"
     if found != settings.sharding:
-        hint = f"set execution.finetune_gpus, or use accelerate launch --config_file {PROFILES}/{settings.sharding}.yaml"
+        hint = (
+            f"set execution.finetune_gpus, or use accelerate launch --config_file {PROFILES}/{settings.sharding}.yaml"
+        )
         raise InputError(f"finetune: sharding: the recipe says {settings.sharding}, this process has {found}: {hint}")
     if found == "fsdp2" and is_on("FSDP_ACTIVATION_CHECKPOINTING") != checkpointing:
         expected = f"expected --fsdp_activation_checkpointing {str(checkpointing).lower()}"

@@ -92,9 +92,7 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
         raise InputError(f"{model}: the tokenizer cannot be loaded: {_first_line(error)}") from None
 
 
-def load_model(
-    model: str, revision: str | None, dtype: str, device: str | None, spread: int = 1, **more: Any
-) -> Any:
+def load_model(model: str, revision: str | None, dtype: str, device: str | None, spread: int = 1, **more: Any) -> Any:
     """The causal language model in eval mode on the device, in that dtype; InputError where it cannot be loaded.
 
     With `spread` above 1 its layers are laid out over the visible GPUs. Without a device it stays where `more`,

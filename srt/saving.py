@@ -113,5 +113,3 @@ def loss_figure(curve: Sequence[Mapping[str, float]], folder: Path) -> None:
         rate.set_ylabel("learning rate", color=GREY)
         rate.grid(visible=False)
         save_figure(figure, folder, CURVE)
-
-

@@ -139,6 +139,7 @@ def server_log(cache: Path, out: Path) -> Path:
 
 
 def free_port() -> int:
+    """A port of this machine that nobody listens on at the moment."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])

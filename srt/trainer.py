@@ -145,7 +145,7 @@ def _head_on_labels_only() -> None:
 
 
 def _adapter(settings: FinetuneConfig) -> Any:
-    """peft's LoRA on every linear layer but the head, as in QLoRA (arXiv 2305.14314); None without an adapter."""
+    """Peft's LoRA on every linear layer but the head, as in QLoRA (arXiv 2305.14314); None without an adapter."""
     if settings.adapter == "none":
         return None
     from peft import LoraConfig

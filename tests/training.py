@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 
 from srt import finetune as step
+from srt.attention import implementation
+from srt.batches import plan
 from srt.config import load
+from srt.examples import tokenize
 from srt.records import Pair
 from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.trainer import make_trainer, training_arguments
 
 SMOLLM2 = Path(__file__).resolve().parents[1] / "models" / "smollm2-135m-instruct"
 CORPUS = [
@@ -14,14 +18,6 @@ CORPUS = [
     "The assistant gives helpful, detailed, and polite answers to the user's questions.",
     "Name three colours. Write a short poem about rain. Red, green and blue. Rain falls on roofs.",
 ]
-CHILD = """
-import json, sys
-from pathlib import Path
-from srt.settings import ExecutionConfig, FinetuneConfig
-from srt.finetune import finetune
-train, out, model, settings, execution, cache = json.loads(sys.argv[1])
-finetune(Path(train), Path(out), model, None, 3, FinetuneConfig(**settings), ExecutionConfig(**execution), Path(cache))
-"""
 
 
 def recipe(**changes):
@@ -89,9 +85,9 @@ def tiny_tokenizer():
     return fast
 
 
-def tiny_model(tokenizer):
+def tiny_model(tokenizer, settings=None):
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoModelForCausalLM, LlamaConfig
 
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -104,7 +100,9 @@ def tiny_model(tokenizer):
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
     )
-    return LlamaForCausalLM(config)
+    chosen = settings or recipe()
+    name = implementation(config, chosen.batches, chosen.attention)
+    return AutoModelForCausalLM.from_config(config, attn_implementation=name)
 
 
 def run(train, base, out, settings=None, how=None, seed=3):
@@ -129,3 +127,15 @@ def assert_equal_weights(first, second, tolerance):
 
 def losses(record):
     return [entry["loss"] for entry in record["loss_curve"]]
+
+
+def trainer_of(records, settings, device_batch, folder, model=None, tokenizer=None):
+    """A trainer over the records, not yet started, and its examples."""
+    tokenizer = tokenizer or tiny_tokenizer()
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    examples = tokenize(records, tokenizer, settings, "train.jsonl")
+    batches = plan(len(examples.rows), settings, device_batch, 1)
+    arguments = training_arguments(0, settings, execution(), batches, folder / "checkpoints", False)
+    return make_trainer(
+        model or tiny_model(tokenizer, settings), tokenizer, examples, arguments, settings, batches
+    ), examples

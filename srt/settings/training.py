@@ -36,7 +36,7 @@ class FinetuneConfig(Settings):
         "move to the host's memory"
     )
     sharding: Literal["none", "fsdp2", "zero3"] = Field(
-        description="over several GPUs: none copies the model to each; fsdp2 (PyTorch) and zero3 (DeepSpeed) share it out"
+        description="several GPUs: none copies the model to each; fsdp2 (PyTorch) or zero3 (DeepSpeed) share it out"
     )
     adapter: Literal["none", "lora", "qlora"] = Field(
         description="none trains all weights; lora a low-rank adapter, merged at the end; qlora the same over 4 bits"
