@@ -110,7 +110,8 @@ def _fits(
     limit = memory.limit_gb(execution, device, batches.world_size)
     shape, devices = memory.shape_of(model, revision), batches.world_size
     chosen = memory.choose(shape, settings, devices, examples.lengths, batches.device_batch, limit)
-    say(f"finetune: {chosen.told(limit)}")
+    if launch.is_first():
+        say(f"finetune: {chosen.told(limit)}")
     return chosen.checkpointing
 
 

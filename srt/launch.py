@@ -1,6 +1,6 @@
-"""One finetuning over several devices: `accelerate launch` with the GPUs that this process holds for it.
+"""One finetuning over several devices: accelerate's launcher with the GPUs that this process holds for it.
 
-`srt finetune` starts its own processes, one a GPU, each of which is `srt finetune` again; so does a process on every
+On a CPU, for tests, it is torchrun. `srt finetune` starts its own processes, one a GPU, each of which is `srt finetune` again; so does a process on every
 node of a Slurm job. Who starts them by hand (`accelerate launch -m srt.cli finetune ...`) may.
 """
 
@@ -21,6 +21,7 @@ from srt.server import free_port
 from srt.settings import EXECUTION_FLAGS, ExecutionConfig, FinetuneConfig
 
 LOCAL_RANK = "LOCAL_RANK"  # set for every process of a launcher
+STARTED = "SRT_LAUNCHED"  # set for every process that was started here
 PROFILES = "profiles/accelerate"
 # Ports of a job that others on the cluster do not take: by the number of the Slurm job.
 FIRST_PORT, PORTS = 20000, 20000
@@ -31,13 +32,24 @@ class LaunchError(Exception):
 
 
 def is_needed(execution: ExecutionConfig) -> bool:
-    """Whether this process has to start others: it is asked for several devices, and is none of a launcher's."""
-    return execution.finetune_gpus * execution.finetune_nodes > 1 and LOCAL_RANK not in os.environ
+    """Whether this process has to start others: it is asked for several devices, and is none of a launcher's.
+
+    LaunchError in a process that was started for that, and was not told which of several it is.
+    """
+    needed = execution.finetune_gpus * execution.finetune_nodes > 1 and LOCAL_RANK not in os.environ
+    if needed and STARTED in os.environ:
+        raise LaunchError("finetune: the launcher started one process in place of several")
+    return needed
 
 
 def processes(execution: ExecutionConfig) -> int:
     """How many processes train: as many as the launcher started, or as will be."""
     return int(os.environ.get("WORLD_SIZE", str(execution.finetune_gpus * execution.finetune_nodes)))
+
+
+def is_first() -> bool:
+    """Whether this process is the first of those that train, or the one that starts them."""
+    return STARTED not in os.environ or os.environ.get("RANK", "0") == "0" and LOCAL_RANK in os.environ
 
 
 def device(execution: ExecutionConfig) -> str:
@@ -80,14 +92,17 @@ def arguments(
 
 def command(settings: FinetuneConfig, execution: ExecutionConfig, device: str, checkpointing: bool) -> list[str]:
     """The launcher, up to the arguments of `srt`; on several nodes it is started on each of them by srun."""
-    nodes = execution.finetune_nodes
+    nodes, target = execution.finetune_nodes, ["-m", "srt.cli"]
+    if device == "cpu":  # accelerate starts several processes on a CPU by MPI only
+        if nodes > 1:
+            raise InputError("finetune: finetune_nodes: expected 1 on a CPU, found more")
+        here = ["--standalone", "--nproc_per_node", str(execution.finetune_gpus)]
+        return [sys.executable, "-m", "torch.distributed.run", *here, *target]
     config = locate(f"{PROFILES}/{settings.sharding}.yaml")
     start = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
     start += ["--num_machines", str(nodes), "--num_processes", str(execution.finetune_gpus * nodes)]
-    start += ["--cpu"] if device == "cpu" else []
     if settings.sharding == "fsdp2":
         start += ["--fsdp_activation_checkpointing", str(checkpointing).lower()]
-    target = ["-m", "srt.cli"]
     if nodes == 1:
         return [*start, "--main_process_port", str(free_port()), *target]
     if "SLURM_JOB_ID" not in os.environ:
@@ -109,7 +124,7 @@ def run(
         LaunchError: the processes ended in an error.
     """
     started = command(settings, execution, device, checkpointing)
-    env = {**os.environ, OWNER_VARIABLE: f"{os.getpid()}@{socket.gethostname()}"}
+    env = {**os.environ, OWNER_VARIABLE: f"{os.getpid()}@{socket.gethostname()}", STARTED: "1"}
     if device == "cuda" and execution.finetune_nodes == 1:
         gpus.hold(execution.finetune_gpus)
         env |= {gpus.VISIBLE: os.environ.get(gpus.VISIBLE, ""), gpus.HELD: str(os.getpid())}
