@@ -1,7 +1,8 @@
 """One finetuning over several devices: accelerate's launcher with the GPUs that this process holds for it.
 
-On a CPU, for tests, it is torchrun. `srt finetune` starts its own processes, one a GPU, each of which is `srt finetune` again; so does a process on every
-node of a Slurm job. Who starts them by hand (`accelerate launch -m srt.cli finetune ...`) may.
+On a CPU it is torchrun, whose processes talk by gloo. `srt finetune` starts its own processes, one a GPU, each of
+which is `srt finetune` again; so does a process on every node of a Slurm job. Who starts them by hand
+(`accelerate launch -m srt.cli finetune ...`) may.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def processes(execution: ExecutionConfig) -> int:
 
 
 def is_first() -> bool:
-    """Whether this process is the first of those that train, or the one that starts them."""
-    return STARTED not in os.environ or os.environ.get("RANK", "0") == "0" and LOCAL_RANK in os.environ
+    """Whether this process is the first of those that train, or the only one, or the one that starts them."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def device(execution: ExecutionConfig) -> str:

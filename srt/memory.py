@@ -136,7 +136,9 @@ def _activations(shape: Shape, settings: FinetuneConfig, tokens: int, checkpoint
     stream = 4 if settings.dtype == "float32" or (settings.adapter == "none" and settings.weights == "float32") else 2
     # As counted of what autograd saves: the norms' inputs and outputs, queries, keys, values, and the gated layer's.
     of_layer = {(4, 4): 32, (4, 2): 30, (2, 2): 20}[stream, size] * h + 2 * size * k + 4 * size * i
-    if settings.adapter != "none":  # an adapter keeps the inputs of its seven layers after dropout, and dropout's factors
+    if (
+        settings.adapter != "none"
+    ):  # an adapter keeps the inputs of its seven layers after dropout, and dropout's factors
         of_layer += 2 * size * (6 * h + i)
     layers = shape.layers * stream * h + of_layer if checkpointing else shape.layers * of_layer
     tile = min(tokens, TILE[0]) * min(shape.vocabulary, TILE[1]) * (size + 4)

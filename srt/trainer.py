@@ -150,13 +150,8 @@ def _adapter(settings: FinetuneConfig) -> Any:
         return None
     from peft import LoraConfig
 
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        target_modules="all-linear",
-        r=settings.lora_rank,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.lora_dropout,
-    )
+    sizes: dict[str, Any] = {"lora_alpha": settings.lora_alpha, "lora_dropout": settings.lora_dropout}
+    return LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", r=int(settings.lora_rank or 0), **sizes)
 
 
 def _make_saveable(generation_config: Any) -> None:

@@ -4,10 +4,11 @@ import hashlib
 import json
 
 import pytest
-from training import assert_equal_weights, execution, losses, recipe, run, tiny_tokenizer, weights
+from training import assert_equal_weights, execution, losses, pairs, recipe, run, tiny_tokenizer, weights
 
 from srt import finetune as step
 from srt.records import InputError, Pair, write_records
+from srt.saving import TRAINING_COLUMNS, training_columns
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,6 +39,8 @@ def test_model_folder(train_file, tiny_base, tmp_path, capsys):
     assert "step 30 of 30: loss" in capsys.readouterr().err
 
     assert not (out / "training_args.bin").exists()
+    assert (out / "loss_curve.png").stat().st_size > 5000
+    assert (out / "loss_curve.pdf").is_file()
     assert sorted(path.name for path in out.parent.iterdir()) == ["cache", "model"]
     assert not [
         path for path in (out.parent / "cache").rglob("*") if not path.name.endswith(".lock") and path.is_file()
@@ -89,8 +92,9 @@ def test_bfloat16_trains_float32_weights_and_saves_bfloat16(train_file, tiny_bas
 
 def test_checkpointing_of_activations_changes_nothing(train_file, tiny_base, tmp_path):
     plain = run(train_file, tiny_base, tmp_path / "a")
-    saved = run(train_file, tiny_base, tmp_path / "b", how=execution(gradient_checkpointing=True))
+    saved = run(train_file, tiny_base, tmp_path / "b", recipe(gradient_checkpointing="on"))
     assert losses(saved) == pytest.approx(losses(plain), abs=1e-5)
+    assert (plain["gradient_checkpointing"], saved["gradient_checkpointing"]) == (False, True)
 
 
 def test_an_older_model_is_replaced_and_a_foreign_folder_is_not(train_file, tiny_base, tmp_path):
@@ -134,7 +138,83 @@ def test_bad_input_is_refused(train_file, tiny_base, tmp_path):
         run(blank, tiny_base, tmp_path / "model")
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(train_file, tiny_base, tmp_path):
-    with pytest.raises(FloatingPointError, match="the loss is"):
-        run(train_file, tiny_base, tmp_path / "model", recipe(learning_rate=1e30, epochs=5.0))
+def test_weights_that_exploded_stop_the_training_before_they_are_saved(train_file, tiny_base, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"step 2: the gradient's norm is nan on the records \d, \d, \d, \d$"):
+        run(train_file, tiny_base, tmp_path / "model", recipe(learning_rate=1e30, epochs=5.0), execution(save_steps=1))
+    kept = [path.name for path in (tmp_path / "cache" / "finetune").glob("*/checkpoint-*")]
+    assert kept == ["checkpoint-1"]
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("layout", ["padding_free", "grouped"])
+def test_a_loss_that_is_not_finite_names_the_records_of_its_batch(train_file, tiny_base, tmp_path, layout):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = tiny_tokenizer()
+    poison = tokenizer.convert_tokens_to_ids("~")
+    model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+    model.get_input_embeddings().weight.data[poison] = float("nan")
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "broken").mkdir(exist_ok=True)
+        (tmp_path / "broken" / name).write_bytes((tiny_base / name).read_bytes())
+    model.generation_config.do_sample = True
+    model.save_pretrained(tmp_path / "broken")
+    write_records(train_file, [*pairs(7), Pair(id="bad", instruction="Name it.", output="Blue ~ and red.")])
+    settings = recipe(batches=layout, epochs=1.0)
+    with pytest.raises(FloatingPointError, match=r"finetune: step [12]: the loss is nan on the records ") as stop:
+        run(train_file, tmp_path / "broken", tmp_path / "model", settings, execution(device_batch=2))
+    named = str(stop.value).rpartition("records ")[2].split(", ")
+    assert "bad" in named
+    assert len(named) == 2
+
+
+def test_an_adapter_is_merged_and_kept_beside(train_file, tiny_base, tmp_path):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    lora = {"adapter": "lora", "lora_rank": 4, "lora_alpha": 8.0, "lora_dropout": 0.1, "learning_rate": 1e-2}
+    settings = recipe(**lora, epochs=10.0)
+    record = run(train_file, tiny_base, tmp_path / "model", settings)
+    assert losses(record)[-1] < losses(record)[0] - 0.05
+    assert run(train_file, tiny_base, tmp_path / "again", settings)["loss_curve"] == record["loss_curve"]
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+    before = base.model.layers[0].mlp.up_proj.weight.clone()
+    assert torch.equal(merged.get_input_embeddings().weight, base.get_input_embeddings().weight)
+    assert not torch.equal(merged.model.layers[0].mlp.up_proj.weight, before)
+    apart = PeftModel.from_pretrained(base, tmp_path / "model" / "adapter")
+    ids = torch.tensor([[1, 20, 30, 40]])
+    with torch.inference_mode():
+        torch.testing.assert_close(merged(ids).logits, apart(ids).logits, atol=1e-5, rtol=1e-5)
+    assert not list((tmp_path / "model").rglob("training_args.bin"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "adamw_8bit"}, "optimizer: adamw_8bit needs the package bitsandbytes: pip install bitsandbytes"),
+        (
+            {"adapter": "qlora", "lora_rank": 4, "lora_alpha": 8.0, "lora_dropout": 0.0}
+            | {"weights": "bfloat16", "dtype": "bfloat16"},
+            "adapter: qlora needs the package bitsandbytes",
+        ),
+        ({"kernels": "liger"}, "kernels: liger needs the package liger-kernel: pip install liger-kernel"),
+        ({"attention": "flash_attention_2", "dtype": "bfloat16"}, "needs the package flash-attn"),
+        ({"sharding": "zero3"}, "sharding: zero3 needs the package deepspeed"),
+        ({"sharding": "fsdp2"}, "sharding: the recipe says fsdp2, this process has none"),
+    ],
+)
+def test_what_is_not_installed_is_asked_for_before_anything_is_loaded(
+    train_file, tiny_base, tmp_path, settings, message
+):
+    with pytest.raises(InputError, match=message):
+        run(train_file, tiny_base, tmp_path / "model", recipe(**settings))
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_columns_of_a_trained_run_are_ready_for_the_tables(train_file, tiny_base, tmp_path):
+    found = training_columns(run(train_file, tiny_base, tmp_path / "model"))
+    assert tuple(found) == TRAINING_COLUMNS
+    assert (found["steps"], found["global_batch"], found["optimizer"], found["records"]) == (4, 4, "adamw", 8)

@@ -11,6 +11,7 @@ from training import assert_equal_weights, execution, losses, recipe, run
 
 from srt import gpus, launch
 from srt.records import InputError
+from srt.saving import RECORD
 from srt.settings import EXECUTION_FLAGS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -43,6 +44,24 @@ def test_two_processes_train_as_one_does(train_file, tiny_base, tmp_path, monkey
     assert norms[1] == pytest.approx(norms[0], abs=1e-4)
     assert norms[2] == pytest.approx(norms[0], abs=1e-4)
     assert_equal_weights(tmp_path / "several", tmp_path / "alone", 1e-4)
+
+
+def test_two_processes_that_share_the_model_out_train_as_one_does(train_file, tiny_base, tmp_path, root):
+    """FSDP2 over gloo: sharded weights, gradients and moments, a checkpoint of them, and the whole model at the end."""
+    settings = recipe(global_batch=8, epochs=4.0, learning_rate=1e-3)
+    alone = run(train_file, tiny_base, tmp_path / "alone", settings, execution(device_batch=8))
+    out = tmp_path / "sharded"
+    shared, how = settings.model_copy(update={"sharding": "fsdp2"}), execution(device_batch=4, save_steps=2)
+    told = [str(train_file), str(out), str(tiny_base), shared.model_dump(), how.model_dump(), str(tmp_path / "cache")]
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    env = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    child = [str(root / "tests" / "sharded.py"), json.dumps(told)]
+    done = subprocess.run([*start, *child], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    record = json.loads((out / RECORD).read_text())
+    assert (record["world_size"], record["settings"]["sharding"]) == (2, "fsdp2")
+    assert losses(record) == pytest.approx(losses(alone), abs=1e-4)
+    assert_equal_weights(out, tmp_path / "alone", 1e-4)
 
 
 def test_a_process_that_fails_ends_the_job_with_its_line(train_file, tiny_base, tmp_path, capfd):
