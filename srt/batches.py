@@ -104,13 +104,13 @@ def filler(token: int) -> dict[str, list[int]]:
     return {"input_ids": [token], "labels": [IGNORED]}
 
 
-def collator(pad_token: int, layout: str) -> Any:
-    """TRL's collator for a layout; without padding it also hands on the records' lengths (`srt.attention`)."""
+def collator(pad_token: int, settings: FinetuneConfig) -> Any:
+    """TRL's collator for a recipe's batches; where `srt.attention` reads them it hands on the records' lengths."""
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-    if layout != "padding_free":
-        return DataCollatorForLanguageModeling(pad_token)
-    flat = DataCollatorForLanguageModeling(pad_token, padding_free=True)
+    flat = DataCollatorForLanguageModeling(pad_token, padding_free=settings.batches == "padding_free")
+    if settings.batches != "padding_free" or settings.attention != "sdpa":
+        return flat
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
         return {**flat(rows), "record_lengths": [len(row["input_ids"]) for row in rows]}

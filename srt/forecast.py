@@ -117,7 +117,7 @@ def _memory(
     from srt import launch
 
     execution = config.execution
-    device_batch = min(execution.device_batch, settings.global_batch // devices)
+    device_batch = max(1, min(execution.device_batch, settings.global_batch // devices))
     lengths = [settings.max_length] * device_batch
     limit = memory.limit_gb(execution, launch.device(execution), devices)
     try:

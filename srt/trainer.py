@@ -123,7 +123,7 @@ def make_trainer(
         model,
         args=arguments,
         train_dataset=Dataset.from_list([*examples.rows, filler(tokenizer.eos_token_id)]),
-        data_collator=collator(tokenizer.pad_token_id, settings.batches),
+        data_collator=collator(tokenizer.pad_token_id, settings),
         processing_class=tokenizer,
         peft_config=_adapter(settings),
     )
