@@ -101,6 +101,7 @@ def estimate(shape: Shape, settings: FinetuneConfig, devices: int, tokens: int, 
     share = devices if settings.sharding != "none" else 1
     trained = trained_parameters(shape, settings)
     size = BYTES[settings.weights]
+    copies = 2 if devices > 1 and share == 1 else 1  # every process keeps the gradients once more, to send them
     moment = 2 * (size if settings.optimizer == "adamw" else MOMENT_8BIT)
     head = shape.vocabulary * shape.hidden
     weights = frozen_bytes(shape, settings) + size * trained / share
@@ -110,7 +111,7 @@ def estimate(shape: Shape, settings: FinetuneConfig, devices: int, tokens: int, 
         weights += BYTES[settings.dtype] * shape.linear  # autocast's copies, kept for the backward pass
     return Footprint(
         weights,
-        size * trained / share + (4 * head if settings.adapter == "none" else 0),
+        copies * size * trained / share + (4 * head if settings.adapter == "none" else 0),
         moment * trained / share,
         _activations(shape, settings, tokens, checkpointing),
     )

@@ -39,9 +39,7 @@ HOW = {
     for step, keys in EXECUTION_FLAGS.items()
 }
 # Finetuning starts a process for each of its GPUs by itself; the GPUs of all its machines are asked for.
-FINETUNE_GPUS = (
-    GPU * CONFIG.execution.finetune_gpus * CONFIG.execution.finetune_nodes
-)
+FINETUNE_GPUS = GPU * CONFIG.execution.finetune_gpus * CONFIG.execution.finetune_nodes
 # Where teachers and judges listen; the keys themselves stay in the environment.
 SERVERS = "".join(
     f" --endpoint {name}={server.base_url}"
