@@ -204,9 +204,9 @@ def _ways_out(
     if settings.adapter == "none":
         tried += [({"sharding": shared}, count) for count in MORE_GPUS if count > devices]
         tried += [(low, devices), (small, devices)]
-        tried += [({**lora, "adapter": "lora", "weights": "float32"}, devices)]
+        tried += [({"adapter": "lora", **lora, "weights": "float32"}, devices)]
     if settings.adapter != "qlora":
-        tried += [({**lora, **small, "adapter": "qlora"}, devices)]
+        tried += [({"adapter": "qlora", **lora, **small}, devices)]
     sharded = False
     for changes, count in tried:
         if sharded and "fsdp2" in changes.values():

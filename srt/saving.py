@@ -98,6 +98,7 @@ def _to_dtype(folder: Path, dtype: str) -> None:
 def loss_figure(curve: Sequence[Mapping[str, float]], folder: Path) -> None:
     """Loss and learning rate by optimizer step, as CURVE.pdf and CURVE.png."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     from srt.report.figures import save as save_figure
     from srt.report.style import BLUE, GREY, styled
@@ -108,6 +109,7 @@ def loss_figure(curve: Sequence[Mapping[str, float]], folder: Path) -> None:
         steps = [point["step"] for point in curve]
         axes.plot(steps, [point["loss"] for point in curve], color=BLUE, linewidth=1.2)
         axes.set(xlabel="optimizer step", ylabel="mean NLL of response tokens")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         rate = axes.twinx()
         rate.plot(steps, [point["learning_rate"] for point in curve], color=GREY, linewidth=0.8, linestyle="--")
         rate.set_ylabel("learning rate", color=GREY)

@@ -217,10 +217,15 @@ def _trainer_class() -> Any:
 
 
 def _watcher(sampler: StepSampler) -> Any:
-    """A callback that logs each step, and tells the sampler which epoch it is."""
+    """A callback that logs each step, holds the trainer to the steps of an epoch, and tells the sampler which it is."""
     from transformers import TrainerCallback
 
     class Watcher(TrainerCallback):  # type: ignore[misc]
+        def on_train_begin(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any) -> None:
+            found, rest = divmod(len(train_dataloader), args.gradient_accumulation_steps)
+            if rest or found != sampler.batches.steps_per_epoch:
+                raise RuntimeError(f"expected {sampler.batches.steps_per_epoch} steps an epoch, found {found}")
+
         def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             # accelerate does not reach the sampler in every case (a resumed epoch of several processes).
             sampler.epoch = state.global_step // sampler.batches.steps_per_epoch

@@ -82,6 +82,14 @@ def test_padding_free_batches_have_about_as_many_tokens_each():
     assert max(sums) < 1.1 * min(sums)
 
 
+def test_a_trainer_with_other_steps_an_epoch_is_stopped(tmp_path):
+    trainer, _ = trainer_of(pairs(11), recipe(global_batch=8), 4, tmp_path)
+    trainer.sampler.batches = trainer.sampler.batches._replace(steps_per_epoch=3)
+    trainer._get_train_sampler = lambda *_, **__: range(16)
+    with pytest.raises(RuntimeError, match="expected 3 steps an epoch, found 2"):
+        trainer.train()
+
+
 def first_step(records, settings, device_batch, folder, model=None):
     """Loss and gradients of the first optimizer step, before the optimizer has them."""
     from transformers import TrainerCallback
