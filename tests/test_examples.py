@@ -3,9 +3,10 @@
 import pytest
 from training import SMOLLM2, pairs, recipe, tiny_tokenizer, trainer_of
 
-from srt.examples import load_tokenizer, tokenize
+from srt.examples import IGNORED, SEPARATORS, load_tokenizer, tokenize
 from srt.prompts import fill, training_prompt
 from srt.records import Pair
+from srt.sources import read_pairs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -77,3 +78,36 @@ def test_the_padding_token_of_a_model_that_has_one_is_kept():
     if not SMOLLM2.is_dir():
         pytest.skip("the demo's model is not there: make demo fetches it")
     assert load_tokenizer(str(SMOLLM2), None).pad_token == "<|im_end|>"  # noqa: S105
+
+
+@pytest.mark.parametrize("prompt", ["vicuna_v1.1", "alpaca"])
+def test_labels_of_real_records_are_the_response_and_its_end(shared_data, prompt):
+    if not SMOLLM2.is_dir():
+        pytest.skip("the demo's model is not there: make demo fetches it")
+    tokenizer = load_tokenizer(str(SMOLLM2), None)
+    found = read_pairs(shared_data / "alpaca" / "cherry_alpaca_5_percent.json")[::15]
+    examples = tokenize(found, tokenizer, recipe(prompt=prompt, max_length=300), "alpaca")
+    by_id = {pair.id: pair for pair in found}
+    cut, with_input = 0, 0
+    for row, name in zip(examples.rows, examples.ids, strict=True):
+        pair = by_id[name]
+        asked = f"{pair.instruction}\n{pair.input}" if pair.input else pair.instruction
+        context = fill(training_prompt(prompt), {"instruction": asked})
+        start = next(place for place, label in enumerate(row["labels"]) if label != IGNORED)
+        assert row["labels"][start:] == row["input_ids"][start:]
+        before = tokenizer.decode(row["input_ids"][:start])
+        assert context.startswith(before)
+        *learnt, last = row["input_ids"][start:]
+        # Without a separator the prompt's last character can be in one token with the response's first.
+        shared = context[len(before) :]
+        assert len(shared) < len(tokenizer.decode([*learnt, last][:1]))
+        response = shared + SEPARATORS[prompt] + pair.output
+        if len(row["input_ids"]) == 300 and last != tokenizer.eos_token_id:
+            cut += 1
+            assert response.startswith(tokenizer.decode([*learnt, last]).rstrip("\ufffd"))
+        else:
+            assert tokenizer.decode(learnt) == response
+            assert last == tokenizer.eos_token_id
+        with_input += bool(pair.input)
+    assert cut == examples.counts["truncated"] > 5
+    assert 0 < with_input < len(examples.rows) > 150
