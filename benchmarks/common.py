@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -13,3 +15,11 @@ def records_file() -> Path:
     shared = Path(os.environ.get("SRT_SHARED_DATA", ROOT.parent / "shared" / "data"))
     real = shared / "alpaca" / "cherry_alpaca_5_percent.json"
     return real if real.is_file() else ROOT / "config" / "demo" / "records.json"
+
+
+def greedy(latencies: Sequence[float], slots: int) -> float:
+    """Seconds until the last request ends, each begun in the slot that is free first."""
+    free = [0.0] * slots
+    for seconds in latencies:
+        heapq.heappush(free, heapq.heappop(free) + seconds)
+    return max(free)

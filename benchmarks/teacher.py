@@ -11,7 +11,6 @@ requests more are asked without latency, in a process of their own, for its peak
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import resource
 import subprocess
@@ -21,6 +20,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from common import greedy
 
 from srt.backends import Request, Sampling
 from srt.config import load
@@ -32,14 +33,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from fake_teacher import KEY, MODEL, Running, latency
 
 BATCH = 10
-
-
-def greedy(latencies: Sequence[float], slots: int) -> float:
-    """Seconds until the last request ends, each begun in the slot that is free first."""
-    free = [0.0] * slots
-    for seconds in latencies:
-        heapq.heappush(free, heapq.heappop(free) + seconds)
-    return max(free)
 
 
 def barrier(latencies: Sequence[float]) -> float:

@@ -151,11 +151,16 @@ class Speaker:
         models.require(self.model)
         if self.backend == "vllm-server":
             return endpoints.ServedBackend(self, execution, folder / "server.log")
-        in_process = self.backend
-        if in_process == "auto":
-            in_process = "vllm" if models.device(execution.device) == "cuda" else "transformers"
-        kind = inprocess.VllmBackend if in_process == "vllm" else inprocess.TransformersBackend
+        on_vllm = in_process(self.backend, execution.device) == "vllm"
+        kind = inprocess.VllmBackend if on_vllm else inprocess.TransformersBackend
         return kind(self, execution)
+
+
+def in_process(backend: str, device: str) -> str:
+    """`transformers` or `vllm`; `auto` is vLLM on CUDA."""
+    if backend != "auto":
+        return backend
+    return "vllm" if models.device(device) == "cuda" else "transformers"
 
 
 def messages(chat: tuple[Message, ...] | str) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,7 +31,8 @@ from srt.spending import BudgetError
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
 # Named sections of the config: the flag that names one, and the map in the config.
-NAMED = {"dataset": "datasets", "teacher": "teachers", "student": "students", "recipe": "recipes", "judge": "judges"}
+NAMED = {name: f"{name}s" for name in ("dataset", "teacher", "student", "recipe")}
+NAMED |= {"decoding": "generate", "profile": "evaluate.open_llm"}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -105,7 +107,7 @@ def named(args: argparse.Namespace, flag: str) -> Callable[[Config], Settings]:
     """The section of a map that `--flag NAME` names; the only one where there is no choice."""
 
     def pick(config: Config) -> Settings:
-        known: Mapping[str, Settings] = getattr(config, NAMED[flag])
+        known: Mapping[str, Settings] = attrgetter(NAMED[flag])(config)
         name = getattr(args, f"use_{flag}", None) or (next(iter(known)) if len(known) == 1 else None)
         if name is None or name not in known:
             raise InputError(f"--use-{flag}: expected one of {sorted(known)}, found {name!r}")
@@ -151,7 +153,7 @@ def _endpoint(url: str, key_variable: str | None, flag: str) -> Endpoint:
 def only(args: argparse.Namespace, flag: str) -> str | None:
     """The name that `--use-FLAG` gives, else the only one in the map of `--config`; None where there is a choice."""
     name: str | None = getattr(args, f"use_{flag}")
-    known = list(getattr(_config(args), NAMED[flag])) if name is None and args.config else []
+    known = list(attrgetter(NAMED[flag])(_config(args))) if name is None and args.config else []
     return known[0] if len(known) == 1 else name
 
 

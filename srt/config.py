@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from srt.records import InputError, describe
 from srt.runs import SELECTED_METHODS, Run
-from srt.settings import Config, Settings
+from srt.settings import Config, JudgeConfig, Settings
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
@@ -103,6 +103,7 @@ def parse(values: Any, where: str) -> tuple[Config, list[Run]]:
         # Phase 1 is decided before the response reflection, when no run's selection can be looked at yet.
         expected = "expected 'plain', or dtype float32"
         raise InputError(f"{where}: score.precision: responses 'selected' decides early: {expected}, found 'exact'")
+    _check_evaluation(config, where)
     known_runs = {run.run for run in runs}
     opponents = config.evaluate.pairwise.opponents if config.evaluate.pairwise else []
     for name, place in [(o, "evaluate.pairwise.opponents") for o in opponents] + [
@@ -111,6 +112,34 @@ def parse(values: Any, where: str) -> tuple[Config, list[Run]]:
         if name not in known_runs:
             raise InputError(f"{where}: {place}: expected a run of {config.run_table}, found {name!r}")
     return config, runs
+
+
+def _check_evaluation(config: Config, where: str) -> None:
+    """InputError where a benchmark needs questions, a way to answer them, or a judge's form that is not there."""
+    for name, needed_by in config.evaluate.question_sets().items():
+        if name not in config.questions:
+            known = sorted(config.questions)
+            raise InputError(f"{where}: questions: evaluate.{needed_by} needs {name!r}, found {known}")
+    for name, questions in config.questions.items():
+        if questions.decoding not in config.generate:
+            found = f"expected one of {sorted(config.generate)}, found {questions.decoding!r}"
+            raise InputError(f"{where}: questions.{name}.decoding: {found}")
+    for file, forms in config.evaluate.judges().items():
+        judge = read_judge(file)
+        for form in sorted(forms):
+            if getattr(judge, form) is None:
+                raise InputError(f"{where}: evaluate: {file} is asked in the form {form}, which is null there")
+
+
+def read_judge(name: str) -> JudgeConfig:
+    """A judge from its file; InputError with file and key where it does not fit."""
+    path = locate(name)
+    return validated(JudgeConfig, read_yaml(path), str(path))
+
+
+def judge_name(file: str) -> str:
+    """The name of a judge: its file's, under which `execution.endpoints` says where it answers."""
+    return Path(file).stem
 
 
 def default_config() -> Path:

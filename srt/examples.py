@@ -12,12 +12,10 @@ from itertools import takewhile
 from typing import Any, NamedTuple
 
 from srt import models
-from srt.prompts import fill, joined, training_prompt
+from srt.prompts import SEPARATORS, fill, joined, training_prompt
 from srt.records import InputError, Pair
 from srt.settings import FinetuneConfig
 
-# Between prompt and response: FastChat's Vicuna format has a space, Stanford's Alpaca format nothing.
-SEPARATORS = {"vicuna_v1.1": " ", "alpaca": ""}
 IGNORED = -100  # the label of a token without loss
 
 

@@ -107,15 +107,20 @@ def cpu_environment(memory_gb: float) -> dict[str, str]:
     }
 
 
+def ready_vllm(execution: ExecutionConfig) -> bool:
+    """Set what vLLM is to find in the environment, before it is imported; whether it will run on the CPU."""
+    on_cpu = models.device(execution.device) == "cpu"
+    for name, value in cpu_environment(execution.server_memory_gb).items() if on_cpu else ():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+    return on_cpu
+
+
 class VllmBackend:
     """In process with vLLM, stepped by hand: what is done is collected while the rest goes on, new requests join in."""
 
     def __init__(self, speaker: Speaker, execution: ExecutionConfig) -> None:
-        on_cpu = models.device(execution.device) == "cpu"
-        if on_cpu:
-            for name, value in cpu_environment(execution.server_memory_gb).items():
-                os.environ.setdefault(name, value)
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        on_cpu = ready_vllm(execution)
         from vllm import LLM
 
         self.tokenizer = models.load_tokenizer(speaker.model, speaker.revision)

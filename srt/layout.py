@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from srt.config import judge_name
 from srt.records import VARIANTS
 from srt.runs import FIXED_METHODS, Run
 from srt.settings import Config
@@ -20,9 +21,10 @@ RESCORED = "runs/{run}/rescored.jsonl"
 TRAIN = "runs/{run}/train.jsonl"
 LEDGER = "runs/{run}/ledger.jsonl"
 MODEL = "runs/{run}/model"
-ANSWERS = "runs/{run}/answers/{benchmark}.jsonl"
+ANSWERS = "runs/{run}/answers/{questions}.jsonl"
 EVALUATION = "runs/{run}/evaluation/{benchmark}.json"
-TABLES = ("alpaca_eval", "open_llm", "pairwise", "comparison", "data")
+CALIBRATION = "judges/{judge}.json"
+TABLES = ("alpaca_eval", "alpaca_eval_2", "open_llm", "pairwise", "mt_bench", "comparison", "judges", "data")
 FIGURES = ("score_vs_data", "pairwise", "ifd_distributions")
 TABLE = "tables/{table}.{ext}"
 FIGURE = "figures/{figure}.{ext}"
@@ -112,8 +114,36 @@ def opponents_of(run: Run, opponents: Sequence[str]) -> list[str]:
     return [] if run.method == "none" else [name for name in opponents if name != run.run]
 
 
+def pairwise_name(questions: str, opponent: str) -> str:
+    """The benchmark's name of a comparison with one opponent on one set of questions."""
+    return f"pairwise_{questions}_{opponent}"
+
+
+def open_llm(profile: str) -> str:
+    """The benchmark's name of a profile of the Open LLM Leaderboard's four."""
+    return f"open_llm_{profile}"
+
+
 def benchmarks(config: Config, run: Run) -> list[str]:
-    """The evaluations of a run by file name: `pairwise_{opponent}` is one each."""
-    names = [name for name in ("alpaca_eval", "open_llm") if getattr(config.evaluate, name) is not None]
+    """The evaluations of a run by file name; a profile, and a comparison on one set of questions, is one each."""
+    plain = ("alpaca_eval", "alpaca_eval_2", "mt_bench")
+    names = [name for name in plain if getattr(config.evaluate, name) is not None]
+    names += map(open_llm, config.evaluate.open_llm)
     pairwise = config.evaluate.pairwise
-    return names + [f"pairwise_{name}" for name in opponents_of(run, pairwise.opponents if pairwise else [])]
+    if pairwise is not None:
+        against = opponents_of(run, pairwise.opponents)
+        names += [pairwise_name(questions, opponent) for questions in pairwise.questions for opponent in against]
+    return names
+
+
+def answered(config: Config, run: Run) -> list[str]:
+    """The sets of questions that a run's model answers."""
+    needed = config.evaluate.question_sets()
+    pairwise = config.evaluate.pairwise
+    against = pairwise is not None and bool(opponents_of(run, pairwise.opponents))
+    return [name for name, benchmark in needed.items() if benchmark != "pairwise" or against]
+
+
+def calibrated(config: Config) -> list[str]:
+    """The names of the judges that are calibrated."""
+    return [judge_name(file) for file in config.evaluate.judges()] if config.evaluate.calibration else []

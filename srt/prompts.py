@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +15,12 @@ from srt.records import InputError
 
 # Names of the training prompts, and the folder in alpaca-eval's wheel that holds each.
 WHEEL_PROMPTS = {"vicuna_v1.1": "vicuna-7b", "alpaca": "alpaca-7b"}
+
+
+# Between prompt and response in training: FastChat's Vicuna format has a space, Stanford's Alpaca format nothing.
+SEPARATORS = {"vicuna_v1.1": " ", "alpaca": ""}
+# Where a further turn of the same conversation begins within the prompt: what stands before is said once.
+TURN_STARTS = {"vicuna_v1.1": "USER:", "alpaca": "### Instruction:"}
 
 
 def fill(template: str, fields: Mapping[str, str]) -> str:
@@ -30,6 +36,21 @@ def training_prompt(name: str) -> str:
         raise InputError("the package alpaca-eval is not installed; it holds the training prompts: run `make .venv`")
     path = Path(spec.origin).parent / "models_configs" / WHEEL_PROMPTS[name] / "prompt.txt"
     return path.read_text(encoding="utf-8")
+
+
+def conversation_prompt(name: str, exchanges: Sequence[tuple[str, str]], question: str, eos: str) -> str:
+    """A training prompt before the answer to `question`, after finished exchanges of (question, answer).
+
+    As FastChat writes a conversation of several turns: every answer ends with the end-of-sequence token `eos`, and the
+    next turn follows it at once.
+    """
+    template = training_prompt(name)
+    turn = template[template.index(TURN_STARTS[name]) :]
+    text, form = "", template
+    for asked, answer in exchanges:
+        text += fill(form, {"instruction": asked}) + SEPARATORS[name] + answer + eos
+        form = turn
+    return text + fill(form, {"instruction": question})
 
 
 def joined(instruction: str, input: str) -> str:

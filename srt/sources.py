@@ -9,9 +9,33 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from srt.config import locate
 from srt.records import InputError, Pair, ReflectedPair, describe, pair_id, read_lines
 
+HUB = "hub:"
 HUMAN, MODEL = ("human", "user"), ("gpt", "assistant", "chatgpt", "model")
+
+
+def located(source: str) -> Path:
+    """The file that a source names: a path, or `hub:OWNER/NAME/FILE[@REVISION]`, fetched into the hub's own cache.
+
+    Raises:
+        InputError: an address of another form, or a file that the hub does not give.
+    """
+    if not source.startswith(HUB):
+        return locate(source)
+    address, _, revision = source.removeprefix(HUB).partition("@")
+    owner, _, rest = address.partition("/")
+    name, _, file = rest.partition("/")
+    if not (owner and name and file):
+        raise InputError(f"{source}: expected hub:OWNER/NAME/FILE[@REVISION]")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(f"{owner}/{name}", file, repo_type="dataset", revision=revision or None))
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise InputError(f"{source}: the hub does not give it: {str(error).splitlines()[0]}") from None
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Any]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 RESAMPLES = 9999
 CONFIDENCE = 0.95
+NORMAL_95 = statistics.NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 SEED = 0
 LEAST = 30  # questions of a group: of fewer, a bootstrap's interval is too narrow to tell anything apart by
 BATCH_CELLS = 2_000_000  # of one resampling, so that ten thousand questions take no more memory than a hundred
@@ -20,6 +21,25 @@ def mean_and_error(values: Sequence[float]) -> tuple[float | None, float | None]
     if not values:
         return None, None
     return statistics.fmean(values), statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+
+
+def inside_error(
+    ours: float | None, error: float | None, theirs: float | None, their_error: float | None
+) -> bool | None:
+    """Whether two independent estimates differ by no more than their 95% interval (normal approximation).
+
+    Args:
+        ours: an estimate.
+        error: its standard error.
+        theirs: another estimate.
+        their_error: its standard error; where it is not known, it is taken as 0.
+
+    Returns:
+        None where an estimate or our error is not known.
+    """
+    if ours is None or theirs is None or error is None:
+        return None
+    return abs(ours - theirs) <= NORMAL_95 * math.hypot(error, their_error or 0.0)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from srt.config import load
+from srt.config import load, read_judge
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 
 KEY_VARIABLE = "SRT_TEST_JUDGE_KEY"
@@ -65,8 +65,9 @@ class FakeJudge:
 
 
 def judge_config(**changes):
-    values = {"model": "judge", "revision": None, "serve": False, "dtype": "float32", "max_model_len": None}
-    return JudgeConfig(**{**values, **changes})
+    """The shipped judge's prompts, and an endpoint's model."""
+    values = read_judge("config/judges/smollm2.yaml").model_dump()
+    return JudgeConfig(**{**values, "model": "judge", "serve": False, "max_model_len": None, **changes})
 
 
 def execution_config(**changes):

@@ -37,8 +37,10 @@ def latency(median, place):
 
 
 def answer_to(prompt):
-    """What a good teacher writes: different for every prompt, in the tags that the prompt asks for."""
+    """What a good teacher writes: different for every prompt, in the tags that are asked for; a judge's scores."""
     name = hashlib.sha256(prompt.encode()).hexdigest()[:10]
+    if "the two scores and nothing else" in prompt:
+        return f"{1 + int(name, 16) % 10} {1 + int(name[::-1], 16) % 10}\nSo it seems."
     if "[Better Answer]" in prompt:
         return f"It is short.\n[Better Answer]\nA fuller answer, number {name}.\n[End]"
     return f"It is vague.\n[New Instruction]\nExplain case {name}.\n[End]\n[New Answer]\nCase {name} is simple.\n[End]"

@@ -6,12 +6,12 @@ import yaml
 from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 
 from srt.evaluation import alpaca_eval
-from srt.evaluation.alpaca_eval import win_metrics
+from srt.evaluation.win_rate import win_metrics
 from srt.records import Answer, Evaluation, InputError, read_json, write_json, write_records
 from srt.server import ServerError
 from srt.settings import AlpacaEvalConfig
 
-OWN = "config/judges/alpaca_eval_logprob"
+OWN = "config/prompts/alpaca_eval_logprob"
 N = 6
 STRENGTH = [0.9, 0.8, 0.7, 0.4, 0.1, 0.6]  # the judge's probability that our answer is the better one
 
@@ -61,12 +61,11 @@ def job(tmp_path, monkeypatch):
     ]
     write_records(tmp_path / "answers.jsonl", answers)
 
-    def run(fake, annotator=OWN, missing_share=1.0, **changes):
+    def run(fake, annotator=OWN, missing_share=1.0, length_controlled=None, **changes):
         settings = AlpacaEvalConfig(
-            questions=str(tmp_path / "questions.json"),
-            reference="reference",
-            judge="j",
-            annotator=annotator,
+            reference=str(tmp_path / "questions.json"),
+            judge="config/judges/j.yaml",
+            length_controlled=length_controlled,
             missing_share=missing_share,
         )
         out = tmp_path / "evaluation" / "alpaca_eval.json"
@@ -74,7 +73,7 @@ def job(tmp_path, monkeypatch):
             tmp_path / "answers.jsonl",
             out,
             settings,
-            judge_config(**changes),
+            judge_config(alpaca_eval=annotator, **changes),
             fake.endpoint,
             execution_config(),
             tmp_path / "cache",

@@ -9,6 +9,7 @@ from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_con
 
 from srt.evaluation.calibration import Pair, calibrate, calibration_metrics
 from srt.records import Evaluation, InputError, read_json
+from srt.settings import CalibrationConfig
 
 MODELS = ("weak", "fair", "strong")
 
@@ -40,15 +41,15 @@ def annotations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return paths
 
 
-def run(annotations: list[Path], fake: FakeJudge, sample: int = 60, **changes: object) -> dict[str, tuple]:
+def run(annotations: list[Path], fake: FakeJudge, sample: int = 60, form: str = "alpaca_eval") -> dict[str, tuple]:
     out = annotations[0].parent / "calibration.json"
-    config = judge_config(**changes)
-    own = "config/judges/alpaca_eval_logprob"
-    cache = out.parent / "cache"
-    calibrate(annotations, out, own, config, fake.endpoint, execution_config(), cache, sample, 0)
+    settings = CalibrationConfig(annotations=[], sample=sample, seed=0)
+    where = (fake.endpoint, execution_config(), out.parent / "cache")
+    calibrate(annotations, out, "config/judges/j.yaml", [form], settings, judge_config(), *where)
     found = Evaluation.model_validate(read_json(out))
     assert found.missing == {}
-    return {metric.name: (metric.value, metric.n) for metric in found.metrics}
+    assert {metric.name.split(".")[0] for metric in found.metrics} == {form}
+    return {metric.name.split(".")[1]: (metric.value, metric.n) for metric in found.metrics}
 
 
 def answers(request: dict) -> list[str]:
@@ -76,6 +77,47 @@ def test_a_judge_that_judges_as_published(annotations: list[Path]) -> None:
     assert found["rank_correlation"] == (pytest.approx(1), 3)
 
 
+def test_a_judge_that_scores_both_answers(annotations: list[Path]) -> None:
+    def judge(request: dict, count: int) -> str:
+        text = request["messages"][-1]["content"]
+        one, two = text.split("What assistant 1 answered:\n")[1].split("\n\nWhat assistant 2 answered:\n")
+        return " ".join("9" if "GOOD" in answer else "3" if "poor" in answer else "5" for answer in (one, two))
+
+    with FakeJudge(judge) as fake:
+        found = run(annotations, fake, form="pairwise")
+        assert len(fake.requests) == 120
+    assert (found["agreement"], found["consistency"]) == ((100, 60), (100, 60))
+    assert found["first_bias"] == (0, 60)
+    assert found["rank_correlation"] == (pytest.approx(1), 3)
+
+
+def test_a_judge_that_grades_each_answer_by_itself(annotations: list[Path]) -> None:
+    def judge(request: dict, count: int) -> str:
+        text = request["messages"][-1]["content"]
+        return "9" if "GOOD" in text else "[[3]]" if "poor" in text else "Grade: 5/10"
+
+    with FakeJudge(judge) as fake:
+        found = run(annotations, fake, form="mt_bench")
+    assert (found["agreement"], found["consistency"], found["first_bias"]) == ((100, 60), (100, 60), (0, 60))
+
+
+def test_a_form_that_the_judge_has_not_is_refused(annotations: list[Path], tmp_path: Path) -> None:
+    settings = CalibrationConfig(annotations=[], sample=6, seed=0)
+    judge = judge_config(mt_bench=None)
+    with pytest.raises(InputError, match=r"j\.yaml: mt_bench: is null"):
+        calibrate(
+            annotations,
+            tmp_path / "c.json",
+            "j.yaml",
+            ["mt_bench"],
+            settings,
+            judge,
+            None,
+            execution_config(),
+            tmp_path,
+        )
+
+
 def test_a_judge_that_names_who_is_first(annotations: list[Path]) -> None:
     with FakeJudge(lambda request, count: choice(0.9)) as fake:
         found = run(annotations, fake)
@@ -98,13 +140,13 @@ def test_a_judge_that_loves_length(annotations: list[Path]) -> None:
 def test_metrics_from_known_pairs() -> None:
     shares = [(1.0, 0.9, 0.9), (1.0, 0.2, 0.2), (0.0, 0.1, 0.1), (0.0, 0.9, 0.05), (0.5, 0.5, 0.5)]
     pairs = [Pair(str(i), "m", p, first, second, None) for i, (p, first, second) in enumerate(shares)]
-    found = {metric.name: metric for metric in calibration_metrics(pairs)}
+    found = {metric.name.split(".")[1]: metric for metric in calibration_metrics("pairwise", pairs)}
     assert (found["agreement"].value, found["agreement"].n) == (80, 5)
     assert found["agreement"].se == pytest.approx(20)
     assert found["first_bias"].value == 20
     assert (found["length_bias"].value, found["length_bias"].n) == (None, 0)
     assert found["kappa"].value == pytest.approx((0.8 - 0.36) / (1 - 0.36))
-    assert calibration_metrics([])[0].value is None
+    assert calibration_metrics("pairwise", [])[0].value is None
 
 
 def test_real_published_pairs_are_drawn_alike_from_every_model(shared_data: Path, tmp_path: Path) -> None:
@@ -113,11 +155,12 @@ def test_real_published_pairs_are_drawn_alike_from_every_model(shared_data: Path
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(KEY_VARIABLE, KEY)
         with FakeJudge(lambda request, count: choice(0.6)) as fake:
-            out, own = tmp_path / "c.json", "config/judges/alpaca_eval_logprob"
-            calibrate(paths, out, own, judge_config(), fake.endpoint, execution_config(), tmp_path / "cache", 41, 0)
+            out, settings = tmp_path / "c.json", CalibrationConfig(annotations=[], sample=41, seed=0)
+            where = (fake.endpoint, execution_config(), tmp_path / "cache")
+            calibrate(paths, out, "config/judges/j.yaml", ["alpaca_eval"], settings, judge_config(), *where)
             assert 60 < len(fake.requests) <= 82  # alpaca-eval asks nobody about equal answers: a draw
     found = Evaluation.model_validate(read_json(out))
-    assert {metric.name: metric.value for metric in found.metrics}["rank_correlation"] is None
+    assert {metric.name: metric.value for metric in found.metrics}["alpaca_eval.rank_correlation"] is None
     assert found.settings["sample"] == 41
 
 

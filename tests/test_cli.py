@@ -14,16 +14,17 @@ from srt.config import as_flags, default_config, flag_fields, load, locate, read
 from srt.records import Pair, ReflectedPair, Score, pair_id, write_records
 from srt.settings import (
     EXECUTION_FLAGS,
+    CalibrationConfig,
     Endpoint,
     EvaluateConfig,
     ExecutionConfig,
     FinetuneConfig,
-    JudgeConfig,
     Price,
     Settings,
 )
 
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
+CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1)
 HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"
 # The subcommands, their positional arguments and what else they must be given.
 COMMANDS = {
@@ -39,8 +40,9 @@ COMMANDS = {
     "generate": "QUESTIONS ANSWERS --model MODEL",
     "evaluate alpaca-eval": "ANSWERS OUT",
     "evaluate open-llm": "OUT --model MODEL",
-    "evaluate pairwise": "ANSWERS OPPONENT OUT",
-    "evaluate calibrate-judge": "ANNOTATIONS OUT",
+    "evaluate pairwise": "ANSWERS OPPONENT OUT --questions QUESTIONS",
+    "evaluate mt-bench": "ANSWERS OUT --questions QUESTIONS",
+    "evaluate calibrate-judge": "ANNOTATIONS OUT --judge config/judges/smollm2.yaml",
     "report tables": "RESULTS --run-table RUNS",
     "report html": "RESULTS --run-table RUNS",
     "plan": "",
@@ -60,6 +62,7 @@ FUNCTIONS = {
     "evaluate alpaca-eval": "srt.evaluation.alpaca_eval.evaluate",
     "evaluate open-llm": "srt.evaluation.open_llm.evaluate",
     "evaluate pairwise": "srt.evaluation.pairwise.evaluate",
+    "evaluate mt-bench": "srt.evaluation.mt_bench.evaluate",
     "evaluate calibrate-judge": "srt.evaluation.calibration.calibrate",
 }
 
@@ -85,14 +88,15 @@ def sections_of(command, config):
         "agreement": [(config.score, ""), (config.selection, "")],
         "selection": [(config.selection, "")],
         "finetune": [(next(iter(config.recipes.values())), "")],
-        "generate": [(config.generate, "")],
-        "evaluate calibrate-judge": [(next(iter(config.judges.values())), "judge-")],
+        "generate": [(next(iter(config.generate.values())), "")],
+        "evaluate calibrate-judge": [(config.evaluate.calibration or CALIBRATION, "")],
     }
     if command in found:
         return found[command]
+    if command == "evaluate open-llm":
+        return [(next(iter(config.evaluate.open_llm.values())), "")]
     section = getattr(config.evaluate, command.removeprefix("evaluate ").replace("-", "_"))
-    judge = [] if command == "evaluate open-llm" else [(config.judges[section.judge], "judge-")]
-    return [(section, ""), *judge]
+    return [(section, "")]
 
 
 def flags_of(settings, only=()):
@@ -118,7 +122,7 @@ def through_flags(settings, prefix=""):
 def test_every_section_comes_back_from_its_flags(name):
     config, runs = load(locate(name))
     tried = [*sections(config), *runs]
-    assert len({type(section) for section in tried}) == 15
+    assert len({type(section) for section in tried}) >= 16
     for section in tried:
         assert flags_of(through_flags(section)) == flags_of(section)
 
@@ -137,11 +141,11 @@ def test_numbers_and_null_come_back_exactly(changed):
     assert through_flags(recipe) == recipe
 
 
-@pytest.mark.parametrize("serve", [True, False])
-@pytest.mark.parametrize("model", ["a b/c's", "ünï/ cödé", '"quoted" $HOME;', "true", "12", "2e-05"])
-def test_booleans_and_awkward_texts_come_back_exactly(serve, model):
-    judge = JudgeConfig(model=model, revision=None, serve=serve, dtype="float32", max_model_len=None)
-    assert through_flags(judge, "judge-") == judge
+@pytest.mark.parametrize("flag", [True, False])
+@pytest.mark.parametrize("text", ["a b/c's", "ünï/ cödé", '"quoted" $HOME;', "true", "12", "2e-05"])
+def test_booleans_and_awkward_texts_come_back_exactly(flag, text):
+    execution = load()[0].execution.model_copy(update={"launcher": text, "gradient_checkpointing": flag})
+    assert flags_of(through_flags(execution)) == flags_of(execution)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -162,7 +166,6 @@ def test_with_all_flags_given_no_config_file_is_read(monkeypatch, name, command)
         for server, endpoint in config.execution.endpoints.items():
             words += ["--endpoint", f"{server}={endpoint.base_url},{endpoint.api_key_env}"]
     words += ["--use-teacher", next(iter(config.teachers))] if command == "reflect" else []
-    words += ["--use-judge", next(iter(config.judges))] if command == "evaluate calibrate-judge" else []
     assert cli.main(words) == 0
     got = {type(value): value for value in called if isinstance(value, Settings)}
     for section, _ in expected:
@@ -414,14 +417,16 @@ def test_a_missing_model_folder_is_refused(refused, tmp_path, step, model):
         question = {"id": "a", "question": "What is it?", "answer": "It.", "tokens": 1, "finish_reason": "stop"}
         (tmp_path / "answers.jsonl").write_text(json.dumps(question) + "\n")
         (tmp_path / "in.json").write_text('[{"id": "a", "instruction": "What is it?", "output": "It is this."}]')
+        judge = read_yaml(locate("config/judges/smollm2.yaml")) | {"model": model}
+        (tmp_path / "judge.yaml").write_text(yaml.safe_dump(judge))
         words = [
             "evaluate",
             "alpaca-eval",
             "answers.jsonl",
             "out.json",
-            "--judge-model",
-            model,
-            "--questions",
+            "--judge",
+            "judge.yaml",
+            "--reference",
             "in.json",
         ]
     else:

@@ -64,7 +64,7 @@ def test_the_fixture_is_accepted(values, tmp_path):
         ((), "colour", "red", "colour: is not a known name"),
         (("score",), "max_len", 5, "score.max_len: is not a known name"),
         (("recipes", "demo"), "lr", 1.0, "recipes.demo.lr: is not a known name"),
-        (("evaluate", "open_llm"), "shots", 5, "evaluate.open_llm.shots: is not a known name"),
+        (("evaluate", "open_llm", "demo"), "shots", 5, "evaluate.open_llm.demo.shots: is not a known name"),
     ],
 )
 def test_an_unknown_key_is_refused_by_name(values, tmp_path, section, key, value, message):
@@ -74,7 +74,7 @@ def test_an_unknown_key_is_refused_by_name(values, tmp_path, section, key, value
 
 @pytest.mark.parametrize(
     ("section", "key"),
-    [((), "score"), ((), "execution"), (("generate",), "seed"), (("recipes", "demo"), "learning_rate")],
+    [((), "score"), ((), "execution"), (("generate", "sampled"), "seed"), (("recipes", "demo"), "learning_rate")],
 )
 def test_a_missing_key_is_refused_by_name(values, tmp_path, section, key):
     del at(values, section)[key]
@@ -89,10 +89,10 @@ def test_a_missing_key_is_refused_by_name(values, tmp_path, section, key):
         (("recipes", "demo"), "global_batch", 8.5),
         (("recipes", "demo"), "dtype", "float64"),
         (("teachers", "smollm2"), "model", 7),
-        (("judges", "local"), "serve", "yes"),
-        (("generate",), "top_p", 0.0),
+        (("evaluate", "calibration"), "sample", "many"),
+        (("generate", "sampled"), "top_p", 0.0),
         (("score",), "max_length", True),
-        (("evaluate", "open_llm"), "limit", 0),
+        (("evaluate", "open_llm", "demo"), "limit", 0),
         (("execution",), "device", "tpu"),
         (("execution",), "budget", "20 dollars"),
     ],
@@ -228,9 +228,28 @@ def test_comments_in_a_run_table_are_skipped(tmp_path):
 
 @pytest.mark.parametrize("benchmark", ["alpaca_eval", "pairwise"])
 def test_an_unknown_judge_is_refused(values, tmp_path, benchmark):
-    values["evaluate"][benchmark]["judge"] = "nobody"
-    expected = f"evaluate.{benchmark}.judge: expected one of ['local'], found 'nobody'"
-    assert expected in refusal(values, tmp_path)
+    values["evaluate"][benchmark]["judge"] = "config/judges/nobody.yaml"
+    assert "config/judges/nobody.yaml: cannot be read: No such file" in refusal(values, tmp_path)
+
+
+def test_a_judge_without_the_form_of_its_benchmark_is_refused(values, tmp_path):
+    judge = read_yaml(locate("config/judges/smollm2.yaml")) | {"pairwise": None}
+    (tmp_path / "j.yaml").write_text(yaml.safe_dump(judge))
+    values["evaluate"]["pairwise"]["judge"] = str(tmp_path / "j.yaml")
+    assert "j.yaml is asked in the form pairwise, which is null there" in refusal(values, tmp_path)
+
+
+def test_questions_that_a_benchmark_needs_must_be_there(values, tmp_path):
+    values["evaluate"]["pairwise"]["questions"] = ["koala"]
+    assert "questions: evaluate.pairwise needs 'koala', found ['alpaca_eval', 'mt_bench']" in refusal(values, tmp_path)
+    values["evaluate"]["pairwise"]["questions"] = ["alpaca_eval"]
+    del values["questions"]["mt_bench"]
+    assert "questions: evaluate.mt_bench needs 'mt_bench'" in refusal(values, tmp_path)
+
+
+def test_a_decoding_that_is_none_is_refused(values, tmp_path):
+    values["questions"]["mt_bench"]["decoding"] = "beam"
+    assert "questions.mt_bench.decoding: expected one of ['sampled'], found 'beam'" in refusal(values, tmp_path)
 
 
 def test_an_opponent_that_is_no_run_is_refused(values, tmp_path):

@@ -13,8 +13,9 @@ from packaging.version import Version
 from srt import config
 from srt.cleaning import read_cleaning
 from srt.evaluation.alpaca_eval import read_annotator
-from srt.evaluation.open_llm import Suite
+from srt.evaluation.mt_bench import read_grading_prompt
 from srt.evaluation.pairwise import read_prompt
+from srt.evaluation.suites import read_suite
 from srt.styles import read_style
 
 # Versions that must not differ between a laptop and a GPU server: what computes, trains, judges and runs the DAG.
@@ -89,16 +90,21 @@ def test_the_cpu_lock_is_what_is_installed(root):
 
 
 def load_annotator(path):
-    settings, _ = config.load()
-    annotator = read_annotator(str(path.parent), next(iter(settings.judges.values())))
-    assert annotator.prompt
+    assert read_annotator(str(path.parent), config.read_judge("config/judges/smollm2.yaml")).prompt
+
+
+def load_judge(path):
+    """A judge with all that it is asked; its prompts are files of config/ or alpaca-eval's own."""
+    judge = config.read_judge(str(path))
+    assert read_annotator(judge.alpaca_eval, judge).prompt
+    assert read_prompt(judge.pairwise).ask
+    assert read_grading_prompt(judge.mt_bench).ask
 
 
 def load_suite(path):
-    suite = config.validated(Suite, config.read_yaml(path), str(path))
-    for benchmark in suite.benchmarks.values():
-        for name in (benchmark.items, benchmark.fewshot):
-            assert name is None or config.locate(name).parent.is_dir()
+    suite, where = read_suite(str(path))
+    assert suite.benchmarks
+    assert where == str(path)
 
 
 # How every kind of shipped file is read, by its place under config/.
@@ -106,10 +112,12 @@ LOADERS = {
     r"[^/]+\.yaml": config.load,
     r"[^/]+\.tsv": config.read_runs,
     r"prompts/answers\.yaml": lambda path: read_cleaning(str(path)),
-    r"prompts/(?!answers)[^/]+\.yaml": lambda path: read_style(str(path)),
+    r"prompts/pairwise\.yaml": lambda path: read_prompt(str(path)),
+    r"prompts/mt_bench\.yaml": lambda path: read_grading_prompt(str(path)),
+    r"prompts/(?!answers|pairwise|mt_bench)[^/]+\.yaml": lambda path: read_style(str(path)),
     r"tasks/[^/]+\.yaml": load_suite,
-    r"judges/[^/]+/configs\.yaml": load_annotator,
-    r"judges/[^/]+\.yaml": lambda path: read_prompt(str(path)),
+    r"prompts/[^/]+/configs\.yaml": load_annotator,
+    r"judges/[^/]+\.yaml": load_judge,
 }
 
 

@@ -3,8 +3,8 @@
 import pytest
 from training import SMOLLM2, pairs, recipe, tiny_tokenizer, trainer_of
 
-from srt.examples import IGNORED, SEPARATORS, load_tokenizer, tokenize
-from srt.prompts import fill, training_prompt
+from srt.examples import IGNORED, load_tokenizer, tokenize
+from srt.prompts import SEPARATORS, fill, training_prompt
 from srt.records import Pair
 from srt.sources import read_pairs
 

@@ -8,13 +8,15 @@ import pytest
 import yaml
 
 from srt.config import load, locate, read_yaml, validated
-from srt.evaluation import open_llm
-from srt.evaluation.open_llm import Suite, evaluate, read_items, unweighted_mean
+from srt.evaluation.items import read_items
+from srt.evaluation.open_llm import evaluate, mean_of_means
+from srt.evaluation.suites import Suite, load_tasks
 from srt.records import Evaluation, InputError, read_json
 from srt.settings import OpenLlmConfig
 
 EXECUTION = load()[0].execution.model_copy(update={"device": "cpu"})
 DEMO_SUITE = "config/tasks/demo.yaml"
+DATA = "config/demo/items"
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,8 @@ def _save_tiny_model(folder, max_length, seed):
 
 def run(model, tmp_path, suite=DEMO_SUITE, limit=None):
     out = tmp_path / "open_llm.json"
-    settings = OpenLlmConfig(suite=str(suite), dtype="float32", limit=limit)
+    how = {"data": DATA, "backend": "transformers", "dtype": "float32"}
+    settings = OpenLlmConfig(suite=str(suite), limit=limit, **how)
     evaluate(model, None, out, settings, EXECUTION, tmp_path / "cache")
     return Evaluation.model_validate(read_json(out))
 
@@ -93,7 +96,7 @@ def test_values_and_errors_are_lm_evals_own(tiny_model, tmp_path):
     from lm_eval.models.huggingface import HFLM
 
     ours = run(tiny_model, tmp_path, limit=3).task_versions
-    tasks = open_llm._load_tasks(validated(Suite, demo_suite(), DEMO_SUITE), DEMO_SUITE)
+    tasks, _ = load_tasks(validated(Suite, demo_suite(), DEMO_SUITE), DATA, DEMO_SUITE)
     backend = HFLM(pretrained=tiny_model, dtype="float32", device="cpu", batch_size=8, add_bos_token=False)
     theirs = lm_eval.evaluate(backend, {"tasks": tasks}, limit=3, bootstrap_iters=100)["results"]
     for task, record in ours.items():
@@ -142,9 +145,32 @@ def test_prompts_longer_than_the_context_are_counted(tmp_path):
     assert truncated["truthfulqa_mc2"] == 5
 
 
-def test_no_bos_is_added_whatever_the_tokenizer_adds(tiny_llamas, tmp_path):
-    plain, bos = (run(str(tiny_llamas[name]), tmp_path, limit=2) for name in ("plain", "bos"))
-    assert bos.metrics == plain.metrics
+def test_what_makes_the_profile_is_recorded(tiny_model, tmp_path):
+    out = tmp_path / "open_llm_tried.json"
+    settings = OpenLlmConfig(suite=DEMO_SUITE, data=DATA, backend="auto", dtype="float32", limit=1)
+    evaluate(tiny_model, None, out, settings, EXECUTION, tmp_path / "cache", "tried")
+    result = Evaluation.model_validate(read_json(out))
+    assert result.benchmark == "open_llm_tried"
+    recorded = {key: result.settings[key] for key in ("profile", "reported", "bos", "mean", "backend", "data")}
+    assert recorded == {
+        "profile": "tried",
+        "reported": "open_llm",
+        "bos": False,
+        "mean": "subjects",
+        "backend": "transformers",  # what `auto` was on this machine
+        "data": DATA,
+    }
+    assert result.task_versions["mmlu_nutrition"]["items_from"] == "mmlu_nutrition.jsonl"
+    assert result.task_versions["mmlu_nutrition"]["fewshot_from"] == "mmlu_nutrition_fewshot.jsonl"
+
+
+def test_mmlu_by_items_is_the_mean_over_all_items(tiny_model, tmp_path):
+    suite = {**demo_suite(), "mean": "items"}
+    result = run(tiny_model, tmp_path, write_suite(tmp_path / "suite.yaml", suite))
+    subjects = [result.task_versions[f"mmlu_{name}"] for name in ("astronomy", "nutrition")]
+    assert [subject["n"] for subject in subjects] == [3, 2]
+    assert result.value("mmlu") == pytest.approx(sum(s["n"] * s["value"] for s in subjects) / 5)
+    assert result.value("average") == pytest.approx(sum(metric.value for metric in result.metrics[:4]) / 4)
 
 
 def test_an_item_without_a_log_likelihood_is_left_out_and_counted(tiny_model, tmp_path, monkeypatch):
@@ -195,9 +221,10 @@ def test_a_missing_model_folder_is_refused_before_anything_is_written(tmp_path):
         ({"tasks": []}, r"benchmarks\.arc\.tasks: "),
         ({"tasks": ["arc_hard"]}, r"benchmarks\.arc\.tasks: 'arc_hard' is no task of lm-eval in 'arc'"),
         ({"tasks": ["arc_challenge", "arc_challenge"]}, r"benchmarks\.arc\.tasks: 'arc_challenge' occurs twice"),
-        ({"fewshot": None}, r"benchmarks\.arc: fewshot: expected a file"),
+        ({"fewshot": []}, r"benchmarks\.arc: fewshot: expected names of files"),
+        ({"num_fewshot": 0}, r"benchmarks\.arc: fewshot: expected names of files"),
         ({"num_fewshot": 6}, r"expected at least 6 examples, found 5"),
-        ({"items": "config/demo/items/none.jsonl"}, r"none\.jsonl: no such file"),
+        ({"items": ["none.jsonl"]}, r"no such file, expected none\.jsonl"),
     ],
 )
 def test_a_bad_suite_is_refused_by_name(tiny_model, tmp_path, change, message):
@@ -209,10 +236,11 @@ def test_a_bad_suite_is_refused_by_name(tiny_model, tmp_path, change, message):
     assert not (tmp_path / "open_llm.json").exists()
 
 
-def test_unweighted_mean_and_its_error_by_hand():
-    assert unweighted_mean([(60.0, 3.0), (20.0, 4.0)]) == (40.0, 2.5)
-    assert unweighted_mean([(60.0, None), (20.0, 4.0)]) == (40.0, None)
-    assert unweighted_mean([(None, None), (20.0, 4.0)]) == (None, None)
+def test_the_mean_of_means_and_its_error_by_hand():
+    assert mean_of_means([(60.0, 3.0), (20.0, 4.0)], [1, 1]) == (40.0, 2.5)
+    assert mean_of_means([(60.0, 4.0), (20.0, 4.0)], [3, 1]) == (50.0, pytest.approx(10**0.5))
+    assert mean_of_means([(60.0, None), (20.0, 4.0)], [1, 1]) == (40.0, None)
+    assert mean_of_means([(None, None), (20.0, 4.0)], [0, 2]) == (None, None)
 
 
 @pytest.mark.slow
@@ -222,7 +250,7 @@ def test_arc_equals_plain_log_likelihoods(demo_model, tmp_path):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     suite = demo_suite()
-    suite["benchmarks"] = {"arc": {**suite["benchmarks"]["arc"], "num_fewshot": 0, "fewshot": None}}
+    suite["benchmarks"] = {"arc": {**suite["benchmarks"]["arc"], "num_fewshot": 0, "fewshot": []}}
     result = run(str(demo_model), tmp_path, write_suite(tmp_path / "suite.yaml", suite))
     tokenizer = AutoTokenizer.from_pretrained(demo_model)
     model = AutoModelForCausalLM.from_pretrained(demo_model, dtype=torch.float32)
@@ -241,54 +269,3 @@ def test_arc_equals_plain_log_likelihoods(demo_model, tmp_path):
         scores = [per_character(item["question"], choice) for choice in item["choices"]["text"]]
         right += item["choices"]["label"][scores.index(max(scores))] == item["answerKey"]
     assert result.value("arc") == pytest.approx(100 * right / 5)
-
-
-@pytest.mark.slow
-def test_real_items_go_the_same_way(demo_model, shared_data, tmp_path):
-    suite = write_suite(tmp_path / "suite.yaml", _suite_of_real_items(shared_data / "open_llm", tmp_path))
-    result = run(str(demo_model), tmp_path, suite, limit=4)
-    assert [metric.n for metric in result.metrics] == [4, 4, 8, 4, 20]
-    assert result.missing == {}
-    assert all(0 <= metric.value <= 100 for metric in result.metrics)
-
-
-def _suite_of_real_items(source, folder):
-    """The demo's suite over the shared real data, which is converted to the hub's field names where it differs."""
-    import pandas as pd
-
-    suite = demo_suite()
-    benchmarks = suite["benchmarks"]
-    benchmarks["arc"].update(items=f"{source}/{{task}}_test.jsonl", fewshot=f"{source}/{{task}}_train.jsonl")
-    lines = (source / "hellaswag_val_1000.jsonl").read_text().splitlines(keepends=True)
-    (folder / "hellaswag_items.jsonl").write_text("".join(lines[:20]))
-    (folder / "hellaswag_fewshot.jsonl").write_text("".join(lines[-20:]))
-    for subject in ("anatomy", "astronomy"):
-        for split, name in (("test", "items"), ("dev", "fewshot")):
-            table = pd.read_csv(source / "mmlu" / split / f"{subject}_{split}.csv", dtype=str, keep_default_na=False)
-            rows = [
-                {
-                    "question": row["question"],
-                    "choices": [row[f"choice{i}"] for i in range(4)],
-                    "answer": int(row["answer"]),
-                }
-                for row in table.to_dict("records")
-            ]
-            _write_rows(folder / f"mmlu_{subject}_{name}.jsonl", rows)
-    questions = json.loads((source / "truthfulqa_mc.json").read_text())
-    rows = [
-        {
-            "question": q["question"],
-            "mc2_targets": {"choices": list(q["mc2_targets"]), "labels": list(q["mc2_targets"].values())},
-        }
-        for q in questions
-    ]
-    _write_rows(folder / "truthfulqa_mc2_items.jsonl", rows)
-    benchmarks["mmlu"]["tasks"] = ["mmlu_anatomy", "mmlu_astronomy"]
-    for name in ("hellaswag", "mmlu"):
-        benchmarks[name].update(items=f"{folder}/{{task}}_items.jsonl", fewshot=f"{folder}/{{task}}_fewshot.jsonl")
-    benchmarks["truthfulqa"].update(items=f"{folder}/{{task}}_items.jsonl")
-    return suite
-
-
-def _write_rows(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -40,8 +40,18 @@ def test_verdict(scores, scores_reversed, expected):
         ('{"first": 8, "second": 7}', (8, 7)),
         ("8", None),
         ("8 7 6", None),
-        ("Scores: 8 7", None),
-        ("8/10 7/10", None),
+        ("Scores: 8 7", (8, 7)),
+        ("8/10, 7/10", (8, 7)),
+        ("**8 7**", (8, 7)),
+        ("[8, 7.5]", (8, 7.5)),
+        ("My scores:\n\n8 and 7\n\nBecause", (8, 7)),
+        ("Assistant 1: 8, Assistant 2: 7", (8, 7)),
+        ("assistant B: 8, assistant A: 7", None),  # another order than asked for
+        ("The scores are 8 7.", (8, 7)),
+        ("I would give 8 7", None),
+        ("8 out of 10 and 7", None),
+        ("2 answers, scores 8 7", None),
+        ("I cannot rate these.", None),
         ("0 5", None),
         ("5 11", None),
         ("-5 5", None),
@@ -91,9 +101,8 @@ def job(tmp_path, monkeypatch):
 
     def run(fake, missing_share=1.0, **changes):
         settings = PairwiseConfig(
-            questions=str(tmp_path / "questions.json"),
-            judge="j",
-            prompt="config/judges/pairwise.yaml",
+            questions=["q"],
+            judge="config/judges/j.yaml",
             missing_share=missing_share,
             opponents=["base"],
         )
@@ -102,6 +111,7 @@ def job(tmp_path, monkeypatch):
             tmp_path / "ours.jsonl",
             tmp_path / "theirs.jsonl",
             out,
+            str(tmp_path / "questions.json"),
             settings,
             judge_config(**changes),
             fake.endpoint,
@@ -241,11 +251,11 @@ def test_prompt_file_is_checked(tmp_path):
 
 
 def test_a_served_judge_is_held_to_the_form():
-    prompt = pairwise.read_prompt("config/judges/pairwise.yaml")
+    prompt = pairwise.read_prompt("config/prompts/pairwise.yaml")
     match = pairwise.Match("q", "Why?", "ours", "theirs")
-    assert pairwise._request(match, False, prompt, served=True)["extra_body"] == prompt.served
+    assert pairwise.request(match, False, prompt, served=True)["extra_body"] == prompt.served
     first, second = (
-        pairwise._request(match, turned, prompt, served=False)["messages"][1]["content"] for turned in (False, True)
+        pairwise.request(match, turned, prompt, served=False)["messages"][1]["content"] for turned in (False, True)
     )
     assert first.index("ours") < first.index("theirs")
     assert second == first.replace("ours", "x").replace("theirs", "ours").replace("x", "theirs")

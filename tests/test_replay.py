@@ -103,4 +103,4 @@ def test_what_does_not_fit_together_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert cli.main([*words, "ANSWERS", "OUT"]) == 2
     assert "--annotations: expected OUT as the only file beside it, found ANSWERS" in capsys.readouterr().err
     assert cli.main(["evaluate", "pairwise", "ANSWERS", "OUT"]) == 2
-    assert "OPPONENT: is missing: expected ANSWERS OPPONENT OUT" in capsys.readouterr().err
+    assert "OPPONENT: is missing: expected ANSWERS OPPONENT --questions SOURCE and OUT" in capsys.readouterr().err

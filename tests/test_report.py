@@ -27,7 +27,7 @@ from srt.records import (
     write_json,
     write_records,
 )
-from srt.report import comparison, figures, formats, sources, tables
+from srt.report import columns, comparison, figures, formats, scatter, sources, tables
 from srt.report.html import write_html
 from srt.report.labels import Label, place_labels
 from srt.runs import Run
@@ -62,15 +62,22 @@ def _score(number: int, ifd: float | None) -> Score:
     return Score(id=str(number), ifd=ifd, r_ifd=ifd, truncated=[], status=status, reason=reason, **nulls, **tokens)  # type: ignore[arg-type]
 
 
+V1 = {"reported": "open_llm", "mean": "subjects"}
+
+
 def _evaluation(
-    results: Path, run: str, benchmark: str, values: dict[str, tuple[float | None, float | None, int]]
+    results: Path,
+    run: str,
+    benchmark: str,
+    values: dict[str, tuple[float | None, float | None, int]],
+    rules: dict[str, str | None] | None = None,
 ) -> None:
     found = Evaluation(
         benchmark=benchmark,
         metrics=[Metric(name=name, value=value, se=se, n=n) for name, (value, se, n) in values.items()],
         judge={"model": "a_judge", "prompt_sha256": "00"},
         task_versions=None,
-        settings={"questions": "q.json", "limit": None},
+        settings={"questions": "q.json", "limit": None, **(rules or {})},
         versions={"srt": "0"},
         missing={"the verdict cannot be read": 2},
     )
@@ -83,10 +90,10 @@ def _evaluations(results: Path) -> None:
         _evaluation(results, run, "alpaca_eval", {**rates, "avg_length": (321.0, None, 8)})
         tasks = ("arc", "hellaswag", "mmlu", "truthfulqa")
         shares = {name: (30.0 + place + step, 1.0, 5) for step, name in enumerate(tasks)}
-        _evaluation(results, run, "open_llm", {**shares, "average": (31.5 + place, 0.5, 20)})
+        _evaluation(results, run, "open_llm_v1", {**shares, "average": (31.5 + place, 0.5, 20)}, V1)
         if run != "as_is":
             counts = {"wins": (3.0, None, 8), "ties": (4.0, None, 8), "losses": (1.0, None, 8)}
-            _evaluation(results, run, "pairwise_as_is", {**counts, "winning_score": (1.25, None, 8)})
+            _evaluation(results, run, "pairwise_wizardlm_as_is", {**counts, "winning_score": (1.25, None, 8)})
 
 
 @pytest.fixture
@@ -142,7 +149,7 @@ def results(tmp_path: Path) -> Path:
 @pytest.fixture
 def written(results: Path) -> Path:
     """The tables' folder."""
-    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "tables")
+    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     return results / "tables"
 
 
@@ -162,7 +169,7 @@ METRICS = {
 def test_every_cell_is_in_the_file_that_its_row_names(results: Path, written: Path, name: str) -> None:
     traced = 0
     for row in _rows(written, name):
-        if row["source"] in (tables.REPORTED, formats.NOT_RUN):
+        if row["source"] in (formats.REPORTED, formats.NOT_RUN):
             continue
         found = {metric["name"]: metric for metric in read_json(results / row["source"])["metrics"]}
         for column, metric in METRICS[name].items():
@@ -197,7 +204,7 @@ def test_a_reported_row_stands_either_beside_a_run_or_by_itself(written: Path) -
 
 def test_pairwise_difference_where_both_sides_are_compared(results: Path) -> None:
     compare = {"recycled": "sRecycled WizardLM 7B", "as_is": "Alpaca 7B"}
-    tables.write_tables(results, RUNS, "all", ["as_is"], compare, results / "tables")
+    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], compare, results / "tables")
     rows = _rows(results / "tables", "pairwise")
     (row,) = [row for row in rows if row["run"] == "recycled"]
     assert (row["reported_wins"], row["reported_losses"]) == ("190", "14")
@@ -217,7 +224,7 @@ def test_a_missing_evaluation_leaves_cells_empty_and_says_not_run(written: Path,
 
 def test_no_evaluation_at_all_gives_a_header_and_a_line(results: Path) -> None:
     shutil.rmtree(results / "runs")
-    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "tables")
+    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     for name in METRICS:
         header, line = (results / "tables" / f"{name}.csv").read_text().splitlines()
         assert header.startswith("run,")
@@ -229,7 +236,7 @@ def test_no_evaluation_at_all_gives_a_header_and_a_line(results: Path) -> None:
 
 
 def test_the_same_tables_come_out_twice(results: Path, written: Path) -> None:
-    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "again")
+    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "again")
     for path in sorted(written.iterdir()):
         assert path.read_bytes() == (results / "again" / path.name).read_bytes()
     assert len(list(written.iterdir())) == 3 * len(layout.TABLES)
@@ -237,22 +244,22 @@ def test_the_same_tables_come_out_twice(results: Path, written: Path) -> None:
 
 def test_an_unknown_reported_name_is_refused_and_nothing_is_written(results: Path) -> None:
     with pytest.raises(InputError, match=r"report.compare: as_is: expected one of .*found 'GPT-9'"):
-        tables.write_tables(results, RUNS, "all", [], {"as_is": "GPT-9"}, results / "tables")
+        tables.write_tables(results, RUNS, "all", [], [], {"as_is": "GPT-9"}, results / "tables")
     assert not (results / "tables").exists()
 
 
 def test_a_malformed_evaluation_is_named_and_nothing_is_written(results: Path) -> None:
-    path = results / layout.EVALUATION.format(run="recycled", benchmark="open_llm")
+    path = results / layout.EVALUATION.format(run="recycled", benchmark="open_llm_v1")
     broken = read_json(path)
     broken["metrics"][0]["value"] = "high"
     path.write_text(json.dumps(broken))
-    with pytest.raises(InputError, match=r"open_llm.json: metrics.0.value"):
-        tables.write_tables(results, RUNS, "all", [], COMPARE, results / "tables")
+    with pytest.raises(InputError, match=r"open_llm_v1.json: metrics.0.value"):
+        tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
     assert not (results / "tables").exists()
     broken["metrics"] = broken["metrics"][1:]
     path.write_text(json.dumps(broken))
     with pytest.raises(InputError, match=r"expected one named 'arc'"):
-        tables.write_tables(results, RUNS, "all", [], COMPARE, results / "tables")
+        tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
 
 
 def test_a_metric_that_is_null_is_an_empty_cell(results: Path) -> None:
@@ -260,7 +267,7 @@ def test_a_metric_that_is_null_is_an_empty_cell(results: Path) -> None:
     found = read_json(path)
     found["metrics"][0] |= {"value": None, "se": None, "n": 0}
     path.write_text(json.dumps(found))
-    tables.write_tables(results, RUNS, "all", [], COMPARE, results / "tables")
+    tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
     (row,) = [row for row in _rows(results / "tables", "alpaca_eval") if row["run"] == "recycled"]
     assert (row["win_rate"], row["difference"], row["n"]) == ("", "", "0")
 
@@ -309,7 +316,7 @@ def test_many_reasons_are_counted_together(results: Path) -> None:
         for n in range(40)
     ]
     write_records(path, entries)
-    tables.write_tables(results, RUNS, "all", [], COMPARE, results / "tables")
+    tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
     rows = [row for row in _rows(results / "tables", "data") if row["run"] == "recycled"]
     assert len(rows) == 13
     assert sum(int(row["records"]) for row in rows) == 40
@@ -464,7 +471,7 @@ def test_html_escapes_opens_offline_and_says_what_is_missing(results: Path, writ
     assert "not run" in page
     assert "2 missing" in page
     assert "the verdict cannot be read" in page
-    assert "runs/recycled/evaluation/open_llm.json" in page
+    assert "runs/recycled/evaluation/open_llm_v1.json" in page
     assert not list(results.glob(".*partial"))
 
 
@@ -488,7 +495,7 @@ def test_runs_are_compared_with_their_baseline_on_the_same_questions(results: Pa
     _items(results, "as_is", "alpaca_eval", {str(i): 0.0 for i in range(40)})
     _items(results, "recycled", "alpaca_eval", {str(i): 100.0 * (i % 4 != 0) for i in range(2, 42)})
     _items(results, "base", "alpaca_eval", {"0": 0.0, "1": 100.0})
-    tables.write_tables(results, RUNS, "all", ["as_is"], COMPARE, results / "tables")
+    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     rows = {row["run"]: row for row in _rows(results / "tables", "comparison") if row["kind"] == "paired"}
     assert {run: row["baseline"] for run, row in rows.items()} == {"recycled": "as_is", "as_is": "base"}
     row = rows["recycled"]
@@ -514,8 +521,68 @@ def test_runs_that_differ_by_their_seed_alone_are_brought_together(results: Path
     again = RUNS[2].model_copy(update={"run": "recycled_1", "seed": 1})
     values = {"win_rate": (30.0, 3.5, 6), "wins": (2.0, None, 6), "draws": (0.0, None, 6)}
     _evaluation(results, "recycled_1", "alpaca_eval", {**values, "avg_length": (321.0, None, 8)})
-    tables.write_tables(results, [*RUNS, again], "all", ["as_is"], COMPARE, results / "tables")
+    tables.write_tables(results, [*RUNS, again], "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     (row,) = [row for row in _rows(results / "tables", "comparison") if row["kind"] == "seeds"]
     assert (row["method"], row["seeds"], row["runs"]) == ("released", "2", "recycled, recycled_1")
     assert float(row["mean"]) == pytest.approx((22.125 + 30) / 2)
     assert float(row["deviation"]) == pytest.approx(abs(30 - 22.125) / 2**0.5)
+
+
+TODAY: dict[str, str | None] = {"reported": None, "mean": "items"}
+
+
+@pytest.fixture
+def two_profiles(results: Path) -> Path:
+    """The same runs under a second profile of the leaderboard's benchmarks, one that the paper did not use."""
+    for place, run in enumerate(("base", "as_is", "recycled")):
+        values = dict.fromkeys(sources.OPEN_LLM, (50.0 + place, 2.5, 7))
+        _evaluation(results, run, "open_llm_today", values, TODAY)
+    return results
+
+
+def test_each_profile_has_its_row_and_the_papers_figures_stand_beside_the_reproducing_one(two_profiles: Path) -> None:
+    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
+    rows = _rows(two_profiles / "tables", "open_llm")
+    ours = {(row["run"], row["profile"]): row for row in rows if row["run"]}
+    assert list(ours) == [(run.run, profile) for run in RUNS for profile in ("today", "v1")]
+    assert float(ours["recycled", "v1"]["average_difference"]) == pytest.approx(33.5 - 56.05)
+    today = ours["recycled", "today"]
+    assert (today["average"], today["average_se"], today["average_n"]) == ("52.0", "2.5", "7")
+    assert today["average_reported"] == today["average_difference"] == today["reported_name"] == ""
+    names = [row["reported_name"] for row in rows if row["reported_name"]]
+    assert sorted(names) == sorted(sources.reported().leaderboard())
+
+
+def test_every_benchmark_is_read_with_its_error_and_n(written: Path) -> None:
+    header = (written / "open_llm.md").read_text().splitlines()
+    (header,) = [line for line in header if line.startswith("| Run")][:1]
+    for label in columns.LABELS.values():
+        assert f"| {label}: ours | {label}: SE | {label}: n | {label}: paper |" in header
+
+
+def test_the_figure_shows_the_reproducing_profile_alone(two_profiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = {}
+    panel = scatter._panel
+    monkeypatch.setattr(
+        scatter,
+        "_panel",
+        lambda title, label, rows, *more: shown.update({title: rows}) or panel(title, label, rows, *more),
+    )
+    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
+    figures.score_vs_data(two_profiles / "tables")
+    rows = shown["Open LLM Leaderboard v1"]
+    assert [(row["run"], row["profile"]) for row in rows] == [(r, "v1") for r in ("base", "as_is", "recycled")]
+    both = [{**row, "profile": name} for row in rows[:1] for name in ("v1", "v1_vllm")]
+    assert [row["run"] for row in scatter._of_the_leaderboard(both)] == ["base (v1)", "base (v1_vllm)"]
+
+
+def test_profiles_are_compared_as_they_average(two_profiles: Path) -> None:
+    """Three items of one subject and one of another: per item the difference is 75 or 50 points."""
+    keys = [*(f"mmlu/mmlu_anatomy/{i}" for i in range(3)), "mmlu/mmlu_virology/0"]
+    for benchmark in ("open_llm_v1", "open_llm_today"):
+        _items(two_profiles, "as_is", benchmark, dict.fromkeys(keys, 0.0))
+        _items(two_profiles, "recycled", benchmark, {key: 100.0 * ("anatomy" in key) for key in keys})
+    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
+    rows = [row for row in _rows(two_profiles / "tables", "comparison") if row["kind"] == "paired"]
+    found = {row["benchmark"]: float(row["difference"]) for row in rows if row["run"] == "recycled"}
+    assert found == {"open_llm_today": pytest.approx(75.0), "open_llm_v1": pytest.approx(50.0)}

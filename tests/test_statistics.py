@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from srt.evaluation.alpaca_eval import win_shares
+from srt.evaluation.win_rate import win_shares
 from srt.records import read_json
 from srt.statistics import paired_difference
 

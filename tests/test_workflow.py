@@ -23,9 +23,9 @@ from srt.settings import EXECUTION_FLAGS, ExecutionConfig, Settings
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE_LINE = "Using workflow specific profile profiles/default for setting default command line arguments."
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
-# What follows a finetuned run: its answers to both question files, three evaluations, and the report with everything.
+# What follows a finetuned run: its answers to both sets of questions, four evaluations, and the report with everything.
 REPORT = {"tables": 1, "figure": 3, "html": 1, "all": 1}
-ONE_RUN = {"finetuned": 1, "answers": 2, "alpaca_eval": 1, "open_llm": 1, "pairwise": 1}
+ONE_RUN = {"finetuned": 1, "answers": 2, "alpaca_eval": 1, "open_llm": 1, "pairwise": 1, "mt_bench": 1}
 # One data set, three variants of it and the scores of all four (only `released` reads any); 3 runs, 2 trained.
 DEMO = {
     "demo_model": 1,
@@ -35,10 +35,12 @@ DEMO = {
     "scores": 4,
     "selected": 2,
     "finetuned": 2,
-    "answers": 5,
+    "answers": 6,
     "alpaca_eval": 3,
     "open_llm": 3,
     "pairwise": 1,
+    "mt_bench": 3,
+    "judge_calibration": 1,
     **REPORT,
 }
 JOBS = {
@@ -53,9 +55,11 @@ JOBS = {
         "coherence": 4,
         "selected": 21,
         "finetuned": 21,
-        "answers": 44,
+        "answers": 67,
         "alpaca_eval": 23,
-        "open_llm": 23,
+        "alpaca_eval_2": 23,
+        "mt_bench": 23,
+        "open_llm": 46,  # two profiles
         "pairwise": 40,
         **REPORT,
     },
@@ -75,6 +79,7 @@ STEPS = (
     *("srt.rescore.rescore", "srt.agreement.agreement"),
     *("srt.selection.select", "srt.finetune.finetune", "srt.generate.generate", "srt.demo_model.demo_model"),
     *("srt.evaluation.alpaca_eval.evaluate", "srt.evaluation.open_llm.evaluate", "srt.evaluation.pairwise.evaluate"),
+    *("srt.evaluation.mt_bench.evaluate", "srt.evaluation.calibration.calibrate"),
     *("srt.report.tables.write_tables", "srt.report.html.write_html"),
 )
 SLEEPER = 'rule all:\n    output:\n        "done",\n    shell:\n        "sleep 600"\n'
@@ -226,7 +231,8 @@ def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called
     name, tree, output = plan
     monkeypatch.chdir(tree)
     shipped = config.parse(config.read_yaml(ROOT / name), name)[0]
-    known = [(type(section), flags_of(section)) for section in sections(shipped)]
+    judges = [config.read_judge(file) for file in shipped.evaluate.judges()]
+    known = [(type(section), flags_of(section)) for section in [*sections(shipped), *judges]]
     commands = list(commands_in(output))
     assert len(commands) == sum(JOBS[name].values()) - JOBS[name]["all"]
     for command in commands:
@@ -376,7 +382,7 @@ def without(*keys):
     ("source", "change", "message"),
     [
         ("paper", without("generate"), "changed.yaml: generate: is missing"),
-        ("paper", without("generate", "seed"), "changed.yaml: generate.seed: is missing"),
+        ("paper", without("generate", "paper", "seed"), "changed.yaml: generate.paper.seed: is missing"),
         ("config", lambda v, _: v["score"].update(max_len=5), "changed.yaml: score.max_len: is not a known name"),
         ("config", row("x\tdemo\tsmollm2\tsmollm2\tbest\t1\tdemo\t0\n"), "config/demo.tsv: run 'x': method: "),
         ("config", row("x\tdemo\tsmollm2\tsmollm2\tpaper\t0\tdemo\t0\n"), "config/demo.tsv: run 'x': ratio: "),

@@ -1,6 +1,7 @@
 """The subcommands: the arguments of each step, and the call of its function."""
 
-from srt.commands.results import demo_model, evaluate, explain, plan, report
+from srt.commands.evaluate import evaluate
+from srt.commands.results import demo_model, explain, plan, report
 from srt.commands.steps import (
     agreement,
     coherence,

@@ -10,6 +10,7 @@ from srt import cli
 from srt.commands import arguments
 from srt.commands.arguments import Steps
 from srt.settings import (
+    SOURCE,
     CoherenceConfig,
     FinetuneConfig,
     GenerateConfig,
@@ -245,7 +246,7 @@ def generate(steps: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.generate import generate
 
-        settings = cli.resolve(args, GenerateConfig, lambda config: config.generate)
+        settings = cli.resolve(args, GenerateConfig, cli.named(args, "decoding"))
         execution = cli.execution(args)
         generate(
             args.questions,
@@ -259,7 +260,7 @@ def generate(steps: Steps) -> None:
         )
 
     parser = arguments.step(steps, "generate", call, "Answer a benchmark's questions.")
-    parser.add_argument("questions", metavar="QUESTIONS", help="a JSON or JSONL file of questions, or alpaca_eval")
+    parser.add_argument("questions", metavar="QUESTIONS", help=SOURCE)
     parser.add_argument("answers", metavar="ANSWERS", type=Path, help="the JSONL to write")
     arguments.model(parser)
     parser.add_argument(
@@ -269,5 +270,6 @@ def generate(steps: Steps) -> None:
         help="the prompt around a question",
     )
     arguments.cache(parser)
+    arguments.named(parser, "decoding")
     cli.add_settings(parser, GenerateConfig)
     cli.add_execution(parser, "generate")

@@ -1,4 +1,4 @@
-"""AlpacaEval 1.0 by way of the alpaca-eval package: a judge compares each answer with a reference's answer.
+"""AlpacaEval 1.0 and 2 by way of the alpaca-eval package: a judge compares each answer with a reference's answer.
 
 The package fills the prompt, draws the order of the two outputs, reads the verdict and computes the win rate. The
 requests are ours: its own client and cache lose up to a chunk of paid verdicts, never ask again for one that cannot
@@ -7,9 +7,6 @@ be read, and know a cached verdict by the annotator's name without the judge's m
 
 from __future__ import annotations
 
-import logging
-import math
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -21,12 +18,13 @@ from typing import Any
 import yaml
 
 from srt.config import locate, read_yaml
-from srt.evaluation.judge import Judge, described, inert, versions
-from srt.evaluation.questions import Question, read_questions
+from srt.evaluation.judge import UNREADABLE, Judge, asking, described, form_of, inert, versions
+from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
-from srt.records import Answer, Evaluation, InputError, Metric, read_records, write_text
-from srt.server import server_log, serving
+from srt.evaluation.win_rate import length_controlled, number, package, win_metrics, win_shares
+from srt.records import Evaluation, InputError, write_text
 from srt.settings import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig
+from srt.sources import located
 
 # Arguments of alpaca-eval's client that are no part of a request.
 CLIENT_ARGUMENTS = ("model_name", "requires_chatml", "is_chat", "price_per_token", "client_config_path", "num_procs")
@@ -60,8 +58,8 @@ def evaluate(
     Args:
         answers: JSONL of `Answer`, joined with the questions by id.
         out: the evaluation's JSON.
-        settings: questions, reference and annotator.
-        judge: who judges.
+        settings: the questions with the reference's outputs, and the version.
+        judge: who judges, read from `settings.judge`.
         endpoint: where the judge answers, if it is not served.
         execution: concurrency, and what a served judge may use.
         cache: folder of the judge's replies; a killed evaluation goes on from there.
@@ -70,22 +68,22 @@ def evaluate(
         InputError: answers that are not to these questions, or settings that cannot work.
         ServerError: the judge does not answer.
     """
-    questions = read_questions(settings.questions)
-    pairs, missing = paired(questions, read_records(answers, Answer), answers)
-    annotator = read_annotator(settings.annotator, judge)
-    name = str(out.resolve())
-    with (
-        serving(judge, execution, endpoint, server_log(cache, out)) as server,
-        Judge(server, judge, execution, cache, name) as asked,
-    ):
+    questions = read_questions(settings.reference)
+    pairs, missing = paired(questions, answers)
+    annotator = read_annotator(form_of(judge, "alpaca_eval", settings.judge), judge)
+    difficulty = located(settings.length_controlled) if settings.length_controlled else None
+    with asking(judge, endpoint, execution, cache, out) as asked:
         preferences, reasons = preferences_of(pairs, annotator, asked, judge.serve, cache)
         asked.check(reasons, len(pairs), settings.missing_share)
     lengths = [len(pair["output"]) for pair in pairs]
+    metrics = win_metrics(preferences, lengths)
+    if difficulty is not None:
+        metrics.append(length_controlled(_positioned(pairs, questions), preferences, difficulty))
     evaluation = Evaluation(
         benchmark=out.stem,
-        metrics=win_metrics(preferences, lengths),
-        judge={**described(judge, annotator.prompt), "annotator": annotator.name},
-        task_versions=None,
+        metrics=metrics,
+        judge={**described(judge, settings.judge, annotator.prompt), "annotator": annotator.name},
+        task_versions=questions_version(settings.reference, questions),
         settings=settings.model_dump(),
         versions=versions(judge, asked.answered_as, "alpaca-eval"),
         missing=dict(missing + reasons),
@@ -93,34 +91,30 @@ def evaluate(
     write_result(out, evaluation, win_shares([pair["id"] for pair in pairs], preferences))
 
 
-def paired(
-    questions: Sequence[Question], answers: Sequence[Answer], path: Path
-) -> tuple[list[dict[str, str]], Counter[str]]:
+def paired(questions: Sequence[Question], path: Path) -> tuple[list[dict[str, str]], Counter[str]]:
     """Question, reference's output and answer joined by id, and how many questions have no answer.
 
     Raises:
         InputError: an answer to no question or to another text of it, or a question without a reference's answer.
     """
-    by_id = {answer.id: answer for answer in answers}
-    known = {question.id for question in questions}
-    for answer in answers:
-        if answer.id not in known:
-            raise InputError(f"{path}: record {answer.id!r}: id: expected the id of one of the {len(known)} questions")
+    answers = read_answers(path, questions)
     pairs = []
     for question in questions:
         if question.reference is None:
             raise InputError(f"question {question.id!r}: output: is missing, expected the reference's answer")
-        found = by_id.get(question.id)
-        if found is None:
-            continue
-        if found.question != question.question:
-            raise InputError(
-                f"{path}: record {found.id!r}: question: expected {question.question[:60]!r}, found another"
-            )
-        inert_texts = inert_pair(found.id, question.question, question.reference, found.answer)
-        pairs.append({**inert_texts, "output": found.answer})
+        if question.id in answers:
+            answer = answers[question.id].answer
+            inert_texts = inert_pair(question.id, question.question, question.reference, answer)
+            pairs.append({**inert_texts, "output": answer})
     unanswered = len(questions) - len(pairs)
     return pairs, Counter({"no answer": unanswered} if unanswered else {})
+
+
+def _positioned(pairs: Sequence[Mapping[str, str]], questions: Sequence[Question]) -> list[dict[str, Any]]:
+    """What the length-controlled win rate reads of every pair, its texts as they were before they were made inert."""
+    places = {question.id: (number, question.reference) for number, question in enumerate(questions)}
+    found = [(pair, *places[pair["id"]]) for pair in pairs]
+    return [{"position": place, "output_1": theirs, "output_2": pair["output"]} for pair, place, theirs in found]
 
 
 def inert_pair(key: str, instruction: str, output_1: str, output_2: str) -> dict[str, str]:
@@ -135,7 +129,7 @@ def _inert(text: str) -> str:
 
 
 def read_annotator(name: str, judge: JudgeConfig) -> Annotator:
-    """An annotator from a folder `config/judges/*` or, by its name, from alpaca-eval.
+    """An annotator from a folder (as config/prompts/alpaca_eval_logprob) or, by its name, from alpaca-eval.
 
     One of alpaca-eval's own names its judge's model, and the judge's settings must name the same one.
 
@@ -182,16 +176,6 @@ def _package_folder() -> Path:
     return Path(spec.origin).parent
 
 
-def _package() -> Any:
-    """The package alpaca-eval, imported late, as version 1.0, and without the root logger that it turns to INFO."""
-    os.environ.setdefault("IS_ALPACA_EVAL_2", "False")
-    level = logging.getLogger().level
-    import alpaca_eval
-
-    logging.getLogger().setLevel(level)
-    return alpaca_eval
-
-
 def preferences_of(
     pairs: Sequence[Mapping[str, str]],
     annotator: Annotator,
@@ -225,7 +209,7 @@ def _annotate(
     pairs: Sequence[Mapping[str, str]], config: Path, completions: Callable[..., dict[str, list[Any]]], shuffled: bool
 ) -> dict[str, float | None]:
     """Id: preference, by alpaca-eval's annotator with our completions and none of its caches."""
-    annotator = _package().annotators.PairwiseAnnotator(
+    annotator = package().annotators.PairwiseAnnotator(
         annotators_config=config.resolve(),
         caching_path=None,
         fn_completions=completions,
@@ -234,14 +218,14 @@ def _annotate(
     )
     fields = ("id", "instruction", "output_1", "output_2")
     rows = annotator.annotate_pairs([{name: pair[name] for name in fields} for pair in pairs], chunksize=None)
-    return {row["id"]: _number(row["preference"]) for row in rows}
+    return {row["id"]: number(row["preference"]) for row in rows}
 
 
 def _completions(
     annotator: Annotator, judge: Judge, served: bool, attempt: int, refusals: dict[str, str]
 ) -> Callable[..., dict[str, list[Any]]]:
     """What alpaca-eval calls for completions; whatever the judge refuses goes into `refusals` by its prompt."""
-    prompt_to_chatml = _package().utils.prompt_to_chatml
+    prompt_to_chatml = package().utils.prompt_to_chatml
     extra = {"extra_body": annotator.served} if served and annotator.served else {}
 
     def completions(prompts: Sequence[str]) -> dict[str, list[Any]]:
@@ -257,42 +241,4 @@ def _completions(
 def _reason(pair: Mapping[str, str], refusals: Mapping[str, str]) -> str:
     texts = [pair[name] for name in ("instruction", "output_1", "output_2")]
     found = [reason for prompt, reason in refusals.items() if all(text in prompt for text in texts)]
-    return found[0] if found else "unreadable verdict"
-
-
-def win_shares(ids: Sequence[str], preferences: Sequence[float | None]) -> list[tuple[str, float]]:
-    """(question, its share of the win rate in percent): 100 a win, 50 a draw, 0 a loss; those without a verdict not."""
-    return [(key, 100 * share_of(p)) for key, p in zip(ids, preferences, strict=True) if p is not None]
-
-
-def share_of(preference: float) -> float:
-    """A preference (1 to 2, 0 a draw) as output_2's share of the win, from 0 to 1."""
-    return (preference or 1.5) - 1
-
-
-def win_metrics(preferences: Sequence[float | None], lengths: Sequence[int]) -> list[Metric]:
-    """AlpacaEval 1.0's leaderboard row: win rate in percent, wins, draws, losses, mean length in characters.
-
-    Args:
-        preferences: 1 the reference won, 2 the model won, between them the probability of the latter; 1.5 or 0 a
-            draw; null without a usable verdict (left out of every count but the length).
-        lengths: of all the model's answers, in characters.
-    """
-    judged = [preference for preference in preferences if preference is not None]
-    mean = float(int(sum(lengths) / len(lengths))) if lengths else None
-    length = Metric(name="avg_length", value=mean, se=None, n=len(lengths))
-    if not judged:
-        return [
-            *(Metric(name=name, value=None, se=None, n=0) for name in ("win_rate", "wins", "draws", "losses")),
-            length,
-        ]
-    row = _package().metrics.get_winrate([{"preference": preference} for preference in judged])
-    counts = {"wins": row["n_wins"], "draws": row["n_draws"], "losses": row["n_wins_base"]}
-    if sum(counts.values()) != len(judged):
-        raise ValueError(f"{counts} of {len(judged)} verdicts: a preference is outside 1 to 2")
-    win_rate = Metric(name="win_rate", value=float(row["win_rate"]), se=_number(row["standard_error"]), n=len(judged))
-    return [win_rate, *(Metric(name=k, value=float(v), se=None, n=len(judged)) for k, v in counts.items()), length]
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)
+    return found[0] if found else UNREADABLE

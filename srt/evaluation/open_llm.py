@@ -1,7 +1,7 @@
 """The four benchmarks of the Open LLM Leaderboard v1, run by lm-eval (EleutherAI/lm-evaluation-harness).
 
-Prompts, choices and the metric of each item are lm-eval's. A suite (config/tasks/*.yaml) says which tasks, how many
-few-shot examples, and whether the items come from the hub or from local files of the same shapes.
+Prompts, choices and the metric of each item are lm-eval's. A profile is a suite (config/tasks/*.yaml), which says
+which tasks under which rules, and how it is run: where the items are, the backend, the arithmetic.
 """
 
 from __future__ import annotations
@@ -9,97 +9,74 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
-import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, get_args
 
-from pydantic import Field, model_validator
-
-from srt import models
-from srt.config import locate, read_yaml, validated
-from srt.evaluation.likelihoods import FIXED, VERSIONED, JournaledModel
+from srt import layout, models
+from srt.evaluation.likelihoods import SOFTMAX_DTYPE, JournaledModel
 from srt.evaluation.result import item_id, write_result
+from srt.evaluation.suites import FEWSHOT_SEED, Benchmark, Suite, load_tasks, read_suite
 from srt.journal import content_key
-from srt.records import Evaluation, InputError, Metric, read_lines
-from srt.settings import ExecutionConfig, OpenLlmConfig, Settings
+from srt.records import Evaluation, Metric
+from srt.settings import ExecutionConfig, OpenLlmConfig
 from srt.statistics import mean_and_error
-
-FEWSHOT_SEED = 1234  # lm-eval's own default
-Benchmark = Literal["arc", "hellaswag", "mmlu", "truthfulqa"]
-
-# Per benchmark: the fields of an item that lm-eval's task reads, and where its choices and right answer stand.
-FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
-    "arc": {"question": str, "choices": dict, "answerKey": str},
-    "hellaswag": {"activity_label": str, "ctx_a": str, "ctx_b": str, "endings": list, "label": (str, int)},
-    "mmlu": {"question": str, "choices": list, "answer": int},
-    "truthfulqa": {"question": str, "mc2_targets": dict},
-}
-CHOICES_AND_ANSWER: dict[str, Callable[[Any], tuple[Any, Any]]] = {
-    "arc": lambda item: (item["choices"]["text"], item["choices"]["label"].index(item["answerKey"])),
-    "hellaswag": lambda item: (item["endings"], int(item["label"])),
-    "mmlu": lambda item: (item["choices"], item["answer"]),
-    "truthfulqa": lambda item: (item["mc2_targets"]["choices"], item["mc2_targets"]["labels"].index(1)),
-}
-
-
-class SuiteBenchmark(Settings):
-    """One benchmark of a suite: lm-eval's tasks whose unweighted mean it is, and where their items come from."""
-
-    folder: str = Field(description="where lm-eval keeps the tasks, below its own tasks folder")
-    tasks: list[str] = Field(min_length=1, description="lm-eval's names; several count as their unweighted mean")
-    num_fewshot: int = Field(ge=0, description="examples before each question")
-    metric: Literal["acc", "acc_norm"] = Field(description="lm-eval's metric of one item")
-    items: str | None = Field(description="a local JSONL file per {task}; null for lm-eval's data set on the hub")
-    fewshot: str | None = Field(description="the local few-shot examples per {task}; null without local items or shots")
-
-    @model_validator(mode="after")
-    def _fewshot_goes_with_items(self) -> SuiteBenchmark:
-        needed = self.items is not None and self.num_fewshot > 0
-        if needed != (self.fewshot is not None):
-            raise ValueError("fewshot: expected a file where items is one and num_fewshot is above 0, null otherwise")
-        return self
-
-
-class Suite(Settings):
-    """A suite file. A benchmark that it leaves out is reported as missing."""
-
-    benchmarks: dict[Benchmark, SuiteBenchmark] = Field(min_length=1)
 
 
 def evaluate(
-    model: str, revision: str | None, out: Path, settings: OpenLlmConfig, execution: ExecutionConfig, cache: Path
+    model: str,
+    revision: str | None,
+    out: Path,
+    settings: OpenLlmConfig,
+    execution: ExecutionConfig,
+    cache: Path,
+    profile: str | None = None,
 ) -> None:
     """Evaluate a model folder or hub model on the suite, and write one Evaluation with metrics in percent.
 
-    Every log-likelihood is journaled in `cache`, so that a killed evaluation goes on where it was. Raises InputError
-    for a missing model, a bad suite or bad items.
+    Every log-likelihood is journaled in `cache`, so that a killed evaluation goes on where it was.
+
+    Args:
+        model: a model folder or hub name.
+        revision: of a hub model.
+        out: the evaluation's JSON; the items' values go beside it.
+        settings: the profile's.
+        execution: how, not what.
+        cache: folder of journals.
+        profile: the profile's name in the config; None where it has none.
+
+    Raises:
+        InputError: the model is missing, the suite is bad, items are missing or malformed.
     """
     import lm_eval
 
     models.require(model)
-    path = locate(settings.suite)
-    suite = validated(Suite, read_yaml(path), str(path))
-    tasks = _load_tasks(suite, str(path))
-    backend = JournaledModel(model, revision, settings.dtype, execution, cache, str(out))
+    suite, where = read_suite(settings.suite)
+    tasks, sources = load_tasks(suite, settings.data, where)
+    backend = JournaledModel(model, revision, suite.bos, settings, execution, cache, str(out))
     with contextlib.closing(backend):
         result = lm_eval.evaluate(backend, {"tasks": tasks}, limit=settings.limit, bootstrap_iters=0, log_samples=True)
+    samples = result["samples"]
     entries = {task: entry for entry in suite.benchmarks.values() for task in entry.tasks}
-    scores = {n: _task_score(tasks[n], result["samples"][n], entries[n].metric, backend.was_cut) for n in entries}
+    scores = {
+        name: {**_task_score(tasks[name], samples[name], entry.metric, backend.was_cut), **sources[name]}
+        for name, entry in entries.items()
+    }
     metrics, missing = _summary(suite, scores)
-    fixed = {**FIXED, "fewshot_seed": FEWSHOT_SEED, "max_length": backend.max_length}
+    fixed = {"fewshot_seed": FEWSHOT_SEED, "softmax_dtype": SOFTMAX_DTYPE, "max_length": backend.max_length}
+    used = {**settings.model_dump(), "backend": backend.kind, **suite.rules(), **fixed}
     evaluation = Evaluation(
-        benchmark="open_llm",
+        benchmark="open_llm" if profile is None else layout.open_llm(profile),
         metrics=metrics,
         judge=None,
         task_versions=scores,
-        settings={"model": model, "revision": revision, **settings.model_dump(), **fixed},
-        versions=models.versions(*VERSIONED),
+        settings={"model": model, "revision": revision, "profile": profile, **used},
+        versions=backend.versions,
         missing=dict(missing),
     )
-    write_result(out, evaluation, _items(suite, result["samples"]))
+    write_result(out, evaluation, _items(suite, samples))
 
 
 def _items(suite: Suite, samples: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, float]]:
@@ -111,71 +88,6 @@ def _items(suite: Suite, samples: dict[str, list[dict[str, Any]]]) -> Iterator[t
                     yield item_id(benchmark, task, sample["doc_id"]), 100 * float(sample[entry.metric])
 
 
-def _load_tasks(suite: Suite, where: str) -> dict[str, Any]:
-    """lm-eval's task objects by name, with the suite's shots and items in place of the stock ones."""
-    import lm_eval.tasks
-
-    stock = Path(lm_eval.tasks.__file__).parent
-    folders = sorted({str(stock / entry.folder) for entry in suite.benchmarks.values()})
-    manager = lm_eval.tasks.TaskManager(include_path=folders, include_defaults=False)
-    members: dict[str, dict[str, Any]] = {}
-    for benchmark, entry in suite.benchmarks.items():
-        for task in entry.tasks:
-            if task in members or task not in manager.all_subtasks:
-                problem = "occurs twice" if task in members else f"is no task of lm-eval in {entry.folder!r}"
-                raise InputError(f"{where}: benchmarks.{benchmark}.tasks: {task!r} {problem}")
-            local = _local_dataset(benchmark, entry, task) if entry.items else {}
-            members[task] = {"task": task, "num_fewshot": entry.num_fewshot, **local}
-    logging.getLogger("lm_eval.api.task").setLevel(logging.ERROR)  # it warns of every local data set
-    try:
-        loaded = manager.load({"group": "open_llm", "task": list(members.values())})["tasks"]
-    except OSError as error:  # of a hub data set: no network, or no such name
-        raise InputError(f"{where}: a data set cannot be loaded from the hub: {str(error).splitlines()[0]}") from None
-    for task in loaded.values():
-        task.set_fewshot_seed(FEWSHOT_SEED)
-    return cast("dict[str, Any]", loaded)
-
-
-def _local_dataset(benchmark: str, entry: SuiteBenchmark, task: str) -> dict[str, Any]:
-    """The settings that make an lm-eval task read local files; they are read and checked here."""
-    splits = {}
-    for split, pattern in (("test", entry.items), ("fewshot", entry.fewshot)):
-        if pattern is not None:
-            splits[split] = read_items(locate(pattern.format(task=task)), benchmark)
-    if len(splits.get("fewshot", [])) < entry.num_fewshot:
-        found = len(splits.get("fewshot", []))
-        raise InputError(f"{entry.fewshot}: {task}: expected at least {entry.num_fewshot} examples, found {found}")
-
-    def dataset(**_: Any) -> Any:
-        from datasets import Dataset, DatasetDict
-
-        return DatasetDict({split: Dataset.from_list(rows) for split, rows in splits.items()})
-
-    stock = dict.fromkeys(("dataset_name", "training_split", "validation_split", "fewshot_split"))
-    return {**stock, **{f"{split}_split": split for split in splits}, "custom_dataset": dataset}
-
-
-def read_items(path: Path, benchmark: str) -> list[dict[str, Any]]:
-    """A benchmark's items from a JSONL file, in the shape of its hub data set; InputError names line and field."""
-    items = []
-    for number, item in read_lines(path):
-        place = f"{path}: line {number}"
-        for field, kind in FIELDS[benchmark].items():
-            if not isinstance(item, dict) or not isinstance(item.get(field), kind):
-                raise InputError(f"{place}: {field}: expected an item of {benchmark} with {list(FIELDS[benchmark])}")
-        try:
-            choices, answer = CHOICES_AND_ANSWER[benchmark](item)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{place}: expected choices and the right one among them: {error!r}") from None
-        texts = isinstance(choices, list) and all(isinstance(choice, str) and choice for choice in choices)
-        if not texts or len(choices) < 2 or not 0 <= answer < len(choices):
-            raise InputError(f"{place}: expected two or more choices and the right one's place, found {answer!r}")
-        items.append({field: item[field] for field in FIELDS[benchmark]})
-    if not items:
-        raise InputError(f"{path}: has no items, expected at least one line")
-    return items
-
-
 def _task_score(task: Any, samples: list[dict[str, Any]], metric: str, was_cut: Callable[..., bool]) -> dict[str, Any]:
     """What is reported of one lm-eval task: its percentage over the usable items, and what exactly was run."""
     reasons = [_why_unusable(sample, metric) for sample in samples]
@@ -183,7 +95,7 @@ def _task_score(task: Any, samples: list[dict[str, Any]], metric: str, was_cut: 
     value, se = mean_and_error([100 * share for share in usable])
     return {
         "version": str(task.VERSION),
-        "num_fewshot": task.config.num_fewshot,
+        "num_fewshot": task.config.num_fewshot or 0,
         "metric": metric,
         "value": value,
         "se": se,
@@ -217,17 +129,22 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def unweighted_mean(parts: Iterable[tuple[Any, Any]]) -> tuple[float | None, float | None]:
-    """The unweighted mean of k independent (value, standard error), null if one value is.
+def mean_of_means(
+    parts: Sequence[tuple[float | None, float | None]], weights: Sequence[float]
+) -> tuple[float | None, float | None]:
+    """The weighted mean of independent (value, standard error), null if one value is.
 
-    Its standard error is sqrt(se_1^2 + ... + se_k^2) / k, that of a mean of independent means; null if one of them
-    is. It takes the subjects (or benchmarks) as given and only their items as sampled.
+    With w_i the share of a weight in their sum it is sum w_i x_i, and its standard error sqrt(sum (w_i se_i)^2), null
+    if one of them is. It takes the subjects (or benchmarks) as given and only their items as sampled.
     """
     values, errors = zip(*parts, strict=True)
     if any(value is None for value in values):
         return None, None
-    squares = None if any(error is None for error in errors) else sum(error**2 for error in errors)
-    return sum(values) / len(values), None if squares is None else math.sqrt(squares) / len(values)
+    shares = [weight / sum(weights) for weight in weights]
+    mean = math.fsum(share * value for share, value in zip(shares, values, strict=True))
+    if any(error is None for error in errors):
+        return mean, None
+    return mean, math.hypot(*(share * error for share, error in zip(shares, errors, strict=True)))
 
 
 def _summary(suite: Suite, scores: dict[str, Any]) -> tuple[list[Metric], Counter[str]]:
@@ -240,10 +157,11 @@ def _summary(suite: Suite, scores: dict[str, Any]) -> tuple[list[Metric], Counte
             metrics.append(Metric(name=benchmark, value=None, se=None, n=0))
             continue
         parts = [scores[task] for task in suite.benchmarks[benchmark].tasks]
-        value, se = unweighted_mean((part["value"], part["se"]) for part in parts)
+        weights = [part["n"] if suite.mean == "items" else 1 for part in parts]
+        value, se = mean_of_means([(part["value"], part["se"]) for part in parts], weights)
         metrics.append(Metric(name=benchmark, value=value, se=se, n=sum(part["n"] for part in parts)))
         for part in parts:
             missing.update({f"{benchmark}: {reason}": count for reason, count in part["missing"].items()})
-    value, se = unweighted_mean((metric.value, metric.se) for metric in metrics)
+    value, se = mean_of_means([(metric.value, metric.se) for metric in metrics], [1] * len(metrics))
     metrics.append(Metric(name="average", value=value, se=se, n=sum(metric.n for metric in metrics)))
     return metrics, missing

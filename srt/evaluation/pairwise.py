@@ -13,23 +13,21 @@ from typing import Any, Literal
 from pydantic import Field
 
 from srt.config import locate, read_yaml, validated
-from srt.evaluation.judge import Judge, Reply, described, inert, versions
-from srt.evaluation.questions import Question, read_questions
+from srt.evaluation.judge import Judge, asking, described, form_of, inert, versions
+from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
 from srt.prompts import fill
-from srt.records import Answer, Evaluation, InputError, Metric, read_records
-from srt.server import server_log, serving
+from srt.records import Evaluation, InputError, Metric
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, PairwiseConfig, Settings
 from srt.statistics import mean_and_error
 
 Scores = tuple[float, float]
 Verdict = Literal["win", "tie", "lose"]
-UNREADABLE = "unreadable verdict"
 POINTS: dict[Verdict, int] = {"win": 1, "tie": 0, "lose": -1}
 
 
 class PairwisePrompt(Settings):
-    """The judge's prompt (config/judges/pairwise.yaml): what it is, what it is asked, and how."""
+    """The judge's prompt (config/prompts/pairwise.yaml): what it is, what it is asked, and how."""
 
     system: str
     ask: str = Field(description="with {question}, {first} and {second}")
@@ -65,9 +63,10 @@ def _sign(difference: float) -> int:
 
 
 def parse_scores(text: str) -> Scores | None:
-    """The two scores of a reply: two numbers on its first line, or JSON with `first` and `second`.
+    """The two scores of a reply: alone on the first line that has a digit, or JSON with `first` and `second`.
 
-    Null unless there are exactly two, both from 1 to 10.
+    A line may name what it gives (`Scores: 8/10, 7/10`, `Assistant 1: 8, Assistant 2: 7`) and be marked up. Null
+    unless there are exactly two, both from 1 to 10.
     """
     found = _json_scores(text) if text.lstrip().startswith("{") else _line_scores(text)
     if found is None or not all(1 <= score <= 10 for score in found):
@@ -75,10 +74,22 @@ def parse_scores(text: str) -> Scores | None:
     return found
 
 
+_NUMBER = r"(\d+(?:\.\d+)?)(?:\s*/\s*10)?"
+_SEPARATOR = r"(?:\s*[,;|]\s*|\s+and\s+|\s+)"
+SCORE_LINES = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"(?:(?:the )?(?:scores?|ratings?|grades?)(?: are)?\s*:?\s*)?{_NUMBER}{_SEPARATOR}{_NUMBER}\.?",
+        rf"assistant\s*(?:1|a)\s*[:=]\s*{_NUMBER}{_SEPARATOR}assistant\s*(?:2|b)\s*[:=]\s*{_NUMBER}\.?",
+    )
+)
+
+
 def _line_scores(text: str) -> Scores | None:
-    number = r"(\d+(?:\.\d+)?)"
-    match = re.fullmatch(rf"\s*{number}(?:\s*,\s*|\s+){number}\s*", (text.strip().splitlines() or [""])[0])
-    return (float(match[1]), float(match[2])) if match else None
+    line = next((line for line in text.splitlines() if re.search(r"\d", line)), "")
+    plain = re.sub(r"[*_#`\[\]()]", "", line).strip()
+    found = [match for form in SCORE_LINES if (match := form.fullmatch(plain))]
+    return (float(found[0][1]), float(found[0][2])) if found else None
 
 
 def _json_scores(text: str) -> Scores | None:
@@ -96,6 +107,7 @@ def evaluate(
     answers: Path,
     opponent: Path,
     out: Path,
+    questions: str,
     settings: PairwiseConfig,
     judge: JudgeConfig,
     endpoint: Endpoint | None,
@@ -107,9 +119,10 @@ def evaluate(
     Args:
         answers: our model's answers, JSONL of `Answer`.
         opponent: the other model's, to the same questions.
-        out: the evaluation's JSON, `pairwise_{opponent}.json`.
-        settings: the questions and the judge's prompt.
-        judge: who judges.
+        out: the evaluation's JSON.
+        questions: what both models answered (`srt.evaluation.questions.read_questions`).
+        settings: of the comparison.
+        judge: who judges, read from `settings.judge`.
         endpoint: where the judge answers, if it is not served.
         execution: concurrency, and what a served judge may use.
         cache: folder of the judge's replies; a killed evaluation goes on from there.
@@ -118,22 +131,18 @@ def evaluate(
         InputError: answers that are not to these questions, or settings that cannot work.
         ServerError: the judge does not answer.
     """
-    questions = read_questions(settings.questions)
-    prompt = read_prompt(settings.prompt)
-    matches, missing = matched(questions, answers, opponent)
-    name = str(out.resolve())
-    with (
-        serving(judge, execution, endpoint, server_log(cache, out)) as server,
-        Judge(server, judge, execution, cache, name) as asked,
-    ):
+    asked_of = read_questions(questions)
+    prompt = read_prompt(form_of(judge, "pairwise", settings.judge))
+    matches, missing = matched(asked_of, answers, opponent)
+    with asking(judge, endpoint, execution, cache, out) as asked:
         verdicts, reasons = _verdicts(matches, prompt, asked, judge.serve, out.stem)
         asked.check(reasons, len(matches), settings.missing_share)
     evaluation = Evaluation(
         benchmark=out.stem,
         metrics=score_metrics(list(verdicts.values())),
-        judge=described(judge, prompt.model_dump_json()),
-        task_versions=None,
-        settings=settings.model_dump(),
+        judge=described(judge, settings.judge, prompt.model_dump_json()),
+        task_versions=questions_version(questions, asked_of),
+        settings=settings.model_dump(exclude={"questions"}),
         versions=versions(judge, asked.answered_as),
         missing=dict(missing + reasons),
     )
@@ -156,26 +165,12 @@ def matched(questions: Sequence[Question], answers: Path, opponent: Path) -> tup
     Raises:
         InputError: an answer to no question, or to another text of it.
     """
-    ours, theirs = _answers(questions, answers), _answers(questions, opponent)
+    ours, theirs = read_answers(answers, questions), read_answers(opponent, questions)
     both = [q for q in questions if q.id in ours and q.id in theirs]
     missing = Counter(
         "no answer" if q.id not in ours else "no answer of the opponent" for q in questions if q not in both
     )
-    return [Match(q.id, q.question, ours[q.id], theirs[q.id]) for q in both], missing
-
-
-def _answers(questions: Sequence[Question], path: Path) -> dict[str, str]:
-    texts = {question.id: question.question for question in questions}
-    found = {}
-    for answer in read_records(path, Answer):
-        if answer.id not in texts:
-            raise InputError(f"{path}: record {answer.id!r}: id: expected the id of one of the {len(texts)} questions")
-        if answer.question != texts[answer.id]:
-            raise InputError(
-                f"{path}: record {answer.id!r}: question: expected {texts[answer.id][:60]!r}, found another"
-            )
-        found[answer.id] = answer.answer
-    return found
+    return [Match(q.id, q.question, ours[q.id].answer, theirs[q.id].answer) for q in both], missing
 
 
 def _verdicts(
@@ -183,28 +178,16 @@ def _verdicts(
 ) -> tuple[dict[str, Verdict], Counter[str]]:
     """The verdicts that can be read by question, and why the others cannot, by count."""
     requests = {
-        (match.id, turned): _request(match, turned, prompt, served) for match in matches for turned in (False, True)
+        (match.id, turned): request(match, turned, prompt, served) for match in matches for turned in (False, True)
     }
-    scores: dict[tuple[str, bool], Scores] = {}
-    reasons: dict[str, str] = {}
-    for attempt in range(judge.tries):
-        wanted = {key: request for key, request in requests.items() if key not in scores}
-        reasons.clear()
-        for key, reply in zip(wanted, judge.ask(list(wanted.values()), attempt, label), strict=True):
-            found = _scores(reply)
-            if isinstance(found, str):
-                reasons[key[0]] = found
-            else:
-                scores[key] = found
-    verdicts = {m.id: verdict(scores[m.id, False], scores[m.id, True]) for m in matches if m.id not in reasons}
-    return verdicts, Counter(reasons.values())
+    scores, reasons = judge.read(requests, parse_scores, label)
+    lost = {key: reason for (key, _), reason in reasons.items()}
+    verdicts = {m.id: verdict(scores[m.id, False], scores[m.id, True]) for m in matches if m.id not in lost}
+    return verdicts, Counter(lost.values())
 
 
-def _scores(reply: Reply) -> Scores | str:
-    return reply.refused or parse_scores(reply.text) or UNREADABLE
-
-
-def _request(match: Match, turned: bool, prompt: PairwisePrompt, served: bool) -> Mapping[str, Any]:
+def request(match: Match, turned: bool, prompt: PairwisePrompt, served: bool) -> Mapping[str, Any]:
+    """A chat about one match, ours shown first or, `turned`, theirs; texts inert."""
     first, second = (match.theirs, match.ours) if turned else (match.ours, match.theirs)
     fields = {"question": inert(match.question), "first": inert(first), "second": inert(second)}
     messages = [

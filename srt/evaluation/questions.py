@@ -1,91 +1,129 @@
-"""A benchmark's questions: from a file, or AlpacaEval's 805 from the hub."""
+"""A benchmark's questions, in the shapes in which they are published."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srt.config import locate
+from srt.journal import content_key
 from srt.prompts import joined
-from srt.records import InputError, Record, read_json, read_lines
+from srt.records import Answer, InputError, Record, read_records
+from srt.sources import located, read_rows
 
-HUB_NAME = "alpaca_eval"
-TEXT_KEYS = ("instruction", "Instruction", "text", "question")
+TEXT_KEYS = ("instruction", "Instruction", "text", "question", "prompt", "conversations")
 ID_KEYS = ("id", "question_id", "idx")
 
 
 class Question(Record):
-    """One question of a benchmark, with the reference's answer where the benchmark has one."""
+    """One question of a benchmark.
+
+    `reference` is the reference's answer where the benchmark has one, `turns` what follows the question in the same
+    conversation, each asked after the answer to the one before, `references` a good answer to each turn of it (empty
+    where there are none), `category` the benchmark's own.
+    """
 
     id: str
     question: str
     reference: str | None
+    turns: list[str]
+    references: list[str | None]
+    category: str | None
+
+    def asked(self) -> list[tuple[str, str]]:
+        """(id of the answer, text) of every turn; a question of one turn keeps its own id."""
+        texts = [self.question, *self.turns]
+        return [(turn_id(self.id, number) if self.turns else self.id, text) for number, text in enumerate(texts, 1)]
+
+
+def turn_id(question: str, turn: int) -> str:
+    """The id of the answer to one turn of a conversation, counted from 1."""
+    return f"{question}/{turn}"
 
 
 def read_questions(source: str) -> list[Question]:
-    """The questions of a JSON list or JSONL file, or of AlpacaEval 1.0 under the name `alpaca_eval`.
+    """The questions of a JSON list, JSONL or Parquet file, or of such a file on the hub (`srt.sources.located`).
 
-    A question's text stands under one of TEXT_KEYS, its id under one of ID_KEYS (without one, a hash of the text;
-    a repeat gets `-2`, `-3`), the reference's answer under `output`.
+    A question's text stands under one of TEXT_KEYS or, for a conversation, as the list `turns`; its id under one of
+    ID_KEYS (without one, a hash of the text; a repeat gets `-2`, `-3`), the reference's answer under `output`.
 
     Raises:
         InputError: names file, record and field of what is missing, mistyped or repeated.
     """
-    path = _hub_file() if source == HUB_NAME else locate(source)
-    place = HUB_NAME if source == HUB_NAME else str(path)
     repeats: Counter[str] = Counter()
     questions: list[Question] = []
     seen: set[str] = set()
-    for where, value in _records(path, place):
+    path = located(source)
+    for position, value in read_rows(path):
+        where = f"{path}: {position}"
         question = _question(where, value, repeats)
         if question.id in seen:
             raise InputError(f"{where}: id {question.id!r} occurs twice, expected unique ids")
         seen.add(question.id)
         questions.append(question)
     if not questions:
-        raise InputError(f"{place}: has no questions, expected at least one")
+        raise InputError(f"{path}: has no questions, expected at least one")
     return questions
 
 
-def _hub_file() -> Path:
-    """AlpacaEval 1.0's questions and reference answers.
+def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, Answer]:
+    """A model's answers by id, each to one turn of these questions.
 
-    The data file itself, because the data set's loading script is what `datasets` no longer runs.
+    Raises:
+        InputError: a malformed file, an answer to no turn, or to another text of it.
     """
-    from huggingface_hub import hf_hub_download
+    texts = {key: text for question in questions for key, text in question.asked()}
+    found = {answer.id: answer for answer in read_records(path, Answer)}
+    for key, answer in found.items():
+        if key not in texts:
+            raise InputError(f"{path}: record {key!r}: id: expected the id of one of the {len(texts)} questions")
+        if answer.question != texts[key]:
+            raise InputError(f"{path}: record {key!r}: question: expected {texts[key][:60]!r}, found another")
+    return found
 
-    return Path(hf_hub_download("tatsu-lab/alpaca_eval", "alpaca_eval.json", repo_type="dataset"))
 
-
-def _records(path: Path, place: str) -> list[tuple[str, Any]]:
-    try:
-        with path.open("rb") as file:
-            start = file.read(4096).lstrip()[:1]
-        if start != b"[":
-            return [(f"{place}: line {number}", value) for number, value in read_lines(path)]
-        return [(f"{place}: record {number}", value) for number, value in enumerate(read_json(path), start=1)]
-    except UnicodeDecodeError as error:
-        raise InputError(f"{place}: is not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise InputError(f"{place}: cannot be read: {error.strerror}") from None
+def questions_version(source: str, questions: Sequence[Question]) -> dict[str, Any]:
+    """What an evaluation records of its questions: their source, number and SHA-256."""
+    content = content_key([question.model_dump() for question in questions])
+    return {"questions": {"source": source, "n": len(questions), "sha256": content}}
 
 
 def _question(where: str, value: Any, repeats: Counter[str]) -> Question:
     if not isinstance(value, dict):
         raise InputError(f"{where}: expected an object, found {type(value).__name__}")
-    key = next((name for name in TEXT_KEYS if name in value), None)
-    if key is None:
-        raise InputError(f"{where}: instruction: is missing, expected one of {', '.join(TEXT_KEYS)}")
-    text, context, reference = value[key], value.get("input", ""), value.get("output")
-    for name, found in ((key, text), ("input", context), ("output", "" if reference is None else reference)):
-        if not isinstance(found, str):
+    context, reference, category = value.get("input", ""), value.get("output"), value.get("category")
+    text, *turns = _texts(where, value)
+    for name, found in (("input", context), ("output", reference), ("category", category)):
+        if not (isinstance(found, str) or (found is None and name != "input")):
             raise InputError(f"{where}: {name}: expected text, found {found!r}")
-    if not text.strip():
-        raise InputError(f"{where}: {key}: is empty, expected a question")
     question = joined(text, context)
-    return Question(id=_identifier(where, value, question, repeats), question=question, reference=reference)
+    key = _identifier(where, value, question, repeats)
+    references = value.get("reference") or []
+    good = isinstance(references, list) and all(found is None or isinstance(found, str) for found in references)
+    if not good or len(references) not in (0, 1 + len(turns)):
+        raise InputError(f"{where}: reference: expected one text or null per turn, found {str(references)[:60]!r}")
+    return Question(
+        id=key, question=question, reference=reference, turns=turns, references=references, category=category
+    )
+
+
+def _texts(where: str, value: dict[str, Any]) -> Sequence[str]:
+    """The text of every turn."""
+    key = next((name for name in ("turns", *TEXT_KEYS) if name in value), None)
+    if key is None:
+        raise InputError(f"{where}: instruction: is missing, expected turns or one of {', '.join(TEXT_KEYS)}")
+    texts = value[key] if key in ("turns", "conversations") and isinstance(value[key], list) else [value[key]]
+    texts = texts[:1] if key == "conversations" else texts  # LIMA's: the question, and an answer where there is one
+    if not texts:
+        raise InputError(f"{where}: {key}: is empty, expected at least one question")
+    for text in texts:
+        if not isinstance(text, str):
+            raise InputError(f"{where}: {key}: expected text, found {text!r}")
+        if not text.strip():
+            raise InputError(f"{where}: {key}: is empty, expected a question")
+    return texts
 
 
 def _identifier(where: str, value: dict[str, Any], question: str, repeats: Counter[str]) -> str:

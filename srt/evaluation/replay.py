@@ -8,10 +8,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from srt.evaluation.alpaca_eval import win_metrics, win_shares
-from srt.evaluation.pairwise import UNREADABLE, Scores, Verdict, points_of, score_metrics, verdict
+from srt.evaluation.judge import UNREADABLE
+from srt.evaluation.pairwise import Scores, Verdict, points_of, score_metrics, verdict
 from srt.evaluation.questions import text_id
 from srt.evaluation.result import write_result
+from srt.evaluation.win_rate import win_metrics, win_shares
 from srt.journal import content_key
 from srt.records import Evaluation, InputError, read_json, read_lines
 

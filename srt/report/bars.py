@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from srt.report.formats import NOT_RUN, Row
+from srt.report.formats import NOT_RUN, REPORTED, Row
 from srt.report.sources import reported
 from srt.report.style import BLUE, INK, LIGHT, VERMILION, styled
-from srt.report.tables import REPORTED, human_study, read_tables, reported_verdicts
+from srt.report.tables import read_tables
+from srt.report.verdicts import human_study, reported_verdicts
 
 WIDTH = 9.0  # inches
 ROW = 0.36  # inches of height per bar
@@ -41,7 +42,7 @@ def pairwise(tables: Path) -> Figure:
     """
     (part,) = read_tables(tables, "pairwise")
     rows = [row for row in part.rows if row["source"] not in (REPORTED, NOT_RUN) and row["wins"] is not None]
-    ours = [_bar(row, "", f"{row['run']} vs {row['opponent']}") for row in rows]
+    ours = [_bar(row, "", f"{row['run']} vs {row['opponent']}, {row['questions']}") for row in rows]
     theirs = [_bar(row, "reported_", f"vs {row['reported_opponent']}") for row in reported_verdicts().values()]
     theirs += [
         _bar(row, "reported_", f"vs {row['reported_opponent']} ({row['reported_judge']})") for row in human_study()

@@ -17,6 +17,19 @@ SETUP = (
 )
 SOURCE = (Column("reported_source", "Where", group="Paper"), Column("source", "Source", path=True))
 
+# Whose verdicts a number is made of, and how far they agree with published ones.
+JUDGE = (
+    Column("judge", "name", group="Judge"),
+    Column("judge_agreement", "agrees (%)", 1, group="Judge"),
+    Column("judge_kappa", "kappa", 2, group="Judge"),
+)
+# What became of the answers that were judged.
+ANSWERS = (
+    Column("cut_off", "cut off", 0, group="Answers"),
+    Column("empty", "empty", 0, group="Answers"),
+)
+INSIDE = Column("inside", "Inside the error")
+
 ALPACA_EVAL = (
     *RUN,
     *SETUP,
@@ -28,6 +41,9 @@ ALPACA_EVAL = (
     Column("n", "n", 0, group="Ours"),
     Column("missing", "Missing", 0, group="Ours"),
     Column("difference", "Difference", 2, signed=True),
+    INSIDE,
+    *ANSWERS,
+    *JUDGE,
     Column("reported_name", "Model", group="Paper"),
     Column("reported_win_rate", "Win rate", 2, group="Paper"),
     Column("reported_se", "SE", 2, group="Paper"),
@@ -39,19 +55,23 @@ ALPACA_EVAL = (
 )
 OPEN_LLM_COLUMNS = (
     *RUN,
+    Column("profile", "Profile"),
+    Column("version", "lm-eval"),
     *SETUP,
     *(
         column
         for name, label in LABELS.items()
         for column in (
             Column(name, "ours", 2, group=label, main=name == "average"),
-            Column(f"{name}_se", "SE", 2, group=label, shown=False),
-            Column(f"{name}_n", "n", 0, group=label, shown=False),
+            Column(f"{name}_se", "SE", 2, group=label),
+            Column(f"{name}_n", "n", 0, group=label),
             Column(f"{name}_reported", "paper", 2, group=label),
             Column(f"{name}_difference", "diff.", 2, group=label, signed=True),
+            Column(f"{name}_inside", "inside", group=label),
         )
     ),
     Column("missing", "Missing", 0),
+    Column("leaderboard", "Leaderboard", shown=False),  # the block of srt/reported.yaml with which it is compared
     Column("reported_name", "Model", group="Paper"),
     Column("reported_training_records", "Records", 0, group="Paper", shown=False),
     *SOURCE,
@@ -59,17 +79,22 @@ OPEN_LLM_COLUMNS = (
 PAIRWISE = (
     *RUN,
     Column("opponent", "Opponent"),
+    Column("questions", "Questions"),
     *SETUP,
     Column("wins", "Win", 0, group="Ours"),
     Column("ties", "Tie", 0, group="Ours"),
     Column("losses", "Lose", 0, group="Ours"),
     Column("winning_score", "Winning score", 3, group="Ours", main=True),
+    Column("se", "SE", 3, group="Ours"),
     Column("n", "n", 0, group="Ours"),
     Column("missing", "Missing", 0, group="Ours"),
-    Column("judge", "Judge", group="Ours"),
     Column("difference", "Difference", 3, signed=True),
+    INSIDE,
+    *ANSWERS,
+    *JUDGE,
     Column("reported_name", "Model", group="Paper"),
     Column("reported_opponent", "Opponent", group="Paper"),
+    Column("reported_questions", "Questions", group="Paper", shown=False),
     Column("reported_wins", "Win", 0, group="Paper"),
     Column("reported_ties", "Tie", 0, group="Paper"),
     Column("reported_losses", "Lose", 0, group="Paper"),

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from srt import layout
 from srt.evaluation.result import groups_of
 from srt.records import ItemValue, read_records
 from srt.report.formats import Column, Part, Row
-from srt.report.sources import evaluation
+from srt.report.sources import evaluation, profiles
 from srt.runs import Run
 from srt.statistics import paired_difference
 
-# Benchmark: the metric that is compared, and the groups of its items, outermost first.
-METRICS: dict[str, tuple[str, Callable[[str], tuple[str, ...]]]] = {
-    "alpaca_eval": ("win_rate", lambda key: ()),
-    "open_llm": ("average", groups_of),
-}
+# What is compared of a benchmark; of every profile of open_llm it is the average.
+METRICS = {"alpaca_eval": "win_rate", "alpaca_eval_2": "win_rate", "mt_bench": "score"}
 PAIRED_COLUMNS = (
     Column("run", "Run"),
     Column("baseline", "Against"),
@@ -50,7 +47,8 @@ SEED_COLUMNS = (
 
 def comparison_parts(results: Path, runs: Sequence[Run]) -> list[Part]:
     """The table's two parts, from the evaluations and their items below the results folder."""
-    return parts(list(_paired(results, runs)), list(_over_seeds(results, runs)))
+    metrics = METRICS | {layout.open_llm(profile): "average" for profile in profiles(results, runs)}
+    return parts(list(_paired(results, runs, metrics)), list(_over_seeds(results, runs, metrics)))
 
 
 def parts(paired: Sequence[Row], seeds: Sequence[Row]) -> list[Part]:
@@ -75,13 +73,13 @@ def baseline_of(run: Run, runs: Sequence[Run]) -> Run | None:
     return next((r for r in runs if r.method == "none" and r.student == run.student), None)
 
 
-def _paired(results: Path, runs: Sequence[Run]) -> Iterator[Row]:
+def _paired(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) -> Iterator[Row]:
     for run in runs:
         baseline = baseline_of(run, runs)
-        for benchmark, (metric, group) in METRICS.items() if baseline else ():
+        for benchmark, metric in metrics.items() if baseline else ():
             assert baseline is not None  # noqa: S101 (for the type checker)
             ours, theirs = (_items(results, name, benchmark) for name in (run.run, baseline.run))
-            found = paired_difference(ours, theirs, group)
+            found = paired_difference(ours, theirs, _groups(results, run.run, benchmark))
             if found is None:
                 continue
             source = layout.items_of(layout.EVALUATION.format(run=run.run, benchmark=benchmark))
@@ -90,12 +88,22 @@ def _paired(results: Path, runs: Sequence[Run]) -> Iterator[Row]:
             yield row | {"told_apart": {True: "yes", False: "no", None: "too few"}[found.told_apart]}
 
 
+def _groups(results: Path, run: str, benchmark: str) -> Callable[[str], tuple[str, ...]]:
+    """The groups of a benchmark's items, outermost first, as the evaluation itself averages them (`mean`)."""
+    if benchmark in METRICS:
+        return lambda key: ()
+    found = evaluation(results, run, benchmark)
+    if found is not None and found[0].settings.get("mean") == "items":
+        return lambda key: groups_of(key)[:1]  # all items of MMLU count alike, whatever their subject
+    return groups_of
+
+
 def _items(results: Path, run: str, benchmark: str) -> dict[str, float]:
     path = results / layout.items_of(layout.EVALUATION.format(run=run, benchmark=benchmark))
     return {item.id: item.value for item in read_records(path, ItemValue)} if path.exists() else {}
 
 
-def _over_seeds(results: Path, runs: Sequence[Run]) -> Iterator[Row]:
+def _over_seeds(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) -> Iterator[Row]:
     """Mean and standard deviation of a metric over runs that are the same but for the seed."""
     groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
     for run in runs:
@@ -103,7 +111,7 @@ def _over_seeds(results: Path, runs: Sequence[Run]) -> Iterator[Row]:
             fields = run.model_dump(exclude={"run", "seed"})
             groups[tuple(fields.values())].append(run)
     for members in groups.values():
-        for benchmark, (metric, _) in METRICS.items():
+        for benchmark, metric in metrics.items():
             found = {run.run: evaluation(results, run.run, benchmark) for run in members}
             values = {name: result[0].value(metric) for name, result in found.items() if result is not None}
             known = {name: value for name, value in values.items() if value is not None}

@@ -15,6 +15,7 @@ from typing import Any
 from srt.records import InputError
 
 NOT_RUN = "not run"  # the source of a row whose evaluation file is not there
+REPORTED = "reported"  # the source of a row that only the paper has
 NONE = "none"  # the first cell of a CSV without rows
 
 Row = dict[str, Any]

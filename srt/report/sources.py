@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
@@ -12,7 +13,10 @@ from pydantic import Field, ValidationError, model_validator
 from srt import layout
 from srt.config import read_yaml, validated
 from srt.records import Evaluation, InputError, Metric, describe, read_json
+from srt.report.formats import Row
+from srt.runs import Run
 from srt.settings import Settings
+from srt.statistics import inside_error, mean_and_error
 
 REPORTED_FILE = Path(__file__).resolve().parents[1] / "reported.yaml"
 OPEN_LLM = ("average", "arc", "hellaswag", "mmlu", "truthfulqa")
@@ -73,6 +77,11 @@ class ReportedVerdicts(ReportedRow):
         """(wins - losses) / all + 1 (section 4.3 of the paper)."""
         return (self.wins - self.losses) / self.n + 1
 
+    @property
+    def se(self) -> float | None:
+        """The winning score's standard error, from the verdicts."""
+        return mean_and_error([1] * self.wins + [0] * self.ties + [-1] * self.losses)[1]
+
 
 class ReportedRatio(ReportedRow):
     """One model finetuned on a share of its selected records."""
@@ -98,6 +107,7 @@ class PairwiseBlock(Block[ReportedVerdicts]):
 
     model: str
     judge: str
+    questions: str = Field(description="the set of questions, as `questions:` of the config names it")
 
 
 class RatioBlock(Settings):
@@ -201,12 +211,25 @@ def evaluation(results: Path, run: str, benchmark: str) -> tuple[Evaluation, str
     return (read_evaluation(results / source), source) if (results / source).exists() else None
 
 
+def profiles(results: Path, runs: Iterable[Run]) -> list[str]:
+    """The profiles of the Open LLM Leaderboard under which any of the runs was evaluated, by name."""
+    pattern = layout.open_llm("*")
+    paths = [p for run in runs for p in results.glob(layout.EVALUATION.format(run=run.run, benchmark=pattern))]
+    return sorted({path.stem.removeprefix(layout.open_llm("")) for path in paths})
+
+
 def metric(found: Evaluation, name: str, source: str) -> Metric:
     """The metric of that name; InputError where the file has none."""
     for known in found.metrics:
         if known.name == name:
             return known
     raise InputError(f"{source}: metrics: expected one named {name!r}, found {[known.name for known in found.metrics]}")
+
+
+def setup(results: Path, run: Run) -> Row:
+    """What the run table says of a run, and how many records it was trained on."""
+    row = run.model_dump(include={"run", "dataset", "teacher", "student", "method", "ratio"})
+    return {**row, "training_records": trained_on(results, run.run)}
 
 
 def trained_on(results: Path, run: str) -> int | None:
@@ -216,3 +239,23 @@ def trained_on(results: Path, run: str) -> int | None:
         return None
     with path.open("rb") as lines:
         return sum(1 for line in lines if line.strip())
+
+
+def missing_of(found: Evaluation) -> int:
+    """How many items of an evaluation have no value."""
+    return sum(found.missing.values())
+
+
+def whole(value: float | None) -> float | int | None:
+    """A whole number as one."""
+    return int(value) if value is not None and value == int(value) else value
+
+
+def difference(ours: float | None, theirs: float | None) -> float | None:
+    """Ours minus the paper's, without the noise of binary fractions; None where one of them is not known."""
+    return None if ours is None or theirs is None else round(ours - theirs, 9)
+
+
+def inside(ours: float | None, error: float | None, theirs: float | None, their_error: float | None) -> str | None:
+    """Whether the difference lies inside the error, in a word."""
+    return {True: "yes", False: "no", None: None}[inside_error(ours, error, theirs, their_error)]

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 from srt.settings.base import Backend, Dtype, Settings
 from srt.settings.evaluation import (
+    ALPACA_EVAL,
+    FORMS,
     MISSING_SHARE,
+    MT_BENCH,
+    SOURCE,
     AlpacaEvalConfig,
+    CalibrationConfig,
     EvaluateConfig,
     JudgeConfig,
     MissingShare,
+    MtBenchConfig,
     OpenLlmConfig,
     PairwiseConfig,
+    QuestionsConfig,
 )
 from srt.settings.execution import (
     BUDGET_EXPECTED,
@@ -40,14 +47,19 @@ from srt.settings.training import FinetuneConfig
 from srt.settings.whole import Config
 
 __all__ = [
+    "ALPACA_EVAL",
     "BUDGET_EXPECTED",
     "BUDGET_FORM",
     "EXECUTION_FLAGS",
+    "FORMS",
     "MISSING_SHARE",
+    "MT_BENCH",
     "SENDING",
+    "SOURCE",
     "STEP_VERSIONS",
     "AlpacaEvalConfig",
     "Backend",
+    "CalibrationConfig",
     "CoherenceConfig",
     "Config",
     "Dtype",
@@ -58,10 +70,12 @@ __all__ = [
     "GenerateConfig",
     "JudgeConfig",
     "MissingShare",
+    "MtBenchConfig",
     "OpenLlmConfig",
     "PairwiseConfig",
     "PrepareConfig",
     "Price",
+    "QuestionsConfig",
     "ReflectConfig",
     "ReportConfig",
     "ScoreConfig",

@@ -17,9 +17,9 @@ STEP_VERSIONS = {
     "coherence": 1,
     "selection": 1,
     "finetune": 2,
-    "generate": 1,
-    "evaluate": 2,
-    "report": 2,
+    "generate": 2,
+    "evaluate": 3,
+    "report": 3,
 }
 
 SENDING = ("concurrency", "request_seconds", "patience_seconds")

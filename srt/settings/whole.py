@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from srt.settings.base import Settings
-from srt.settings.evaluation import EvaluateConfig, JudgeConfig
+from srt.settings.evaluation import EvaluateConfig, QuestionsConfig
 from srt.settings.execution import ExecutionConfig
 from srt.settings.steps import (
     CoherenceConfig,
@@ -33,21 +33,11 @@ class Config(Settings):
     teachers: dict[str, ReflectConfig]
     students: dict[str, StudentConfig]
     recipes: dict[str, FinetuneConfig]
-    judges: dict[str, JudgeConfig]
+    questions: dict[str, QuestionsConfig] = Field(description="sets of questions by name")
     score: ScoreConfig
     coherence: CoherenceConfig
     selection: SelectionConfig
-    generate: GenerateConfig
+    generate: dict[str, GenerateConfig] = Field(description="ways of decoding by name")
     evaluate: EvaluateConfig
     report: ReportConfig
     execution: ExecutionConfig
-
-    @model_validator(mode="after")
-    def _judges_exist(self) -> Config:
-        for name in ("alpaca_eval", "pairwise"):
-            benchmark = getattr(self.evaluate, name)
-            if benchmark is not None and benchmark.judge not in self.judges:
-                raise ValueError(
-                    f"evaluate.{name}.judge: expected one of {sorted(self.judges)}, found {benchmark.judge!r}"
-                )
-        return self

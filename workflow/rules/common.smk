@@ -9,7 +9,7 @@ from srt import layout, lifeline, models
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
 from srt.records import InputError, read_json
-from srt.settings import EXECUTION_FLAGS, STEP_VERSIONS
+from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, STEP_VERSIONS
 
 lifeline.own_jobs()  # jobs end when this process does, however it ends, and find `srt` beside this Python
 
@@ -64,6 +64,9 @@ wildcard_constraints:
     teacher=r"[^/]+",
     student=r"[^/]+",
     run=r"[^/]+",
+    questions="|".join(CONFIG.questions) or "none",
+    judge=r"[^/]+",
+    profile=r"[^/]+",
     variant=r"instruction|response|both",
 
 
@@ -124,9 +127,23 @@ def shards_of(wildcards):
     ]
 
 
-def judge_of(benchmark):
-    """The judge of a benchmark."""
-    return CONFIG.judges[getattr(CONFIG.evaluate, benchmark).judge]
+# Judge's file: in which forms it is asked, and the judge; and the file by the judge's name.
+FORMS = CONFIG.evaluate.judges()
+JUDGES = {file: settings.read_judge(file) for file in FORMS}
+JUDGE_FILES = {settings.judge_name(file): file for file in JUDGES}
+
+
+def judge_inputs(file, forms):
+    """What a job with this judge waits for: its file, its prompts in these forms and, where it is served, its model."""
+    judge = JUDGES[file]
+    texts = [getattr(judge, form) for form in sorted(forms)]
+    files = [path for name in (file, *texts) for path in present(name)]
+    return files + (model_files(judge.model) if judge.serve else [])
+
+
+def judge_gpus(file):
+    """The GPUs of a job that starts its judge's server."""
+    return GPU if JUDGES[file].serve else 0
 
 
 def below_results(paths, flag):
@@ -200,10 +217,6 @@ def selection_flags(wildcards):
     return " ".join(filter(None, flags))
 
 
-def questions_of(wildcards):
-    return getattr(CONFIG.evaluate, wildcards.benchmark).questions
-
-
 def evaluation_prompt(wildcards):
     """A trained model is asked as it was trained, an untuned one as its entry under `students:` says."""
     run = RUNS[wildcards.run]
@@ -223,18 +236,27 @@ def report_files():
             for b in layout.benchmarks(CONFIG, run)
         ]
         files += [*results, *map(layout.items_of, results)]
+        files += [
+            layout.meta_of(layout.ANSWERS.format(run=name, questions=questions))
+            for questions in layout.answered(CONFIG, run)
+        ]
         files += [*layout.pairs_paths(run, CONFIG.responses).values()]
         files += [*layout.scores_paths(run, CONFIG.responses).values()]
         if run.method != "none":
             files += [layout.TRAIN.format(run=name), layout.LEDGER.format(run=name)]
+    files += [
+        layout.CALIBRATION.format(judge=judge) for judge in layout.calibrated(CONFIG)
+    ]
     return sorted({RESULTS + path for path in files})
 
 
+COMPARED = CONFIG.evaluate.pairwise.questions if CONFIG.evaluate.pairwise else []
 OPPONENTS = CONFIG.evaluate.pairwise.opponents if CONFIG.evaluate.pairwise else []
 REPORT_FLAGS = " ".join(
     [
         f"--run-table {CONFIG.run_table} --responses {CONFIG.responses}",
         *(f"--opponent {name}" for name in OPPONENTS),
+        *(f"--questions {name}" for name in COMPARED),
         *(
             f"--compare {run}={shlex.quote(name)}"
             for run, name in CONFIG.report.compare.items()

@@ -6,14 +6,10 @@ if CONFIG.evaluate.alpaca_eval is not None:
 
     rule alpaca_eval:
         input:
-            answers=ANSWERS.replace("{benchmark}", "alpaca_eval"),
-            questions=present(CONFIG.evaluate.alpaca_eval.questions),
-            annotator=present(CONFIG.evaluate.alpaca_eval.annotator),
-            judge=(
-                model_files(judge_of("alpaca_eval").model)
-                if judge_of("alpaca_eval").serve
-                else []
-            ),
+            answers=ANSWERS.replace("{questions}", ALPACA_EVAL),
+            reference=present(CONFIG.evaluate.alpaca_eval.reference),
+            difficulty=present(CONFIG.evaluate.alpaca_eval.length_controlled or ""),
+            judge=judge_inputs(CONFIG.evaluate.alpaca_eval.judge, ["alpaca_eval"]),
         output:
             result=EVALUATION.replace("{benchmark}", "alpaca_eval"),
             by_question=ITEMS.replace("{benchmark}", "alpaca_eval"),
@@ -23,28 +19,56 @@ if CONFIG.evaluate.alpaca_eval is not None:
             "../../environment.yml"
         threads: CORES
         resources:
-            gpu=GPU if judge_of("alpaca_eval").serve else 0,
+            gpu=judge_gpus(CONFIG.evaluate.alpaca_eval.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
             settings=settings.as_flags(CONFIG.evaluate.alpaca_eval),
-            judge=settings.as_flags(judge_of("alpaca_eval"), prefix="judge-"),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate alpaca-eval {input.answers} {output.result} {params.settings} {params.judge}"
+            "srt evaluate alpaca-eval {input.answers} {output.result} {params.settings}"
             " {resources.how} > {log} 2>&1"
 
 
-if CONFIG.evaluate.open_llm is not None:
+if CONFIG.evaluate.alpaca_eval_2 is not None:
+
+    rule alpaca_eval_2:
+        input:
+            answers=ANSWERS.replace("{questions}", ALPACA_EVAL),
+            reference=present(CONFIG.evaluate.alpaca_eval_2.reference),
+            difficulty=present(CONFIG.evaluate.alpaca_eval_2.length_controlled or ""),
+            judge=judge_inputs(CONFIG.evaluate.alpaca_eval_2.judge, ["alpaca_eval"]),
+        output:
+            result=EVALUATION.replace("{benchmark}", "alpaca_eval_2"),
+            by_question=ITEMS.replace("{benchmark}", "alpaca_eval_2"),
+        log:
+            "logs/evaluate/{run}/alpaca_eval_2.log",
+        conda:
+            "../../environment.yml"
+        threads: CORES
+        resources:
+            gpu=judge_gpus(CONFIG.evaluate.alpaca_eval_2.judge),
+            how=HOW["evaluate"] + SERVERS,
+        params:
+            settings=settings.as_flags(CONFIG.evaluate.alpaca_eval_2),
+            version=VERSION["evaluate"],
+        shell:
+            "srt evaluate alpaca-eval {input.answers} {output.result} {params.settings}"
+            " {resources.how} > {log} 2>&1"
+
+
+if CONFIG.evaluate.open_llm:
 
     rule open_llm:
         input:
             model=lambda wildcards: run_model_files(wildcards.run),
-            suite=present(CONFIG.evaluate.open_llm.suite),
+            suite=lambda wildcards: present(
+                CONFIG.evaluate.open_llm[wildcards.profile].suite
+            ),
         output:
-            result=EVALUATION.replace("{benchmark}", "open_llm"),
-            by_question=ITEMS.replace("{benchmark}", "open_llm"),
+            result=EVALUATION.replace("{benchmark}", layout.open_llm("{profile}")),
+            by_question=ITEMS.replace("{benchmark}", layout.open_llm("{profile}")),
         log:
-            "logs/evaluate/{run}/open_llm.log",
+            "logs/evaluate/{run}/open_llm_{profile}.log",
         conda:
             "../../environment.yml"
         threads: CORES
@@ -53,10 +77,12 @@ if CONFIG.evaluate.open_llm is not None:
             how=HOW["evaluate"],
         params:
             model=lambda wildcards: run_model_flags(wildcards.run),
-            settings=settings.as_flags(CONFIG.evaluate.open_llm),
+            settings=lambda wildcards: settings.as_flags(
+                CONFIG.evaluate.open_llm[wildcards.profile]
+            ),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate open-llm {output.result} {params.model} {params.settings}"
+            "srt evaluate open-llm {output.result} --use-profile {wildcards.profile} {params.model} {params.settings}"
             " {resources.how} > {log} 2>&1"
 
 
@@ -64,32 +90,94 @@ if CONFIG.evaluate.pairwise is not None:
 
     rule pairwise:
         input:
-            answers=ANSWERS.replace("{benchmark}", "pairwise"),
-            opponent=ANSWERS.replace("{benchmark}", "pairwise").replace(
-                "{run}", "{opponent}"
+            answers=ANSWERS,
+            opponent=ANSWERS.replace("{run}", "{opponent}"),
+            questions=lambda wildcards: present(
+                CONFIG.questions[wildcards.questions].source
             ),
-            questions=present(CONFIG.evaluate.pairwise.questions),
-            prompt=present(CONFIG.evaluate.pairwise.prompt),
-            judge=(
-                model_files(judge_of("pairwise").model)
-                if judge_of("pairwise").serve
-                else []
-            ),
+            judge=judge_inputs(CONFIG.evaluate.pairwise.judge, ["pairwise"]),
         output:
-            result=EVALUATION.replace("{benchmark}", "pairwise_{opponent}"),
-            by_question=ITEMS.replace("{benchmark}", "pairwise_{opponent}"),
+            result=EVALUATION.replace("{benchmark}", "pairwise_{questions}_{opponent}"),
+            by_question=ITEMS.replace("{benchmark}", "pairwise_{questions}_{opponent}"),
         log:
-            "logs/evaluate/{run}/pairwise_{opponent}.log",
+            "logs/evaluate/{run}/pairwise_{questions}_{opponent}.log",
         conda:
             "../../environment.yml"
         threads: CORES
         resources:
-            gpu=GPU if judge_of("pairwise").serve else 0,
+            gpu=judge_gpus(CONFIG.evaluate.pairwise.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
+            questions=lambda wildcards: CONFIG.questions[wildcards.questions].source,
             settings=settings.as_flags(CONFIG.evaluate.pairwise),
-            judge=settings.as_flags(judge_of("pairwise"), prefix="judge-"),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate pairwise {input.answers} {input.opponent} {output.result} {params.settings} {params.judge}"
+            "srt evaluate pairwise {input.answers} {input.opponent} {output.result} --questions {params.questions}"
+            " {params.settings}"
             " {resources.how} > {log} 2>&1"
+
+
+if CONFIG.evaluate.mt_bench is not None:
+
+    rule mt_bench:
+        input:
+            answers=ANSWERS.replace("{questions}", MT_BENCH),
+            questions=present(CONFIG.questions[MT_BENCH].source),
+            judge=judge_inputs(CONFIG.evaluate.mt_bench.judge, ["mt_bench"]),
+        output:
+            result=EVALUATION.replace("{benchmark}", "mt_bench"),
+            by_question=ITEMS.replace("{benchmark}", "mt_bench"),
+        log:
+            "logs/evaluate/{run}/mt_bench.log",
+        conda:
+            "../../environment.yml"
+        threads: CORES
+        resources:
+            gpu=judge_gpus(CONFIG.evaluate.mt_bench.judge),
+            how=HOW["evaluate"] + SERVERS,
+        params:
+            questions=lambda wildcards: CONFIG.questions[MT_BENCH].source,
+            settings=settings.as_flags(CONFIG.evaluate.mt_bench),
+            version=VERSION["evaluate"],
+        shell:
+            "srt evaluate mt-bench {input.answers} {output.result} --questions {params.questions} {params.settings}"
+            " {resources.how} > {log} 2>&1"
+
+
+if CONFIG.evaluate.calibration is not None:
+
+    rule judge_calibration:
+        input:
+            annotations=[
+                path
+                for name in CONFIG.evaluate.calibration.annotations
+                for path in present(name)
+            ],
+            judge=lambda wildcards: judge_inputs(
+                JUDGE_FILES[wildcards.judge], FORMS[JUDGE_FILES[wildcards.judge]]
+            ),
+        output:
+            result=RESULTS + layout.CALIBRATION,
+            by_question=RESULTS + layout.items_of(layout.CALIBRATION),
+        log:
+            "logs/evaluate/judges/{judge}.log",
+        conda:
+            "../../environment.yml"
+        threads: CORES
+        resources:
+            gpu=lambda wildcards: judge_gpus(JUDGE_FILES[wildcards.judge]),
+            how=HOW["evaluate"] + SERVERS,
+        params:
+            annotations=lambda wildcards: shlex.join(
+                CONFIG.evaluate.calibration.annotations
+            ),
+            judge=lambda wildcards: JUDGE_FILES[wildcards.judge],
+            forms=lambda wildcards: " ".join(
+                f"--form {form}"
+                for form in sorted(FORMS[JUDGE_FILES[wildcards.judge]])
+            ),
+            settings=settings.as_flags(CONFIG.evaluate.calibration),
+            version=VERSION["evaluate"],
+        shell:
+            "srt evaluate calibrate-judge {params.annotations} {output.result} --judge {params.judge} {params.forms}"
+            " {params.settings} {resources.how} > {log} 2>&1"

@@ -1,14 +1,14 @@
 rule answers:
     input:
         model=lambda wildcards: run_model_files(wildcards.run),
-        questions=lambda wildcards: present(questions_of(wildcards)),
+        questions=lambda wildcards: present(
+            CONFIG.questions[wildcards.questions].source
+        ),
     output:
         answers=RESULTS + layout.ANSWERS,
         meta=RESULTS + layout.meta_of(layout.ANSWERS),
     log:
-        "logs/generate/{run}/{benchmark}.log",
-    wildcard_constraints:
-        benchmark="alpaca_eval|pairwise",
+        "logs/generate/{run}/{questions}.log",
     priority: 60
     conda:
         "../../environment.yml"
@@ -17,10 +17,12 @@ rule answers:
         gpu=GPU,
         how=HOW["generate"],
     params:
-        questions=questions_of,
+        questions=lambda wildcards: CONFIG.questions[wildcards.questions].source,
         model=lambda wildcards: run_model_flags(wildcards.run),
         prompt=evaluation_prompt,
-        settings=settings.as_flags(CONFIG.generate),
+        settings=lambda wildcards: settings.as_flags(
+            CONFIG.generate[CONFIG.questions[wildcards.questions].decoding]
+        ),
         version=VERSION["generate"],
     shell:
         "srt generate {params.questions} {output.answers} {params.model} --prompt {params.prompt} {params.settings}"

@@ -1,0 +1,183 @@
+"""The subcommand evaluate: a benchmark each, and the calibration of a judge. Heavy imports stand in the calls."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from srt import cli
+from srt.commands import arguments
+from srt.commands.arguments import Steps
+from srt.config import judge_name, read_judge
+from srt.records import InputError
+from srt.settings import (
+    FORMS,
+    SOURCE,
+    AlpacaEvalConfig,
+    CalibrationConfig,
+    MtBenchConfig,
+    OpenLlmConfig,
+    PairwiseConfig,
+    Settings,
+)
+
+
+def evaluate(steps: Steps) -> None:
+    """`srt evaluate {alpaca-eval,open-llm,pairwise,mt-bench,calibrate-judge} ... OUT.json`."""
+    parser = steps.add_parser("evaluate", help="Evaluate answers or a model on one benchmark.")
+    benchmarks = parser.add_subparsers(required=True, metavar="BENCHMARK")
+    _alpaca_eval(benchmarks)
+    _open_llm(benchmarks)
+    _pairwise(benchmarks)
+    _mt_bench(benchmarks)
+    _calibrate_judge(benchmarks)
+
+
+def _judged(parser: argparse.ArgumentParser, kind: type[Settings]) -> None:
+    parser.add_argument("out", metavar="OUT", type=Path, help="the evaluation's JSON to write")
+    arguments.cache(parser)
+    arguments.server(parser)
+    cli.add_settings(parser, kind)
+    cli.add_execution(parser, "evaluate")
+
+
+def _judge(args: argparse.Namespace, file: str) -> dict[str, Any]:
+    """The judge of a file, where it answers, and what the step may use."""
+    judge = read_judge(file)
+    endpoint = None if judge.serve else cli.endpoint(args, judge_name(file))
+    return {"judge": judge, "endpoint": endpoint, "execution": cli.execution(args), "cache": args.cache}
+
+
+def _questions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--questions", metavar="SOURCE", default=None, help=f"what was answered: {SOURCE}")
+
+
+def _alpaca_eval(benchmarks: Steps) -> None:
+    def call(args: argparse.Namespace) -> None:
+        if args.annotations is not None:
+            from srt.evaluation.replay import replay_alpaca_eval
+
+            replay_alpaca_eval(args.annotations, args.outputs, _alone(args, "--annotations", "answers"))
+            return
+        from srt.evaluation.alpaca_eval import evaluate
+
+        _all_given(args, "answers")
+        settings = cli.resolve(args, AlpacaEvalConfig, lambda config: config.evaluate.alpaca_eval)
+        evaluate(args.answers, args.out, settings, **_judge(args, settings.judge))
+
+    parser = arguments.step(
+        benchmarks, "alpaca-eval", call, "AlpacaEval 1.0 or 2: win rate against the reference's outputs."
+    )
+    about = "JSONL of answers (srt generate); left out with --annotations"
+    parser.add_argument("answers", metavar="ANSWERS", type=Path, nargs="?", help=about)
+    about = "recompute the row from AlpacaEval's published annotations: no network, no key, no judge"
+    parser.add_argument("--annotations", metavar="FILE", type=Path, default=None, help=about)
+    about = "with --annotations: the model's outputs, to count what was not judged and to measure its length"
+    parser.add_argument("--outputs", metavar="FILE", type=Path, default=None, help=about)
+    _judged(parser, AlpacaEvalConfig)
+
+
+def _open_llm(benchmarks: Steps) -> None:
+    def call(args: argparse.Namespace) -> None:
+        from srt.evaluation.open_llm import evaluate
+
+        settings = cli.resolve(args, OpenLlmConfig, cli.named(args, "profile"))
+        execution, profile = cli.execution(args), cli.only(args, "profile")
+        evaluate(args.model, arguments.revision(args), args.out, settings, execution, args.cache, profile)
+
+    parser = arguments.step(benchmarks, "open-llm", call, "Open LLM Leaderboard v1: ARC, HellaSwag, MMLU, TruthfulQA.")
+    parser.add_argument("out", metavar="OUT", type=Path, help="the evaluation's JSON to write")
+    arguments.named(parser, "profile")
+    arguments.model(parser)
+    arguments.cache(parser)
+    cli.add_settings(parser, OpenLlmConfig)
+    cli.add_execution(parser, "evaluate")
+
+
+def _pairwise(benchmarks: Steps) -> None:
+    def call(args: argparse.Namespace) -> None:
+        if args.judgments is not None:
+            from srt.evaluation.replay import replay_pairwise
+
+            replay_pairwise(args.judgments, _alone(args, "--judgments", "answers", "opponent"))
+            return
+        from srt.evaluation.pairwise import evaluate
+
+        _all_given(args, "answers", "opponent", "questions")
+        settings = cli.resolve(args, PairwiseConfig, lambda config: config.evaluate.pairwise)
+        judge = _judge(args, settings.judge)
+        evaluate(args.answers, args.opponent, args.out, args.questions, settings, **judge)
+
+    parser = arguments.step(benchmarks, "pairwise", call, "A judge scores two models' answers in both orders.")
+    about = "JSONL of answers (srt generate); left out with --judgments"
+    parser.add_argument("answers", metavar="ANSWERS", type=Path, nargs="?", help=about)
+    about = "JSONL of the opponent's answers; left out with --judgments"
+    parser.add_argument("opponent", metavar="OPPONENT", type=Path, nargs="?", help=about)
+    about = 'recompute from scores that are there: JSONL of {"id", "a_first": [a, b], "b_first": [b, a]}'
+    parser.add_argument("--judgments", metavar="FILE", type=Path, default=None, help=about)
+    _questions(parser)
+    _judged(parser, PairwiseConfig)
+
+
+def _mt_bench(benchmarks: Steps) -> None:
+    def call(args: argparse.Namespace) -> None:
+        from srt.evaluation.mt_bench import evaluate
+
+        _all_given(args, "questions")
+        settings = cli.resolve(args, MtBenchConfig, lambda config: config.evaluate.mt_bench)
+        evaluate(args.answers, args.out, args.questions, settings, **_judge(args, settings.judge))
+
+    parser = arguments.step(benchmarks, "mt-bench", call, "MT-Bench: a judge grades both turns of a conversation.")
+    parser.add_argument("answers", metavar="ANSWERS", type=Path, help="JSONL of answers (srt generate)")
+    _questions(parser)
+    _judged(parser, MtBenchConfig)
+
+
+def _calibrate_judge(benchmarks: Steps) -> None:
+    def call(args: argparse.Namespace) -> None:
+        from srt.evaluation.calibration import calibrate
+        from srt.sources import located
+
+        settings = cli.resolve(args, CalibrationConfig, lambda config: config.evaluate.calibration)
+        annotations = [located(source) for source in args.annotations]
+        calibrate(
+            annotations, args.out, args.judge, args.form or _forms(args.judge), settings, **_judge(args, args.judge)
+        )
+
+    about = "Ask a judge about published pairs: agreement, kappa, bias of position and length, order of models."
+    parser = arguments.step(benchmarks, "calibrate-judge", call, about)
+    about = f"AlpacaEval's published annotations, one for each model: {SOURCE}"
+    parser.add_argument("annotations", metavar="ANNOTATIONS", nargs="+", help=about)
+    parser.add_argument("--judge", metavar="FILE", required=True, help="the judge's file (config/judges/*.yaml)")
+    about = (
+        "how it is asked: to compare, to score both answers, to grade each by itself; in all of its forms if not given"
+    )
+    parser.add_argument("--form", action="append", default=[], choices=FORMS, help=about)
+    _judged(parser, CalibrationConfig)
+
+
+def _forms(file: str) -> list[str]:
+    """The forms in which a judge can be asked."""
+    judge = read_judge(file)
+    return [form for form in FORMS if getattr(judge, form) is not None]
+
+
+def _alone(args: argparse.Namespace, flag: str, *instead: str) -> Path:
+    """OUT, the only positional argument beside a flag that takes the others' place.
+
+    InputError for another one: argparse hands positional arguments out from the last, so OUT is always given.
+    """
+    given = [name for name in instead if getattr(args, name) is not None]
+    if given:
+        raise InputError(f"{flag}: expected OUT as the only file beside it, found {getattr(args, given[0])}")
+    out: Path = args.out
+    return out
+
+
+def _all_given(args: argparse.Namespace, *names: str) -> None:
+    """InputError where an argument is missing that only a replay leaves out."""
+    for name in names:
+        if getattr(args, name) is None:
+            expected = " ".join("--questions SOURCE" if each == "questions" else each.upper() for each in names)
+            raise InputError(f"{name.upper()}: is missing: expected {expected} and OUT")
