@@ -22,6 +22,7 @@ from srt import __version__
 from srt import config as settings_of
 from srt.config import flag_fields
 from srt.journal import JournalError
+from srt.launch import LaunchError
 from srt.lifeline import watch_owner
 from srt.records import VARIANTS, InputError
 from srt.server import ServerError
@@ -205,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BudgetError as error:
         print(f"srt: {error}", file=sys.stderr)
         return 3
-    except (ServerError, JournalError) as error:
+    except (ServerError, JournalError, LaunchError, FloatingPointError) as error:
         print(f"srt: {error}", file=sys.stderr)
         return 1
     except OSError as error:

@@ -162,9 +162,9 @@ def load(path: Path | None = None) -> tuple[Config, list[Run]]:
 
 
 def locate(name: str) -> Path:
-    """A path as given or, for `config/...` where that does not exist, the file that ships with the package."""
+    """A path as given or, for `config/...` and `profiles/...` where it does not exist, what ships with the package."""
     path = Path(name)
-    if path.exists() or path.is_absolute() or path.parts[:1] != ("config",):
+    if path.exists() or path.is_absolute() or path.parts[:1] not in (("config",), ("profiles",)):
         return path
     package = Path(__file__).resolve().parent
     for root in (package / "shipped", package.parent):  # in a wheel; in a checkout

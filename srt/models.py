@@ -98,10 +98,11 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
         raise InputError(f"{model}: the tokenizer cannot be loaded: {_first_line(error)}") from None
 
 
-def load_model(model: str, revision: str | None, dtype: str, device: str, spread: int = 1) -> Any:
+def load_model(model: str, revision: str | None, dtype: str, device: str | None, spread: int = 1, **more: Any) -> Any:
     """The causal language model in eval mode on the device, in that dtype; InputError where it cannot be loaded.
 
-    With `spread` above 1 its layers are laid out over the visible GPUs.
+    With `spread` above 1 its layers are laid out over the visible GPUs. Without a device it stays where `more`,
+    other arguments of `from_pretrained`, put it.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -112,11 +113,12 @@ def load_model(model: str, revision: str | None, dtype: str, device: str, spread
             model,
             revision=revision,
             dtype=getattr(torch, dtype),
-            device_map="auto" if spread > 1 and device == "cuda" else None,
+            **({"device_map": "auto"} if spread > 1 and device == "cuda" else {}),
+            **more,
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{model}: the model cannot be loaded: {_first_line(error)}") from None
-    return loaded.eval() if loaded.device.type == device else loaded.to(device).eval()
+    return loaded.eval() if device is None or loaded.device.type == device else loaded.to(device).eval()
 
 
 def versions(*packages: str) -> dict[str, str]:

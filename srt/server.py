@@ -92,7 +92,7 @@ def vllm_server(served: Served, execution: ExecutionConfig, log: Path) -> Iterat
         ServerError: the server died or did not answer in time; names the log and its last line.
     """
     models.require(served.model)
-    key, port = secrets.token_urlsafe(32), _free_port()
+    key, port = secrets.token_urlsafe(32), free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
     say(f"starting the server of {served.model} on {LOOPBACK}:{port}, log: {log}")
     with log.open("wb") as output:
@@ -139,7 +139,8 @@ def server_log(cache: Path, out: Path) -> Path:
     return cache / "logs" / f"{out.stem}-{content_key(str(out.resolve()))[:8]}.log"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on at the moment."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])

@@ -144,8 +144,11 @@ def test_numbers_and_null_come_back_exactly(changed):
 @pytest.mark.parametrize("flag", [True, False])
 @pytest.mark.parametrize("text", ["a b/c's", "ünï/ cödé", '"quoted" $HOME;', "true", "12", "2e-05"])
 def test_booleans_and_awkward_texts_come_back_exactly(flag, text):
-    execution = load()[0].execution.model_copy(update={"launcher": text, "gradient_checkpointing": flag})
-    assert flags_of(through_flags(execution)) == flags_of(execution)
+    config, _ = load()
+    teacher = next(iter(config.teachers.values())).model_copy(update={"model": text})
+    execution = config.execution.model_copy(update={"keep_models": flag})
+    for section in (teacher, execution):
+        assert flags_of(through_flags(section)) == flags_of(section)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -6,7 +6,7 @@ from tokenizers.processors import TemplateProcessing
 
 from srt.backends import Turns, token_ids
 from srt.config import load
-from srt.finetune import tokenize
+from srt.examples import tokenize
 from srt.generate import generate
 from srt.inprocess import TransformersBackend
 from srt.models import load_tokenizer

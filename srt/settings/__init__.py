@@ -35,7 +35,6 @@ from srt.settings.execution import (
 )
 from srt.settings.steps import (
     CoherenceConfig,
-    FinetuneConfig,
     GenerateConfig,
     PrepareConfig,
     ReflectConfig,
@@ -44,6 +43,7 @@ from srt.settings.steps import (
     SelectionConfig,
     StudentConfig,
 )
+from srt.settings.training import FinetuneConfig
 from srt.settings.whole import Config
 
 __all__ = [

@@ -11,7 +11,6 @@ from srt.settings.evaluation import EvaluateConfig, Name, QuestionsConfig
 from srt.settings.execution import ExecutionConfig
 from srt.settings.steps import (
     CoherenceConfig,
-    FinetuneConfig,
     GenerateConfig,
     PrepareConfig,
     ReflectConfig,
@@ -20,6 +19,7 @@ from srt.settings.steps import (
     SelectionConfig,
     StudentConfig,
 )
+from srt.settings.training import FinetuneConfig
 
 
 class Config(Settings):

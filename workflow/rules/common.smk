@@ -39,9 +39,8 @@ HOW = {
     + ("" if step == "coherence" else f" --cache {CONFIG.cache}")
     for step, keys in EXECUTION_FLAGS.items()
 }
-LAUNCHER = (
-    f"{CONFIG.execution.launcher} -m srt.cli" if CONFIG.execution.launcher else "srt"
-)
+# Finetuning starts a process for each of its GPUs by itself; the GPUs of all its machines are asked for.
+FINETUNE_GPUS = GPU * CONFIG.execution.finetune_gpus * CONFIG.execution.finetune_nodes
 # Where teachers and judges listen; the keys themselves stay in the environment.
 SERVERS = "".join(
     f" --endpoint {name}={server.base_url}"
@@ -155,6 +154,11 @@ def below_results(paths, flag):
     return " ".join(
         f"{flag} {variant}={RESULTS}{path}" for variant, path in paths.items()
     )
+
+
+def kept_model(output):
+    """A finetuned model as an output that stays, or goes when all that reads it is done (execution.keep_models)."""
+    return output if CONFIG.execution.keep_models else temp(output)
 
 
 def teacher_settings(wildcards):
