@@ -105,6 +105,9 @@ def parse(values: Any, where: str) -> tuple[Config, list[Run]]:
         raise InputError(f"{where}: score.precision: responses 'selected' decides early: {expected}, found 'exact'")
     _check_evaluation(config, where)
     known_runs = {run.run for run in runs}
+    for name in config.report.licences:
+        if name not in config.datasets:
+            raise InputError(f"{where}: report.licences: expected one of {sorted(config.datasets)}, found {name!r}")
     opponents = config.evaluate.pairwise.opponents if config.evaluate.pairwise else []
     for name, place in [(o, "evaluate.pairwise.opponents") for o in opponents] + [
         (r, "report.compare") for r in config.report.compare

@@ -20,16 +20,25 @@ AGREEMENT = "runs/{run}/proxy.json"
 RESCORED = "runs/{run}/rescored.jsonl"
 TRAIN = "runs/{run}/train.jsonl"
 LEDGER = "runs/{run}/ledger.jsonl"
+DATA_CARD = "runs/{run}/DATA_CARD.md"
+MODEL_CARD = "runs/{run}/MODEL_CARD.md"
+CARDS = (DATA_CARD, MODEL_CARD)
 MODEL = "runs/{run}/model"
+TRAINING = MODEL + "/srt_finetune.json"
 ANSWERS = "runs/{run}/answers/{questions}.jsonl"
 EVALUATION = "runs/{run}/evaluation/{benchmark}.json"
 CALIBRATION = "judges/{judge}.json"
-TABLES = ("alpaca_eval", "alpaca_eval_2", "open_llm", "pairwise", "mt_bench", "comparison", "judges", "data")
-FIGURES = ("score_vs_data", "pairwise", "ifd_distributions")
+# The paper's, then what it does not have. Each is a target of its own: `table_NAME`, `figure_NAME`.
+TABLES = (
+    *("alpaca_eval", "open_llm", "ablation", "selection_ratio", "pairwise", "data", "examples"),
+    *("alpaca_eval_2", "mt_bench", "comparison", "judges"),
+)
+FIGURES = ("score_vs_data", "selection_ratio", "pairwise", "ifd_distributions")
 TABLE = "tables/{table}.{ext}"
 FIGURE = "figures/{figure}.{ext}"
 NOTEBOOK = "notebooks/{figure}.ipynb"
 REPORT = "report.html"
+TIMINGS = "timings/"  # one TSV per job, by the path of its log
 
 
 def scores_of(pairs: str) -> str:

@@ -15,15 +15,6 @@ from srt.settings import FinetuneConfig
 RECORD = "srt_finetune.json"
 CURVE = "loss_curve"
 ADAPTER = "adapter"
-# What a table of trained runs shows of each: the keys of the record, in their order.
-TRAINING_COLUMNS = ("steps", "global_batch", "optimizer", "weights", "adapter", "learning_rate", "records")
-
-
-def training_columns(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Steps, records per step and optimizer of a finished run (its RECORD), for the tables."""
-    settings = record["settings"]
-    found = {"steps": record["steps"], "records": record["data"]["trained_on"], **settings}
-    return {name: found[name] for name in TRAINING_COLUMNS}
 
 
 def refuse_foreign(model_dir: Path) -> None:

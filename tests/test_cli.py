@@ -44,6 +44,8 @@ COMMANDS = {
     "evaluate mt-bench": "ANSWERS OUT --questions QUESTIONS",
     "evaluate calibrate-judge": "ANNOTATIONS OUT --judge config/judges/smollm2.yaml",
     "report tables": "RESULTS --run-table RUNS",
+    "report figures": "RESULTS --run-table RUNS",
+    "report cards": "RESULTS --run-table RUNS",
     "report html": "RESULTS --run-table RUNS",
     "plan": "",
     "explain": "ID",

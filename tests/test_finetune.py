@@ -7,8 +7,10 @@ import pytest
 from training import assert_equal_weights, execution, losses, pairs, recipe, run, tiny_tokenizer, weights
 
 from srt import finetune as step
+from srt import layout
 from srt.records import InputError, Pair, write_records
-from srt.saving import TRAINING_COLUMNS, training_columns
+from srt.report.sources import setup
+from srt.runs import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -214,7 +216,12 @@ def test_what_is_not_installed_is_asked_for_before_anything_is_loaded(
     assert not (tmp_path / "model").exists()
 
 
-def test_the_columns_of_a_trained_run_are_ready_for_the_tables(train_file, tiny_base, tmp_path):
-    found = training_columns(run(train_file, tiny_base, tmp_path / "model"))
-    assert tuple(found) == TRAINING_COLUMNS
-    assert (found["steps"], found["global_batch"], found["optimizer"], found["records"]) == (4, 4, "adamw", 8)
+def test_a_table_shows_how_a_run_was_trained(train_file, tiny_base, tmp_path):
+    folder = tmp_path / layout.MODEL.format(run="mine")
+    folder.parent.mkdir(parents=True)
+    record = run(train_file, tiny_base, folder)
+    row = {"dataset": "d", "teacher": None, "student": "s", "method": "original", "ratio": 1.0}
+    found = setup(tmp_path, Run(run="mine", recipe="r", seed=0, **row))
+    settings = record["settings"]
+    assert (found["steps"], found["global_batch"]) == (record["steps"], settings["global_batch"])
+    assert found["optimizer"] == settings["optimizer"] == "adamw"

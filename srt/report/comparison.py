@@ -16,7 +16,7 @@ from srt.report.formats import Column, Part, Row
 from srt.report.judged import judge_facts
 from srt.report.sources import evaluation, profiles
 from srt.runs import Run
-from srt.statistics import paired_difference
+from srt.statistics import Difference, paired_difference
 
 # What is compared of a benchmark; of every profile of open_llm it is the average.
 METRICS = {"alpaca_eval": "win_rate", "alpaca_eval_2": "win_rate", "mt_bench": "score"}
@@ -85,8 +85,7 @@ def _paired(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) -> I
         baseline = baseline_of(run, runs)
         for benchmark, metric in metrics.items() if baseline else ():
             assert baseline is not None  # noqa: S101 (for the type checker)
-            ours, theirs = (_items(results, name, benchmark) for name in (run.run, baseline.run))
-            found = paired_difference(ours, theirs, _groups(results, run.run, benchmark))
+            found = compared(results, run.run, baseline.run, benchmark)
             if found is None:
                 continue
             source = layout.items_of(layout.EVALUATION.format(run=run.run, benchmark=benchmark))
@@ -94,6 +93,12 @@ def _paired(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) -> I
             row |= {"difference": found.value, "low": found.low, "high": found.high, "source": source}
             row |= _judge(results, run.run, benchmark)
             yield row | {"told_apart": {True: "yes", False: "no", None: "too few"}[found.told_apart]}
+
+
+def compared(results: Path, run: str, other: str, benchmark: str) -> Difference | None:
+    """A run minus another one on the questions that both answered; None where they share none."""
+    ours, theirs = (_items(results, name, benchmark) for name in (run, other))
+    return paired_difference(ours, theirs, _groups(results, run, benchmark))
 
 
 def _groups(results: Path, run: str, benchmark: str) -> Callable[[str], tuple[str, ...]]:

@@ -113,7 +113,7 @@ def told(judge: dict[str, object]) -> str | None:
 def alpaca_eval_2_parts(results: Path, runs: Sequence[Run]) -> list[Part]:
     """AlpacaEval 2: one row per run."""
     rows = [_alpaca_eval_2(results, run) for run in runs]
-    return [Part("alpaca_eval_2", "AlpacaEval 2", RATES, _if_any(rows), NO_RUN)]
+    return [Part("alpaca_eval_2", "AlpacaEval 2", RATES, rows, NO_RUN)]
 
 
 def _alpaca_eval_2(results: Path, run: Run) -> Row:
@@ -135,7 +135,7 @@ def mt_bench_parts(results: Path, runs: Sequence[Run]) -> list[Part]:
     rows = [_mt_bench(results, run) for run in runs]
     categories = [row for run in runs for row in _categories(results, run)]
     return [
-        Part("score", "Scores from 1 to 10", GRADES, _if_any(rows), NO_RUN),
+        Part("score", "Scores from 1 to 10", GRADES, rows, NO_RUN),
         Part("category", "By category", CATEGORY_GRADES, categories, "None: no run has a grade in a category."),
     ]
 
@@ -163,10 +163,6 @@ def _categories(results: Path, run: Run) -> Iterator[Row]:
             numbers = {"score": known.value, "se": known.se, "n": known.n}
             about = {"run": run.run, "category": known.name.removeprefix(CATEGORY), "source": found[1]}
             yield about | numbers | judge_facts(results, found[0], "mt_bench")
-
-
-def _if_any(rows: list[Row]) -> list[Row]:
-    return rows if any(row["source"] != NOT_RUN for row in rows) else []
 
 
 def judges_parts(results: Path) -> list[Part]:

@@ -101,3 +101,4 @@ class ReportConfig(Settings):
 
     notice: str | None = Field(description="a warning at the head of the report; null for none")
     compare: dict[str, str] = Field(description="run: the name of the reported row that it is compared with")
+    licences: dict[str, str] = Field(description="data set: the licence of its records, and so of what is made of them")

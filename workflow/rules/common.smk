@@ -26,7 +26,9 @@ except InputError as error:
     sys.exit(2)
 
 RUNS = {run.run: run for run in RUN_TABLE}
+TRAINED = [name for name, run in RUNS.items() if run.method != "none"]
 RESULTS = f"{CONFIG.results}/"
+CONFIG_FILE = str(workflow.configfiles[-1])
 VERSION = STEP_VERSIONS
 # A job that runs a model holds one GPU. Without GPUs it gets half of the cores, so that two run side by side: half
 # of a small job is loading libraries, which takes one core.
@@ -69,6 +71,11 @@ wildcard_constraints:
     judge=r"[^/]+",
     profile=r"[^/]+",
     variant=r"instruction|response|both",
+
+
+def timing(path):
+    """Where Snakemake notes what a job took (`benchmark:`): by the path of its log."""
+    return f"{RESULTS}{layout.TIMINGS}{path}"
 
 
 def present(path):
@@ -263,6 +270,16 @@ REPORT_FLAGS = " ".join(
         *(
             f"--compare {run}={shlex.quote(name)}"
             for run, name in CONFIG.report.compare.items()
+        ),
+    ]
+)
+CARD_FLAGS = " ".join(
+    [
+        f"--run-table {CONFIG.run_table} --responses {CONFIG.responses}",
+        f"--notice {shlex.quote(CONFIG.report.notice or '')}",
+        *(
+            f"--licence {name}={shlex.quote(licence)}"
+            for name, licence in CONFIG.report.licences.items()
         ),
     ]
 )

@@ -15,6 +15,8 @@ if CONFIG.evaluate.alpaca_eval is not None:
             by_question=ITEMS.replace("{benchmark}", "alpaca_eval"),
         log:
             "logs/evaluate/{run}/alpaca_eval.log",
+        benchmark:
+            timing("evaluate/{run}/alpaca_eval.tsv")
         conda:
             "../../environment.yml"
         threads: CORES
@@ -42,6 +44,8 @@ if CONFIG.evaluate.alpaca_eval_2 is not None:
             by_question=ITEMS.replace("{benchmark}", "alpaca_eval_2"),
         log:
             "logs/evaluate/{run}/alpaca_eval_2.log",
+        benchmark:
+            timing("evaluate/{run}/alpaca_eval_2.tsv")
         conda:
             "../../environment.yml"
         threads: CORES
@@ -72,6 +76,8 @@ if CONFIG.evaluate.open_llm:
             by_question=ITEMS.replace("{benchmark}", layout.open_llm("{profile}")),
         log:
             "logs/evaluate/{run}/open_llm_{profile}.log",
+        benchmark:
+            timing("evaluate/{run}/open_llm_{profile}.tsv")
         conda:
             "../../environment.yml"
         threads: CORES
@@ -104,6 +110,8 @@ if CONFIG.evaluate.pairwise is not None:
             by_question=ITEMS.replace("{benchmark}", "pairwise_{questions}_{opponent}"),
         log:
             "logs/evaluate/{run}/pairwise_{questions}_{opponent}.log",
+        benchmark:
+            timing("evaluate/{run}/pairwise_{questions}_{opponent}.tsv")
         conda:
             "../../environment.yml"
         threads: CORES
@@ -134,6 +142,8 @@ if CONFIG.evaluate.mt_bench is not None:
             by_question=ITEMS.replace("{benchmark}", "mt_bench"),
         log:
             "logs/evaluate/{run}/mt_bench.log",
+        benchmark:
+            timing("evaluate/{run}/mt_bench.tsv")
         conda:
             "../../environment.yml"
         threads: CORES
@@ -166,6 +176,8 @@ if CONFIG.evaluate.calibration is not None:
             by_question=RESULTS + layout.items_of(layout.CALIBRATION),
         log:
             "logs/evaluate/judges/{judge}.log",
+        benchmark:
+            timing("evaluate/judges/{judge}.tsv")
         conda:
             "../../environment.yml"
         threads: CORES

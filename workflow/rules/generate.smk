@@ -9,6 +9,8 @@ rule answers:
         meta=RESULTS + layout.meta_of(layout.ANSWERS),
     log:
         "logs/generate/{run}/{questions}.log",
+    benchmark:
+        timing("generate/{run}/{questions}.tsv")
     priority: 60
     conda:
         "../../environment.yml"
