@@ -25,7 +25,7 @@ def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
     """
     rows, origin = _open_source(source, settings)
     kept, counts, left_out = _kept(rows, source, settings)
-    meta = {
+    meta: dict[str, Any] = {
         "origin": origin,
         "settings": settings.model_dump(),
         "counts": {name: counts[name] for name in ("read", "empty", "duplicates")} | {"written": len(kept)},

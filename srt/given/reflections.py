@@ -8,6 +8,7 @@ and stays a candidate, as it was one in the published selection.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,11 +68,17 @@ def import_reflections(
     bases = _bases(pairs, known.get("instruction") if variant == "both" else None)
     wrong = _misplaced(rows, pairs, variant, bases, known, misfits)
     results = [
-        _result(pair, row, base, variant, pair.id in wrong)
-        for pair, row, base in zip(pairs, rows, bases, strict=True)
+        _result(pair, row, base, variant, pair.id in wrong) for pair, row, base in zip(pairs, rows, bases, strict=True)
     ]
-    shared = _check_order(source, results, pairs, rows)
-    _write(out, results, {**origin(source), "beside": [origin(name) for name in beside.values()]}, settings, variant, shared)
+    shared = _check_order(source, results, pairs, rows, variant)
+    _write(
+        out,
+        results,
+        {**origin(source), "beside": [origin(name) for name in beside.values()]},
+        settings,
+        variant,
+        shared,
+    )
 
 
 def _bases(pairs: Sequence[Pair], instructions: Sequence[Row] | None) -> list[Pair]:
@@ -91,15 +98,19 @@ def _misplaced(
 ) -> set[str]:
     """The ids whose row belongs to another record or to none; InputError where they are more than allowed."""
     ids = {_content(pair): pair.id for pair in reversed(pairs)}
+    checks: list[tuple[Sequence[Row], Sequence[Pair], Sequence[str]]] = []
+    if "original" in known:
+        checks.append((known["original"], pairs, TEXTS))
+    if variant == "response":
+        checks.append((rows, pairs, ("instruction", "input")))
+    elif variant == "both" and "instruction" in known:
+        checks.append((rows, bases, ("instruction",)))
     wrong: set[str] = set()
     for number, pair in enumerate(pairs):
-        checks = [(row, pair, TEXTS) for name, at in known.items() if name == "original" for row in [at[number]]]
-        if variant == "response":
-            checks.append((rows[number], pair, ("instruction", "input")))
-        elif variant == "both" and "instruction" in known:
-            checks.append((rows[number], bases[number], ("instruction",)))
-        complaints = ((row, c) for row, expected, names in checks if (c := _differs(row, expected, names, ids)))
-        row, complaint = next(complaints, (rows[number], _another_s(rows[number], pair, ids)))
+        found = ((of[number], _differs(of[number], expected[number], names, ids)) for of, expected, names in checks)
+        row, complaint = next((each for each in found if each[1]), (rows[number], None))
+        if complaint is None and variant == "instruction":
+            complaint = _another_s(row, pair, ids)
         if complaint:
             misfits.add(row, complaint)
             wrong.add(pair.id)
@@ -112,7 +123,9 @@ def _differs(row: Row, expected: Pair, names: Sequence[str], ids: Mapping[tuple[
         if not same(row.values[name], text):
             owner = ids.get(tuple(row.values[each].strip() for each in TEXTS))
             hint = f", which is record {owner}'s: is the file in another order?" if owner else ""
-            return f"{name}: expected that of record {expected.id}, {short(text)}, found {short(row.values[name])}{hint}"
+            return (
+                f"{name}: expected that of record {expected.id}, {short(text)}, found {short(row.values[name])}{hint}"
+            )
     return None
 
 
@@ -159,16 +172,18 @@ def _verdict(pair: Pair, row: Row, base: Pair, variant: str, misplaced: bool) ->
     return Verdict("repaired", None, (f"the {old[0]} is the old one",)) if old else Verdict("clean")
 
 
-def _check_order(source: str, results: Sequence[ReflectedPair], pairs: Sequence[Pair], rows: Sequence[Row]) -> dict[str, int]:
+def _check_order(
+    source: str, results: Sequence[ReflectedPair], pairs: Sequence[Pair], rows: Sequence[Row], variant: str
+) -> dict[str, int]:
     """Compare words with the own original's and with another record's; InputError where these are shared as much.
 
-    Nothing else can tell new instructions in the wrong order: their texts are nowhere else.
+    Nothing else can tell new texts in the wrong order: they are nowhere else.
     """
-    words = [_words(pair) for pair in pairs]
+    words = [_words(f"{pair.instruction} {pair.input} {pair.output}") for pair in pairs]
     counts: Counter[str] = Counter()
     first: Row | None = None
     for number, result in enumerate(results):
-        theirs = _words(result)
+        theirs = _words(f"{result.instruction if variant == 'instruction' else ''} {result.output}")
         own, other = len(theirs & words[number]), len(theirs & words[number - len(pairs) // 2])
         if result.status == "failed" or own == other:
             continue
@@ -182,9 +197,8 @@ def _check_order(source: str, results: Sequence[ReflectedPair], pairs: Sequence[
     return {"own": counts["own"], "another": counts["another"]}
 
 
-def _words(pair: Pair) -> set[str]:
-    text = f"{pair.instruction} {pair.input} {pair.output}".lower()
-    return {word for word in "".join(c if c.isalnum() else " " for c in text).split() if len(word) >= LETTERS}
+def _words(text: str) -> set[str]:
+    return {word for word in re.findall(r"\w+", text.lower()) if len(word) >= LETTERS}
 
 
 def _write(

@@ -84,7 +84,9 @@ def aligned(source: str, rows: Sequence[Row], original: Path, pairs: Sequence[Pa
     read, left_out = meta["counts"]["read"], set(meta["left_out"])
     cut = (meta.get("settings") or {}).get("limit") is not None  # the data set is the beginning of its source
     if len(rows) < read:
-        raise InputError(f"{source}: record {len(rows)}: is missing: expected {read} records, as {original} was made of")
+        raise InputError(
+            f"{source}: record {len(rows)}: is missing: expected {read} records, as {original} was made of"
+        )
     if len(rows) > read and not cut:
         where = rows[read].where
         raise InputError(f"{where}: is one too many: expected {read} records, as {original} was made of")

@@ -30,7 +30,9 @@ class Story:
 
 def stories(results: Path, runs: Sequence[Run]) -> list[Story]:
     """The first record of each branch of each run that chooses between variants, IN_ALL at most."""
-    found = [story for run in runs if run.method not in (*FIXED_METHODS, "none") for story in _of_run(results, run)]
+    found = [
+        story for run in runs if run.method not in (*FIXED_METHODS, "given", "none") for story in _of_run(results, run)
+    ]
     return found[:IN_ALL]
 
 

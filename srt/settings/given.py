@@ -11,7 +11,9 @@ from srt.settings.evaluation import SOURCE
 
 Variant = Literal["original", "instruction", "response", "both"]
 COLUMN = "a dot leads into a struct, as data.output"
-MISMATCHES = "records that may not fit the original data before the file is refused; each of them is null with the reason"
+MISMATCHES = (
+    "records that may not fit the original data before the file is refused; each of them is null with the reason"
+)
 
 
 class GivenReflections(Settings):
@@ -64,7 +66,9 @@ class GivenConfig(Settings):
 
     @field_validator("scores")
     @classmethod
-    def _reflections_have_a_teacher(cls, scores: dict[str, dict[str, GivenScores]]) -> dict[str, dict[str, GivenScores]]:
+    def _reflections_have_a_teacher(
+        cls, scores: dict[str, dict[str, GivenScores]]
+    ) -> dict[str, dict[str, GivenScores]]:
         for student, by_dataset in scores.items():
             for dataset, given in by_dataset.items():
                 if given.teacher is None and set(given.files) - {"original"}:

@@ -1,5 +1,6 @@
 # The validated settings, and the small look-ups that the rules share. What is looked up is defined in srt/.
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -62,7 +63,7 @@ wildcard_constraints:
     shard=r"\d+",
     shards=r"\d+",
     dataset=r"[^/]+",
-    teacher=r"[^/]+",
+    teacher="|".join(map(re.escape, CONFIG.teachers)) or "none",
     student=r"[^/]+",
     run=r"[^/]+",
     questions="|".join(CONFIG.questions) or "none",
