@@ -70,7 +70,7 @@ def import_reflections(
     results = [
         _result(pair, row, base, variant, pair.id in wrong) for pair, row, base in zip(pairs, rows, bases, strict=True)
     ]
-    shared = _check_order(source, results, pairs, rows, variant)
+    shared = _check_order(source, results, pairs, rows, variant, settings.allowed_mismatches)
     _write(
         out,
         results,
@@ -97,36 +97,51 @@ def _misplaced(
     misfits: Misfits,
 ) -> set[str]:
     """The ids whose row belongs to another record or to none; InputError where they are more than allowed."""
-    ids = {_content(pair): pair.id for pair in reversed(pairs)}
-    checks: list[tuple[Sequence[Row], Sequence[Pair], Sequence[str]]] = []
+    originals = _owners(pairs, TEXTS)
+    checks: list[_Check] = []
     if "original" in known:
-        checks.append((known["original"], pairs, TEXTS))
+        checks.append(_Check(known["original"], pairs, TEXTS, originals))
     if variant == "response":
-        checks.append((rows, pairs, ("instruction", "input")))
+        names = ("instruction", "input")
+        checks.append(_Check(rows, pairs, names, _owners(pairs, names)))
     elif variant == "both" and "instruction" in known:
-        checks.append((rows, bases, ("instruction",)))
+        checks.append(_Check(rows, bases, ("instruction",), _owners(bases, ("instruction",))))
     wrong: set[str] = set()
     for number, pair in enumerate(pairs):
-        found = ((of[number], _differs(of[number], expected[number], names, ids)) for of, expected, names in checks)
+        found = ((check.rows[number], check.complaint(number)) for check in checks)
         row, complaint = next((each for each in found if each[1]), (rows[number], None))
         if complaint is None and variant == "instruction":
-            complaint = _another_s(row, pair, ids)
+            complaint = _another_s(row, pair, originals)
         if complaint:
             misfits.add(row, complaint)
             wrong.add(pair.id)
     return wrong
 
 
-def _differs(row: Row, expected: Pair, names: Sequence[str], ids: Mapping[tuple[str, ...], str]) -> str | None:
-    for name in names:
-        text = getattr(expected, name)
-        if not same(row.values[name], text):
-            owner = ids.get(tuple(row.values[each].strip() for each in TEXTS))
-            hint = f", which is record {owner}'s: is the file in another order?" if owner else ""
-            return (
-                f"{name}: expected that of record {expected.id}, {short(text)}, found {short(row.values[name])}{hint}"
-            )
-    return None
+@dataclass(frozen=True)
+class _Check:
+    """Rows that must have some texts of the pairs at their positions."""
+
+    rows: Sequence[Row]
+    expected: Sequence[Pair]
+    names: Sequence[str]
+    owners: Mapping[tuple[str, ...], str]
+
+    def complaint(self, number: int) -> str | None:
+        """What is wrong with a row, and whose texts it has."""
+        row, pair = self.rows[number], self.expected[number]
+        for name in self.names:
+            text, found = getattr(pair, name), row.values[name]
+            if not same(found, text):
+                owner = self.owners.get(tuple(row.values[each].strip() for each in self.names))
+                hint = f", which is record {owner}'s: is the file in another order?" if owner else ""
+                return f"{name}: expected that of record {pair.id}, {short(text)}, found {short(found)}{hint}"
+        return None
+
+
+def _owners(pairs: Sequence[Pair], names: Sequence[str]) -> dict[tuple[str, ...], str]:
+    """Texts: the id of the first record that has them."""
+    return {tuple(getattr(pair, name).strip() for name in names): pair.id for pair in reversed(pairs)}
 
 
 def _another_s(row: Row, pair: Pair, ids: Mapping[tuple[str, ...], str]) -> str | None:
@@ -173,7 +188,12 @@ def _verdict(pair: Pair, row: Row, base: Pair, variant: str, misplaced: bool) ->
 
 
 def _check_order(
-    source: str, results: Sequence[ReflectedPair], pairs: Sequence[Pair], rows: Sequence[Row], variant: str
+    source: str,
+    results: Sequence[ReflectedPair],
+    pairs: Sequence[Pair],
+    rows: Sequence[Row],
+    variant: str,
+    allowed: int,
 ) -> dict[str, int]:
     """Compare words with the own original's and with another record's; InputError where these are shared as much.
 
@@ -190,7 +210,11 @@ def _check_order(
         counts["own" if own > other else "another"] += 1
         first = rows[number] if own < other and first is None else first
     decided = counts.total()
-    if decided >= DECIDED and counts["own"] - counts["another"] < SIGMAS * math.sqrt(decided):
+    if (
+        decided >= DECIDED
+        and counts["another"] > allowed
+        and counts["own"] - counts["another"] < SIGMAS * math.sqrt(decided)
+    ):
         where = first.where if first else source
         told = f"{counts['own']} share more words with their own original, {counts['another']} with another record's"
         raise InputError(f"{where}: expected reflections of these records, in their order; of {decided}, {told}")
