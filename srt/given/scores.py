@@ -19,8 +19,7 @@ from srt.given.rows import Misfits, Row, aligned, origin, read_mapped
 from srt.layout import meta_of
 from srt.progress import say
 from srt.records import InputError, Pair, ReflectedPair, Score, read_records, write_json, write_records
-from srt.score import RATIOS, count_name
-from srt.sequences import NLLS
+from srt.sequences import NLLS, RATIOS, count_name
 from srt.settings import GivenScores
 from srt.sources import read_pairs
 
