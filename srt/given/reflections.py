@@ -111,7 +111,7 @@ def _misplaced(
         found = ((check.rows[number], check.complaint(number)) for check in checks)
         row, complaint = next((each for each in found if each[1]), (rows[number], None))
         if complaint is None and variant == "instruction":
-            complaint = _another_s(row, pair, originals)
+            complaint = _belongs_elsewhere(row, pair, originals)
         if complaint:
             misfits.add(row, complaint)
             wrong.add(pair.id)
@@ -144,7 +144,7 @@ def _owners(pairs: Sequence[Pair], names: Sequence[str]) -> dict[tuple[str, ...]
     return {tuple(getattr(pair, name).strip() for name in names): pair.id for pair in reversed(pairs)}
 
 
-def _another_s(row: Row, pair: Pair, ids: Mapping[tuple[str, ...], str]) -> str | None:
+def _belongs_elsewhere(row: Row, pair: Pair, ids: Mapping[tuple[str, ...], str]) -> str | None:
     """A complaint where a row that was not reflected is the original of another record."""
     owner = ids.get(tuple(row.values[name].strip() for name in TEXTS))
     if owner is None or ids[_content(pair)] == owner:

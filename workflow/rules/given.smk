@@ -158,6 +158,7 @@ if CONFIG.given.train:
         output:
             train=RESULTS + layout.TRAIN,
             ledger=RESULTS + layout.LEDGER,
+            meta=RESULTS + layout.meta_of(layout.TRAIN),
         log:
             "logs/import/runs/{run}.log",
         wildcard_constraints:
