@@ -136,3 +136,19 @@ def test_a_job_on_a_file_that_does_not_fit_ends_in_one_line(tree: Path, kind: st
     *_, last = (tree / f"logs/import/{log}/authors/{variant}.log").read_text().splitlines()
     assert last.startswith(f"srt: {path}: record ")
     assert not (tree / target).exists()
+
+
+def test_nobody_is_asked_for_answers_whose_judgments_are_given(tmp_path: Path) -> None:
+    tree = copy_of_tree(tmp_path / "tree")
+    before = planned(tree)
+
+    def change(values: dict[str, Any]) -> None:
+        judgments = {"source": "judgments.json", "outputs": None}
+        names = ("alpaca_eval", "pairwise_alpaca_eval_original")
+        values["given"]["judgments"] = {"recycled": dict.fromkeys(names, judgments)}
+
+    after = planned(tree, "--configfile", edited(tree, change))
+    assert after.pop("replayed") == 2
+    assert "pairwise" not in after
+    # The run's own answers to both benchmarks are the same file; the opponent's are judged for themselves.
+    assert after == {**{k: v for k, v in before.items() if k != "pairwise"}, "answers": 5, "alpaca_eval": 2}
