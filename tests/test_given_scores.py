@@ -1,14 +1,20 @@
 """Published scores: what failed in them is null, and what is not of this data is refused."""
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 import release as released
+from importing import PREPARE as DEFAULTS
 from importing import Import, changed, shuffle
 
 from srt import cli
+from srt.prepare import prepare
 from srt.records import Score, read_json, read_records
+from srt.settings import PrepareConfig
+
+PREPARE = PrepareConfig(**DEFAULTS)
 
 
 def test_scores_come_in_and_failures_are_null_with_the_reason(given: Import) -> None:
@@ -69,6 +75,18 @@ def test_shuffled_scores_are_refused_by_the_texts_that_versions_share(
     assert not given.scores(variant).exists()
 
 
+@pytest.mark.parametrize(("shuffled", "told_by"), [("original", "response"), ("instruction", "both")])
+def test_a_shuffled_file_without_repeats_is_found_by_the_version_that_shares_its_texts(
+    given: Import, capsys: pytest.CaptureFixture[str], shuffled: str, told_by: str
+) -> None:
+    given.all()
+    assert given.import_scores(shuffled, changed(given, f"scores/{shuffled}", shuffle)) == 0
+    given.scores(told_by).unlink()
+    assert given.import_scores(told_by, beside=shuffled) == 2
+    assert f"as for the same text elsewhere ({shuffled}, " in capsys.readouterr().err
+    assert not given.scores(told_by).exists()
+
+
 def test_shuffled_scores_are_refused_by_a_text_that_occurs_twice(tmp_path: Path, refusal: Any) -> None:
     records = released.some_records()
     records[30]["output"] = records[20]["output"]
@@ -82,7 +100,8 @@ def test_shuffled_scores_are_refused_by_a_text_that_occurs_twice(tmp_path: Path,
 def test_scores_whose_order_nothing_tells_say_so(given: Import, capsys: Any) -> None:
     assert given.import_scores("original") == 0
     assert (
-        "no text occurs twice: that the file has the data set's order could not be checked" in capsys.readouterr().err
+        "few scores, and no text occurs twice: that they have the data set's order could not be checked"
+        in capsys.readouterr().err
     )
 
 
@@ -117,3 +136,31 @@ def test_perplexities_and_losses_in_each_others_column_are_refused(given: Import
     assert "record 0: ppl: expected exp(loss)" in refusal(
         given.import_scores("original", source), given.scores("original")
     )
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_many_scores_in_another_order_are_refused_by_the_lengths_of_the_texts(
+    tmp_path: Path, refusal: Any, shuffled: bool
+) -> None:
+    """No text occurs twice; but the longer one is, the lower its loss, as in every language model."""
+    records = [
+        {"instruction": f"{number} " + "word " * (number % 50), "input": "", "output": f"Text {number}."}
+        for number in range(600)
+    ]
+    rows = released.scores(records, failing=False)
+    for number, row in enumerate(rows):
+        row["loss"][0] = 2 + released.share(number) - number % 50 / 100
+        row["ppl"][0] = math.exp(row["loss"][0])
+    if shuffled:
+        shuffle(rows)
+    pairs, out = released.write(tmp_path / "pairs.jsonl", records), tmp_path / "out.jsonl"
+    source = released.write(tmp_path / "analysis.jsonl", rows)
+    words = ["--loss", "loss", "--ppl", "ppl", "--teacher", "null", "--allowed-mismatches", "0"]
+    prepare(str(pairs), tmp_path / "original.jsonl", PREPARE)
+    code = cli.main(["import", "scores", str(source), str(tmp_path / "original.jsonl"), str(out), *words])
+    if shuffled:
+        told = refusal(code, out)
+        assert told.startswith(f"{source}: line 1: expected the scores of these records, in their order")
+    else:
+        assert code == 0
+        assert read_json(tmp_path / "out.meta.json")["given"]["rank_correlation_with_length"]["nll_instruction"] < -0.3

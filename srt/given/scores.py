@@ -27,6 +27,8 @@ ROUNDING = 1e-3  # relative, between ppl and exp(loss): the published scorer com
 EQUAL = 2e-3  # nats, between two losses of the same text
 SURELY_WHOLE = 1500  # bytes of a pair that no limit of 2,048 tokens cuts: no tokenizer makes more tokens than bytes
 MOST = 88.0  # nats: exp of more is infinite in float32
+TOLD = 500  # scores: of fewer, the relation of loss and length says nothing
+SIGMAS = 3.0  # below 0, for the rank correlation of an unconditional loss and its text's length
 SIDES = {"nll_instruction": ("instruction", "input"), "nll_response": ("output",)}
 
 
@@ -42,7 +44,8 @@ def import_scores(
     """Write the `Score`s of a file of pairs, with what was checked and counted in the sidecar.
 
     A text has one unconditional NLL, wherever it stands: that of an instruction in two versions, or of a response that
-    several records share. Where two of them differ, a file is in another order or of other texts.
+    several records share. Where two of them differ, a file is in another order or of other texts. And the first tokens
+    of a text are the hardest, so that over many records the loss falls with the length; in another order it does not.
 
     Args:
         source: the file, a row for each record of the data set's source, in its order (`srt.sources.located`).
@@ -68,7 +71,13 @@ def import_scores(
         numbers = _read(row)
         if pair.id in records:
             scores.append(_score(records[pair.id], row, numbers, known, misfits))
-    told = {"student": student, **origin(source), "texts_compared": known.compared, "mismatches": len(misfits.found)}
+    told: dict[str, Any] = {
+        "student": student,
+        **origin(source),
+        "texts_compared": known.compared,
+        "mismatches": len(misfits.found),
+    }
+    told["rank_correlation_with_length"] = _check_lengths(rows[0], scores, records)
     _write(out, scores, told, settings)
 
 
@@ -102,6 +111,31 @@ class _Known:
                     f"({where}), found {nll:.4f}: are the files in the same order, and of this data set?"
                 )
         return None
+
+
+def _check_lengths(first: Row, scores: Sequence[Score], pairs: Mapping[str, Pair]) -> dict[str, float] | None:
+    """Spearman's rank correlation of unconditional losses and their texts' lengths; None of fewer than TOLD scores.
+
+    InputError where neither side's is below 0 by more than chance.
+    """
+    scored = [score for score in scores if score.status == "scored"]
+    if len(scored) < TOLD:
+        return None
+    from scipy.stats import spearmanr
+
+    found: dict[str, float] = {}
+    for name, fields in SIDES.items():
+        lengths = [sum(len(getattr(pairs[score.id], each)) for each in fields) for score in scored]
+        losses = [getattr(score, name) for score in scored]
+        varied = len(set(lengths)) > 1 and len(set(losses)) > 1
+        found[name] = float(spearmanr(lengths, losses).statistic) if varied else 0.0
+    if min(found.values()) * math.sqrt(len(scored) - 1) > -SIGMAS:
+        told = ", ".join(f"{value:.3f} for {name.removeprefix('nll_')}s" for name, value in found.items())
+        raise InputError(
+            f"{first.where}: expected the scores of these records, in their order, from here on: their losses do not "
+            f"fall with the length of the texts (rank correlation {told})"
+        )
+    return found
 
 
 def _read(row: Row) -> tuple[list[float | None], list[float | None]] | None:
@@ -195,8 +229,8 @@ def _write(out: Path, scores: Sequence[Score], told: Mapping[str, Any], settings
     say(f"{out}: {len(scores) - failed} imported, {failed} null")
     for reason, count in reasons.most_common(8):
         say(f"  {count} null: {reason}")
-    if not told["texts_compared"]:
-        say("  no text occurs twice: that the file has the data set's order could not be checked")
+    if not told["texts_compared"] and told["rank_correlation_with_length"] is None:
+        say("  few scores, and no text occurs twice: that they have the data set's order could not be checked")
     meta = {
         "model": told["student"],
         "identity": "given",
