@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from importing import given, refusal  # noqa: F401 (fixtures)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -22,7 +22,7 @@ from srt.settings import EXECUTION_FLAGS, ExecutionConfig, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE_LINE = "Using workflow specific profile profiles/default for setting default command line arguments."
-CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
+CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml", "config/released.yaml")
 
 
 # What follows a finetuned run: its answers to both sets of questions, four evaluations, and the report with everything.
@@ -76,6 +76,19 @@ JOBS = {
         "pairwise": 40,
         **report(21),
     },
+    # Two data sets in three reflected versions, the scores of two students, two selections of either, two train files
+    # and two models. Nobody is asked for reflections, nothing is scored or trained.
+    "config/released.yaml": {
+        "original": 2,
+        "imported_reflections": 6,
+        "imported_scores": 16,
+        "imported_train": 2,
+        "selected": 4,
+        "answers": 2,
+        "alpaca_eval": 2,
+        "open_llm": 2,
+        **REPORT,
+    },
 }
 # Refuses the network and torch, and notes who asked: what a dry run needs must be here without a GPU.
 GUARD = """
@@ -89,7 +102,8 @@ sys.addaudithook(refuse)
 """
 STEPS = (
     *("srt.prepare.prepare", "srt.reflect.reflect", "srt.score.score", "srt.score.gather", "srt.coherence.coherence"),
-    *("srt.rescore.rescore", "srt.agreement.agreement"),
+    *("srt.rescore.rescore", "srt.agreement.agreement", "srt.given.train.import_train"),
+    *("srt.given.reflections.import_reflections", "srt.given.scores.import_scores"),
     *("srt.selection.select", "srt.finetune.finetune", "srt.generate.generate", "srt.demo_model.demo_model"),
     *("srt.evaluation.alpaca_eval.evaluate", "srt.evaluation.open_llm.evaluate", "srt.evaluation.pairwise.evaluate"),
     *("srt.evaluation.mt_bench.evaluate", "srt.evaluation.calibration.calibrate"),
@@ -216,9 +230,10 @@ def sections(settings):
     """Every section of a config, its maps' entries included."""
     for value in settings.__dict__.values():
         for section in value.values() if isinstance(value, dict) else [value]:
-            if isinstance(section, BaseModel):
-                yield section
-                yield from sections(section)
+            for entry in section.values() if isinstance(section, dict) else [section]:
+                if isinstance(entry, BaseModel):
+                    yield entry
+                    yield from sections(entry)
 
 
 def flags_of(settings, only=()):

@@ -33,6 +33,7 @@ from srt.settings.execution import (
     ExecutionConfig,
     Price,
 )
+from srt.settings.given import GivenConfig, GivenJudgments, GivenReflections, GivenScores, GivenTrain
 from srt.settings.steps import (
     CoherenceConfig,
     GenerateConfig,
@@ -68,6 +69,11 @@ __all__ = [
     "ExecutionConfig",
     "FinetuneConfig",
     "GenerateConfig",
+    "GivenConfig",
+    "GivenJudgments",
+    "GivenReflections",
+    "GivenScores",
+    "GivenTrain",
     "JudgeConfig",
     "MissingShare",
     "MtBenchConfig",

@@ -12,6 +12,7 @@ from srt.settings.base import Settings
 # Raised by whoever changes what a step computes, so that Snakemake reruns it and what follows.
 STEP_VERSIONS = {
     "prepare": 1,
+    "import": 1,
     "reflect": 2,
     "score": 1,
     "coherence": 1,

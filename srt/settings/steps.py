@@ -12,7 +12,9 @@ from srt.settings.base import Backend, Dtype, Settings
 class PrepareConfig(Settings):
     """A named data set (`datasets:`), as it is read by `srt prepare`."""
 
-    source: str = Field(description="a JSON, JSONL or Parquet file, or a hub data set by name")
+    source: str = Field(
+        description="a JSON, JSONL or Parquet file, hub:OWNER/NAME/FILE[@REVISION], or a hub data set by name"
+    )
     revision: str | None = Field(description="the hub revision; null for the newest (the resolved one is recorded)")
     split: str = Field(description="the split of a hub data set")
     duplicates: Literal["keep", "drop"] = Field(description="what to do with exact repeats")

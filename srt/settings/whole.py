@@ -9,6 +9,7 @@ from pydantic import Field
 from srt.settings.base import Settings
 from srt.settings.evaluation import EvaluateConfig, Name, QuestionsConfig
 from srt.settings.execution import ExecutionConfig
+from srt.settings.given import GivenConfig
 from srt.settings.steps import (
     CoherenceConfig,
     GenerateConfig,
@@ -32,6 +33,7 @@ class Config(Settings):
     datasets: dict[str, PrepareConfig]
     teachers: dict[str, ReflectConfig]
     students: dict[str, StudentConfig]
+    given: GivenConfig = Field(description="what is imported in the place of the step that would make it")
     recipes: dict[str, FinetuneConfig]
     questions: dict[Name, QuestionsConfig] = Field(description="sets of questions by name")
     score: ScoreConfig

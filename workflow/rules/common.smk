@@ -1,5 +1,6 @@
 # The validated settings, and the small look-ups that the rules share. What is looked up is defined in srt/.
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -26,7 +27,7 @@ except InputError as error:
     sys.exit(2)
 
 RUNS = {run.run: run for run in RUN_TABLE}
-TRAINED = [name for name, run in RUNS.items() if run.method != "none"]
+TRAINED = [name for name, run in RUNS.items() if run.method != "none" and run.recipe]
 RESULTS = f"{CONFIG.results}/"
 CONFIG_FILE = str(workflow.configfiles[-1])
 VERSION = STEP_VERSIONS
@@ -64,7 +65,7 @@ wildcard_constraints:
     shard=r"\d+",
     shards=r"\d+",
     dataset=r"[^/]+",
-    teacher=r"[^/]+",
+    teacher="|".join(map(re.escape, CONFIG.teachers)) or "none",
     student=r"[^/]+",
     run=r"[^/]+",
     questions="|".join(CONFIG.questions) or "none",
