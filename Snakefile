@@ -18,6 +18,8 @@ include: "workflow/rules/selection.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/generate.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/given_common.smk"
+include: "workflow/rules/given.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -14,8 +14,9 @@ from srt import models
 from srt.methods import Candidate, contests, decide_all
 from srt.progress import say
 from srt.records import LedgerEntry, Score, read_records, write_json, write_records
-from srt.score import RATIOS, score
+from srt.score import score
 from srt.selection import read_candidates, scored_alike
+from srt.sequences import RATIOS
 from srt.settings import ExecutionConfig, ScoreConfig, SelectionConfig
 from srt.sources import read_pairs
 

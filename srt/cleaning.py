@@ -30,6 +30,7 @@ OUTCOMES = {
     "leak": "a part contains the prompt's own words",
     "unchanged": "the instruction is the old one",
     "repeated": "the response repeats the pair, or the instruction another record's",
+    "mismatch": "an imported reflection that does not fit its record",
     "upstream": "the instruction's reflection had failed",
 }
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from srt.methods import Candidate, branch_of, facts_of, statistic
-from srt.records import LedgerEntry
+from srt.records import InputError, LedgerEntry
 
 STEP = math.log(1.1)  # a bin of lengths ends at 1.1 times its beginning
 Drawn = dict[str, Candidate]
@@ -65,7 +65,10 @@ def draw(records: Mapping[str, Mapping[str, Candidate]], wanted: Counter[int], s
 
 
 def _bin(candidate: Candidate) -> int:
+    """The bin of a response's length in tokens; InputError where somebody's scores came without their counts."""
     tokens = candidate.score.tokens_response if candidate.score else 0
+    if tokens is None:
+        raise InputError("method length: expected scores with token counts, found imported ones, which have none")
     return math.floor(math.log(max(1, tokens)) / STEP)
 
 

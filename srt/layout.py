@@ -5,12 +5,14 @@ The patterns are Snakemake's and Python's format strings alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from srt.config import judge_name
-from srt.records import VARIANTS
+from srt.records import VARIANTS, InputError
 from srt.runs import FIXED_METHODS, Run
-from srt.settings import Config
+from srt.settings import ALPACA_EVAL, MT_BENCH, Config
+from srt.settings.given import Variant
 
 PAIRS = "data/{pairs}.jsonl"  # any of the next three
 ORIGINAL = "data/{dataset}/original.jsonl"
@@ -27,6 +29,8 @@ MODEL = "runs/{run}/model"
 TRAINING = MODEL + "/srt_finetune.json"
 ANSWERS = "runs/{run}/answers/{questions}.jsonl"
 EVALUATION = "runs/{run}/evaluation/{benchmark}.json"
+IMPORTED = "scores/{imported}.jsonl"  # scores that somebody else computed, by their path
+REPLAYED = "runs/{judged}.json"  # an evaluation whose judgments are given, by its path
 CALIBRATION = "judges/{judge}.json"
 # The paper's, then what it does not have. Each is a target of its own: `table_NAME`, `figure_NAME`.
 TABLES = (
@@ -79,14 +83,14 @@ def pairs_pattern(variant: str, responses: str) -> str:
 
 def variants_read(run: Run) -> Sequence[str]:
     """The variants whose pairs a run's method reads (the methods' second phase can choose any of four)."""
-    if run.method == "none":
+    if run.method == "none" or run.dataset is None:
         return ()
     return (run.method,) if run.method in FIXED_METHODS else VARIANTS
 
 
 def reads_scores(run: Run) -> bool:
     """A fixed variant at ratio 1 is taken whole and needs no student; every other choice or ranking does."""
-    return run.method != "none" and not (run.method in FIXED_METHODS and run.ratio == 1)
+    return run.method not in ("none", "given") and not (run.method in FIXED_METHODS and run.ratio == 1)
 
 
 def pairs_paths(run: Run, responses: str) -> dict[str, str]:
@@ -108,8 +112,48 @@ def _names(run: Run) -> dict[str, str | None]:
 
 
 def is_rescored(config: Config, run: Run) -> bool:
-    """Whether what low precision leaves in doubt of the run's selection is computed again in float32."""
-    return config.score.precision == "exact" and config.score.dtype != "float32" and reads_scores(run)
+    """Whether what low precision leaves in doubt of the run's selection is computed again in float32.
+
+    Scores that somebody else computed stay as they are.
+    """
+    given = run.dataset in config.given.scores.get(run.scored_by, {})
+    return config.score.precision == "exact" and config.score.dtype != "float32" and reads_scores(run) and not given
+
+
+@dataclass(frozen=True)
+class ImportedScores:
+    """A file of scores that is imported: whose, of what, and the versions that it is compared with."""
+
+    student: str
+    dataset: str
+    variant: str
+    pairs: str
+    beside: Mapping[str, tuple[str, str]]
+
+
+# Versions that share a text with another: its instruction, or where responses are short the response.
+SHARES_TEXT: dict[str, tuple[Variant, ...]] = {
+    "original": (),
+    "instruction": ("original",),
+    "response": ("original",),
+    "both": ("instruction",),
+}
+
+
+def imported_scores(config: Config) -> dict[str, ImportedScores]:
+    """Path below the results folder: what is imported there."""
+    found: dict[str, ImportedScores] = {}
+    for student, by_dataset in config.given.scores.items():
+        for dataset, given in by_dataset.items():
+            names = {"dataset": dataset, "teacher": given.teacher, "student": student}
+            pairs = {v: pairs_pattern(v, "all").format(variant=v, **names) for v in given.files}
+            scores = {v: scores_of(path).format(**names) for v, path in pairs.items()}
+            for variant in given.files:
+                beside: dict[str, tuple[str, str]] = {
+                    v: (pairs[v], scores[v]) for v in SHARES_TEXT[variant] if v in given.files
+                }
+                found[scores[variant]] = ImportedScores(student, dataset, variant, pairs[variant], beside)
+    return found
 
 
 def coherence_paths(run: Run, responses: str) -> dict[str, str]:
@@ -137,6 +181,8 @@ def open_llm(profile: str) -> str:
 
 def benchmarks(config: Config, run: Run) -> list[str]:
     """The evaluations of a run by file name; a profile, and a comparison on one set of questions, is one each."""
+    if not run.is_evaluated:
+        return []
     plain = ("alpaca_eval", "alpaca_eval_2", "mt_bench")
     names = [name for name in plain if getattr(config.evaluate, name) is not None]
     names += map(open_llm, config.evaluate.open_llm)
@@ -147,12 +193,28 @@ def benchmarks(config: Config, run: Run) -> list[str]:
     return names
 
 
+def check_names(config: Config, runs: Sequence[Run], where: str) -> None:
+    """InputError where two evaluations of a run would be one file."""
+    for run in runs:
+        names = benchmarks(config, run)
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise InputError(
+                f"{where}: run {run.run!r}: two evaluations are called {twice[0]!r}: rename questions or runs"
+            )
+
+
 def answered(config: Config, run: Run) -> list[str]:
-    """The sets of questions that a run's model answers."""
-    needed = config.evaluate.question_sets()
+    """The sets of questions that a run's model answers: those of evaluations whose judgments are not given."""
+    given = config.given.judgments.get(run.run, {})
+    asked = [name for name in benchmarks(config, run) if name not in given]
+    own = {"alpaca_eval": ALPACA_EVAL, "alpaca_eval_2": ALPACA_EVAL, "mt_bench": MT_BENCH}
+    used = {own[name] for name in asked if name in own}
     pairwise = config.evaluate.pairwise
-    against = pairwise is not None and bool(opponents_of(run, pairwise.opponents))
-    return [name for name, benchmark in needed.items() if benchmark != "pairwise" or against]
+    for questions in pairwise.questions if pairwise else []:
+        names = {pairwise_name(questions, name) for name in opponents_of(run, pairwise.opponents if pairwise else [])}
+        used |= {questions} if names & set(asked) else set()
+    return [name for name in config.evaluate.question_sets() if name in used]
 
 
 def calibrated(config: Config) -> list[str]:

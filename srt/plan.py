@@ -50,7 +50,7 @@ def plan(config: Config, runs: Sequence[Run]) -> list[Stage]:
     for variant in ("instruction", "response", "both"):
         for run in runs:
             path = layout.pairs_paths(run, config.responses).get(variant)
-            if path is not None and path not in stages and run.dataset and run.teacher:
+            if path is not None and path not in stages and run.dataset and run.teacher in config.teachers:
                 stages[path] = _stage(config, run.dataset, run.teacher, variant, path)
     return list(stages.values())
 

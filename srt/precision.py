@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from srt.methods import REFERENCE, REFLECTED_RESPONSE, Candidate, choose, contests, places, refusal
 from srt.records import Score
-from srt.score import RATIOS, count_name
+from srt.sequences import RATIOS, count_name
 from srt.settings import SelectionConfig
 
 SPREADS = 4.5  # of a normal error, 7 in a million lie beyond; at least the largest one measured is covered

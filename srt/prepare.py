@@ -14,7 +14,7 @@ from srt.layout import meta_of
 from srt.progress import say
 from srt.records import InputError, Pair, write_json, write_records
 from srt.settings import PrepareConfig
-from srt.sources import plain_fields, read_rows, with_ids
+from srt.sources import HUB, located, plain_fields, read_rows, with_ids
 
 
 def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
@@ -24,11 +24,12 @@ def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
     dropped where the settings say so. InputError where a record is malformed or none is left.
     """
     rows, origin = _open_source(source, settings)
-    kept, counts = _kept(rows, source, settings)
-    meta = {
+    kept, counts, left_out = _kept(rows, source, settings)
+    meta: dict[str, Any] = {
         "origin": origin,
         "settings": settings.model_dump(),
         "counts": {name: counts[name] for name in ("read", "empty", "duplicates")} | {"written": len(kept)},
+        "left_out": left_out,  # positions in the source from 0: what was made of it elsewhere is told apart by these
         "versions": models.versions("selective-reflection-tuning", "datasets"),
     }
     write_json(Path(meta_of(str(out))), meta)
@@ -46,13 +47,15 @@ def prepared_file(settings: PrepareConfig) -> list[Pair] | None:
 
 def _kept(
     rows: Iterator[tuple[str, Any]], source: str, settings: PrepareConfig
-) -> tuple[list[dict[str, str]], Counter[str]]:
+) -> tuple[list[dict[str, str]], Counter[str], list[int]]:
     counts: Counter[str] = Counter()
     kept: list[dict[str, str]] = []
+    left_out: list[int] = []
     seen: set[tuple[str, ...]] = set()
     for where, row in islice(rows, settings.limit):
         fields = plain_fields(row, f"{source}: {where}")
         counts["read"] += 1
+        left_out.append(counts["read"] - 1)
         if not fields["instruction"].strip() or not fields["output"].strip():
             counts["empty"] += 1
             continue
@@ -62,15 +65,16 @@ def _kept(
             if settings.duplicates == "drop":
                 continue
         seen.add(content)
+        left_out.pop()
         kept.append(fields)
     if not kept:
         raise InputError(f"{source}: no usable record among {counts['read']}, expected at least one pair")
-    return kept, counts
+    return kept, counts, left_out
 
 
 def _open_source(source: str, settings: PrepareConfig) -> tuple[Iterator[tuple[str, Any]], dict[str, str | None]]:
-    path = locate(source)
-    if path.exists() or path.suffix in (".json", ".jsonl", ".parquet"):
+    path = located(source)
+    if path.exists() or source.startswith(HUB) or path.suffix in (".json", ".jsonl", ".parquet"):
         return read_rows(path), {"file": source}
     return _hub_rows(source, settings)
 

@@ -58,7 +58,7 @@ class Score(Record):
     """The student's statistics of one pair: mean NLLs in nats per token, token counts, the two ratios.
 
     `truncated` names the NLLs whose text was cut to the length limit. What could not be computed is null
-    and `reason` says why; it is never 0.
+    and `reason` says why; it is never 0. Scores that somebody else computed have no token counts: they are null.
     """
 
     id: str
@@ -66,10 +66,10 @@ class Score(Record):
     nll_response: float | None
     nll_instruction_given_response: float | None
     nll_response_given_instruction: float | None
-    tokens_instruction: int
-    tokens_response: int
-    tokens_instruction_given_response: int
-    tokens_response_given_instruction: int
+    tokens_instruction: int | None
+    tokens_response: int | None
+    tokens_instruction_given_response: int | None
+    tokens_response_given_instruction: int | None
     ifd: float | None
     r_ifd: float | None
     truncated: list[str]

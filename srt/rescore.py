@@ -14,9 +14,9 @@ from srt.methods import Candidate
 from srt.precision import Doubt, Doubts, ErrorModel
 from srt.progress import say
 from srt.records import InputError, Pair, Rescored, write_json, write_records
-from srt.score import RATIOS, Student, count_name, targets_or_reasons, with_nlls
+from srt.score import Student, targets_or_reasons, with_nlls
 from srt.selection import candidate, read_candidates, scored_alike
-from srt.sequences import NLLS, Target
+from srt.sequences import NLLS, RATIOS, Target, count_name
 from srt.settings import ExecutionConfig, ScoreConfig, SelectionConfig
 from srt.sources import read_pairs
 

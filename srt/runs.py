@@ -22,8 +22,10 @@ Method = Literal[
     "r_ifd",
     "perplexity",
     "coherence",
+    "given",
 ]
 METHODS: tuple[str, ...] = get_args(Method)
+SELECTING = tuple(name for name in METHODS if name not in ("none", "given"))
 FIXED_METHODS = ("original", "instruction", "response", "both")
 # What chooses at random, so that what a method gains can be told from what any choice would.
 CONTROLS = ("random", "length")
@@ -32,7 +34,10 @@ SELECTED_METHODS = ("none", "original", "instruction", "paper", "released", "ifd
 
 
 class Run(Settings):
-    """One row of the run table. `-` stands for what a method does not use."""
+    """One row of the run table. `-` stands for what a method does not use.
+
+    A run without a recipe ends with its train file: nothing is trained, nothing evaluated.
+    """
 
     run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     dataset: str | None
@@ -50,18 +55,29 @@ class Run(Settings):
         """The student, or the proxy that scores for it."""
         return self.scorer or self.student
 
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether there is a model to evaluate: one that the run trains, or the student as it is."""
+        return self.method == "none" or self.recipe is not None
+
     @model_validator(mode="after")
     def _needs_what_its_method_reads(self) -> Run:
-        trained = {"dataset": self.dataset, "ratio": self.ratio, "recipe": self.recipe, "seed": self.seed}
         if self.method == "none":
-            unused = {**trained, "teacher": self.teacher, "scorer": self.scorer}
-            given = [name for name, value in unused.items() if value is not None]
-            if given:
-                raise ValueError(f"method none trains nothing: expected '-' in the column {given[0]}")
+            self._refuse("trains nothing", "dataset", "ratio", "recipe", "seed", "teacher", "scorer")
             return self
-        if self.method != "original":
-            trained["teacher"] = self.teacher
-        absent = [name for name, value in trained.items() if value is None]
+        if self.method == "given":
+            self._refuse("selects nothing", "ratio", "scorer")
+            needed = {"dataset", "teacher"} if self.dataset or self.teacher else set()
+            needed |= {"seed"} if self.recipe else set()
+        else:
+            needed = {"dataset", "ratio", "seed"} | ({"teacher"} if self.method != "original" else set())
+        absent = [name for name in ("dataset", "ratio", "seed", "teacher") if name in needed]
+        absent = [name for name in absent if getattr(self, name) is None]
         if absent:
             raise ValueError(f"method {self.method} needs a value in the column {absent[0]}")
         return self
+
+    def _refuse(self, why: str, *columns: str) -> None:
+        given = [name for name in columns if getattr(self, name) is not None]
+        if given:
+            raise ValueError(f"method {self.method} {why}: expected '-' in the column {given[0]}")

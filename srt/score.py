@@ -28,14 +28,9 @@ from srt.records import (
     write_records,
 )
 from srt.scorer import Scorer
-from srt.sequences import NLLS, Sequencer, Target
+from srt.sequences import NLLS, RATIOS, Sequencer, Target, count_name
 from srt.settings import ExecutionConfig, ScoreConfig
 from srt.sources import read_pairs
-
-RATIOS = {
-    "ifd": ("nll_response_given_instruction", "nll_response"),
-    "r_ifd": ("nll_instruction_given_response", "nll_instruction"),
-}
 
 
 class Student:
@@ -234,11 +229,6 @@ def _no_target(target: Target) -> str:
     if target.truncated:
         return "truncation left no target token"
     return "a single token has nothing before it" if target.start == 1 else "its tokens merge with the context's last"
-
-
-def count_name(nll: str) -> str:
-    """The field that counts the target tokens of an NLL."""
-    return nll.replace("nll_", "tokens_")
 
 
 def _ratio(conditional: float | None, alone: float | None) -> float | None:

@@ -88,6 +88,8 @@ def plain_fields(row: Any, where: str) -> dict[str, str]:
     """instruction, input and output of one raw row; InputError names the place, the field and what was expected."""
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected an object with instruction and output, found {type(row).__name__}")
+    if row.keys() == {"data"} and isinstance(row["data"], dict):
+        row = row["data"]  # the authors' data sets have a struct of this name for a column
     if "conversations" in row:
         return _first_exchange(row["conversations"], where)
     fields: dict[str, str] = {}

@@ -24,7 +24,8 @@ from srt.settings import (
 )
 
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
-CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1)
+CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1, missing_share=0.0)
+RELEASED = "config/released.yaml"  # which asks no teacher and trains nothing
 HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"
 # The subcommands, their positional arguments and what else they must be given.
 COMMANDS = {
@@ -36,6 +37,9 @@ COMMANDS = {
     "rescore": "OUT --pairs original=PAIRS --scores original=SCORES --method original --ratio 0.5 --model MODEL",
     "agreement": "OUT --pairs original=PAIRS --scores original=SCORES --method original --ratio 0.5 --model MODEL",
     "selection": "RUN_DIR --pairs original=PAIRS --method original --ratio 1",
+    "import reflections": "SOURCE ORIGINAL REFLECTED --variant both",
+    "import scores": "SOURCE PAIRS SCORES",
+    "import train": "SOURCE RUN_DIR",
     "finetune": "TRAIN MODEL_DIR --model MODEL",
     "generate": "QUESTIONS ANSWERS --model MODEL",
     "evaluate alpaca-eval": "ANSWERS OUT",
@@ -59,6 +63,9 @@ FUNCTIONS = {
     "rescore": "srt.rescore.rescore",
     "agreement": "srt.agreement.agreement",
     "selection": "srt.selection.select",
+    "import reflections": "srt.given.reflections.import_reflections",
+    "import scores": "srt.given.scores.import_scores",
+    "import train": "srt.given.train.import_train",
     "finetune": "srt.finetune.finetune",
     "generate": "srt.generate.generate",
     "evaluate alpaca-eval": "srt.evaluation.alpaca_eval.evaluate",
@@ -79,6 +86,9 @@ def sections(settings):
                 yield section
 
 
+GIVEN = load(locate(RELEASED))[0].given  # what is given has entries there alone
+
+
 def sections_of(command, config):
     """(section, flag prefix) of what a subcommand reads from a config."""
     found = {
@@ -89,6 +99,9 @@ def sections_of(command, config):
         "rescore": [(config.score, ""), (config.selection, "")],
         "agreement": [(config.score, ""), (config.selection, "")],
         "selection": [(config.selection, "")],
+        "import reflections": [(GIVEN.reflections["authors"]["alpaca"], "")],
+        "import scores": [(GIVEN.scores["llama2-7b"]["alpaca"], "")],
+        "import train": [(GIVEN.train["alpaca-7b-given"], "")],
         "finetune": [(next(iter(config.recipes.values())), "")],
         "generate": [(next(iter(config.generate.values())), "")],
         "evaluate calibrate-judge": [(config.evaluate.calibration or CALIBRATION, "")],
@@ -120,11 +133,12 @@ def through_flags(settings, prefix=""):
 # --- Flags and settings -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [*CONFIGS, RELEASED])
 def test_every_section_comes_back_from_its_flags(name):
     config, runs = load(locate(name))
-    tried = [*sections(config), *runs]
-    assert len({type(section) for section in tried}) >= 16
+    given = [entry for of in (GIVEN.reflections, GIVEN.scores) for maps in of.values() for entry in maps.values()]
+    tried = [*sections(config), *runs, *given, *GIVEN.train.values()]
+    assert len({type(section) for section in tried}) >= (13 if name == RELEASED else 18)
     for section in tried:
         assert flags_of(through_flags(section)) == flags_of(section)
 
@@ -146,8 +160,11 @@ def test_numbers_and_null_come_back_exactly(changed):
 @pytest.mark.parametrize("flag", [True, False])
 @pytest.mark.parametrize("text", ["a b/c's", "ünï/ cödé", '"quoted" $HOME;', "true", "12", "2e-05"])
 def test_booleans_and_awkward_texts_come_back_exactly(flag, text):
-    execution = load()[0].execution.model_copy(update={"launcher": text, "gradient_checkpointing": flag})
-    assert flags_of(through_flags(execution)) == flags_of(execution)
+    config, _ = load()
+    teacher = next(iter(config.teachers.values())).model_copy(update={"model": text})
+    execution = config.execution.model_copy(update={"keep_models": flag})
+    for section in (teacher, execution):
+        assert flags_of(through_flags(section)) == flags_of(section)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -160,7 +177,7 @@ def test_with_all_flags_given_no_config_file_is_read(monkeypatch, name, command)
     words = [*command.split(), *COMMANDS[command].split()]
     expected = sections_of(command, config)
     for section, prefix in expected:
-        without = ("source",) if command == "prepare" else ()
+        without = ("source",) if command in ("prepare", "import train") else ()
         words += shlex.split(as_flags(section, prefix, without=without))
     keys = EXECUTION_FLAGS.get(step, ())
     words += shlex.split(as_flags(config.execution, only=keys)) if keys else []
@@ -171,7 +188,7 @@ def test_with_all_flags_given_no_config_file_is_read(monkeypatch, name, command)
     assert cli.main(words) == 0
     got = {type(value): value for value in called if isinstance(value, Settings)}
     for section, _ in expected:
-        wanted = flags_of(section) | ({"source": "SOURCE"} if command == "prepare" else {})
+        wanted = flags_of(section) | ({"source": "SOURCE"} if "source" in without else {})
         assert flags_of(got[type(section)]) == wanted
     if keys:
         assert flags_of(got[ExecutionConfig], keys) == flags_of(config.execution, keys)

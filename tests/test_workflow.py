@@ -22,7 +22,7 @@ from srt.settings import EXECUTION_FLAGS, ExecutionConfig, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE_LINE = "Using workflow specific profile profiles/default for setting default command line arguments."
-CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
+CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml", "config/released.yaml")
 
 
 # What follows a finetuned run: its answers to both sets of questions, four evaluations, and the report with everything.
@@ -76,6 +76,19 @@ JOBS = {
         "pairwise": 44,
         **report(23),
     },
+    # Two data sets in three reflected versions, the scores of two students, two selections of either, two train files
+    # and two models. Nobody is asked for reflections, nothing is scored or trained.
+    "config/released.yaml": {
+        "original": 2,
+        "imported_reflections": 6,
+        "imported_scores": 16,
+        "imported_train": 2,
+        "selected": 4,
+        "answers": 2,
+        "alpaca_eval": 2,
+        "open_llm": 2,
+        **REPORT,
+    },
 }
 # Refuses the network and torch, and notes who asked: what a dry run needs must be here without a GPU.
 GUARD = """
@@ -89,7 +102,8 @@ sys.addaudithook(refuse)
 """
 STEPS = (
     *("srt.prepare.prepare", "srt.reflect.reflect", "srt.score.score", "srt.score.gather", "srt.coherence.coherence"),
-    *("srt.rescore.rescore", "srt.agreement.agreement"),
+    *("srt.rescore.rescore", "srt.agreement.agreement", "srt.given.train.import_train"),
+    *("srt.given.reflections.import_reflections", "srt.given.scores.import_scores"),
     *("srt.selection.select", "srt.finetune.finetune", "srt.generate.generate", "srt.demo_model.demo_model"),
     *("srt.evaluation.alpaca_eval.evaluate", "srt.evaluation.open_llm.evaluate", "srt.evaluation.pairwise.evaluate"),
     *("srt.evaluation.mt_bench.evaluate", "srt.evaluation.calibration.calibrate"),
@@ -216,24 +230,15 @@ def sections(settings):
     """Every section of a config, its maps' entries included."""
     for value in settings.__dict__.values():
         for section in value.values() if isinstance(value, dict) else [value]:
-            if isinstance(section, BaseModel):
-                yield section
-                yield from sections(section)
+            for entry in section.values() if isinstance(section, dict) else [section]:
+                if isinstance(entry, BaseModel):
+                    yield entry
+                    yield from sections(entry)
 
 
 def flags_of(settings, only=()):
     """What of a section can be a flag."""
     return {name: getattr(settings, name) for name in config.flag_fields(type(settings)) if not only or name in only}
-
-
-def without_launcher(command, launcher):
-    """The arguments of `srt`; finetuning on several GPUs starts it through the launcher of `execution:`."""
-    if command[0] == "srt":
-        return command[1:]
-    start = [*shlex.split(launcher), "-m", "srt.cli"]
-    assert command[: len(start)] == start
-    assert command[len(start)] == "finetune"
-    return command[len(start) :]
 
 
 @pytest.fixture
@@ -262,8 +267,8 @@ def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called
         if command[0] == "papermill":
             continue
         called.clear()
-        words = without_launcher(command, shipped.execution.launcher)
-        assert cli.main(words) == 0, shlex.join(command)
+        assert command[0] == "srt"
+        assert cli.main(command[1:]) == 0, shlex.join(command)
         [(step, arguments)] = called
         for given in (value for value in arguments if isinstance(value, Settings)):
             if isinstance(given, ExecutionConfig):
@@ -365,7 +370,7 @@ def test_changed_execution_reruns_nothing(finished, keys):
             elif isinstance(value, int | float):
                 values["execution"][key] = value + 1
         if not keys:
-            values["execution"].update(device="cpu", launcher="accelerate launch", score_compile="off")
+            values["execution"].update(device="cpu", card_gb=24.0, score_compile="off")
             values["execution"]["endpoints"] = {"local": {"base_url": "http://127.0.0.1:1/v1", "api_key_env": None}}
 
     assert planned(finished, "--configfile", edited(finished, change)) == {}
@@ -402,6 +407,22 @@ def test_an_edited_prompt_reruns_reflection_and_what_follows(finished):
         prompts.write("# edited\n")
     expected = {"reflected": 3, "score_shard": 3, "scores": 3, "selected": 1, **ONE_RUN, **REPORT}
     assert planned(finished) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("config/prompts/alpaca_eval_logprob/prompt.txt", {"alpaca_eval": 3, "judge_calibration": 1}),
+        ("config/prompts/alpaca_eval_logprob/configs.yaml", {"alpaca_eval": 3, "judge_calibration": 1}),
+        ("config/prompts/pairwise.yaml", {"pairwise": 1, "judge_calibration": 1}),
+        ("config/judges/smollm2.yaml", {"alpaca_eval": 3, "pairwise": 1, "mt_bench": 3, "judge_calibration": 1}),
+        ("config/demo/items/hellaswag.jsonl", {"open_llm": 3}),
+    ],
+)
+def test_what_a_judge_or_a_leaderboard_reads_reruns_its_benchmarks_alone(finished, file, expected):
+    with (finished / file).open("a") as edited_file:
+        edited_file.write("# edited\n")
+    assert planned(finished) == {**expected, **REPORT}
 
 
 # --- What is wrong is refused before any job ----------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 from srt import cli
 from srt.records import InputError
-from srt.runs import METHODS
+from srt.runs import SELECTING
 from srt.settings import Settings
 
 Steps = Any  # argparse's own class of subparsers is private
@@ -68,9 +68,8 @@ def choice(parser: argparse.ArgumentParser) -> None:
     for flag, needed in (("--pairs", True), ("--scores", False), ("--coherence", False)):
         about = "once per variant that the method reads"
         parser.add_argument(flag, action="append", default=[], metavar="VARIANT=FILE", required=needed, help=about)
-    methods = [name for name in METHODS if name != "none"]
     about = "what chooses between a record's versions (README.md has the table)"
-    parser.add_argument("--method", required=True, choices=methods, help=about)
+    parser.add_argument("--method", required=True, choices=SELECTING, help=about)
     parser.add_argument("--ratio", required=True, type=float, help="share of the selected records to keep, by IFD")
     parser.add_argument("--seed", type=int, default=0, help="seed of the method `random`")
 

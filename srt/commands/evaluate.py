@@ -57,24 +57,29 @@ def _alpaca_eval(benchmarks: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         if args.annotations is not None:
             from srt.evaluation.replay import replay_alpaca_eval
+            from srt.sources import located
 
-            replay_alpaca_eval(args.annotations, args.outputs, _alone(args, "--annotations", "answers"))
+            outputs = located(args.outputs) if args.outputs else None
+            replay_alpaca_eval(located(args.annotations), outputs, _alone(args, "--annotations", "answers"))
             return
         from srt.evaluation.alpaca_eval import evaluate
 
         _all_given(args, "answers")
-        settings = cli.resolve(args, AlpacaEvalConfig, lambda config: config.evaluate.alpaca_eval)
+        settings = cli.resolve(args, AlpacaEvalConfig, lambda config: getattr(config.evaluate, args.section))
         evaluate(args.answers, args.out, settings, **_judge(args, settings.judge))
 
     parser = arguments.step(
         benchmarks, "alpaca-eval", call, "AlpacaEval 1.0 or 2: win rate against the reference's outputs."
     )
+    about = "the section of the config file from which comes what is not given as a flag"
+    sections = ["alpaca_eval", "alpaca_eval_2"]
+    parser.add_argument("--section", choices=sections, default=sections[0], help=about)
     about = "JSONL of answers (srt generate); left out with --annotations"
     parser.add_argument("answers", metavar="ANSWERS", type=Path, nargs="?", help=about)
     about = "recompute the row from AlpacaEval's published annotations: no network, no key, no judge"
-    parser.add_argument("--annotations", metavar="FILE", type=Path, default=None, help=about)
+    parser.add_argument("--annotations", metavar="SOURCE", default=None, help=about)
     about = "with --annotations: the model's outputs, to count what was not judged and to measure its length"
-    parser.add_argument("--outputs", metavar="FILE", type=Path, default=None, help=about)
+    parser.add_argument("--outputs", metavar="SOURCE", default=None, help=about)
     _judged(parser, AlpacaEvalConfig)
 
 
@@ -99,8 +104,9 @@ def _pairwise(benchmarks: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         if args.judgments is not None:
             from srt.evaluation.replay import replay_pairwise
+            from srt.sources import located
 
-            replay_pairwise(args.judgments, _alone(args, "--judgments", "answers", "opponent"))
+            replay_pairwise(located(args.judgments), _alone(args, "--judgments", "answers", "opponent"))
             return
         from srt.evaluation.pairwise import evaluate
 
@@ -115,7 +121,7 @@ def _pairwise(benchmarks: Steps) -> None:
     about = "JSONL of the opponent's answers; left out with --judgments"
     parser.add_argument("opponent", metavar="OPPONENT", type=Path, nargs="?", help=about)
     about = 'recompute from scores that are there: JSONL of {"id", "a_first": [a, b], "b_first": [b, a]}'
-    parser.add_argument("--judgments", metavar="FILE", type=Path, default=None, help=about)
+    parser.add_argument("--judgments", metavar="SOURCE", default=None, help=about)
     _questions(parser)
     _judged(parser, PairwiseConfig)
 

@@ -106,12 +106,18 @@ def plan(steps: Steps) -> None:
         import dataclasses
         import json
 
+        from srt import forecast
         from srt.plan import plan, told
 
-        stages = plan(*settings_of.load(args.config))
-        print(json.dumps([dataclasses.asdict(stage) for stage in stages]) if args.json else told(stages))
+        config, runs = settings_of.load(args.config)
+        stages, trainings = plan(config, runs), forecast.forecast(config, runs)
+        if args.json:
+            shown = [dataclasses.asdict(stage) for stage in stages]
+            print(json.dumps(shown + [dataclasses.asdict(training) for training in trainings]))
+        else:
+            print(told(stages), forecast.told(trainings, config), sep="\n\n")
 
-    about = "Estimate what the teachers have still to be asked: requests, tokens, money, hours."
+    about = "Estimate what is to come: teachers' requests, tokens, money; trainings' memory, disk; hours of both."
     parser = arguments.step(steps, "plan", call, about)
     parser.add_argument("--json", action="store_true", help="print the stages as JSON")
 

@@ -17,6 +17,8 @@ SETUP = (
     Column("seed", "Seed", 0, setup=True),
     Column("training_records", "Records", 0),
     Column("steps", "Steps", 0),
+    Column("global_batch", "per step", 0, setup=True),
+    Column("optimizer", "Optimizer", setup=True),
 )
 SOURCE = (Column("reported_source", "Where", group="Paper"), Column("source", "Source", path=True))
 

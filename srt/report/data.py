@@ -166,8 +166,9 @@ def scores_facts(scores: Sequence[Score]) -> Row:
     scored = [score for score in scores if score.status == "scored"]
     row: Row = {"scored": len(scored)}
     if scored:
-        row["instruction_tokens"] = fmean(score.tokens_instruction for score in scored)
-        row["response_tokens"] = fmean(score.tokens_response for score in scored)
+        for name in ("instruction", "response"):
+            counted = [count for score in scored if (count := getattr(score, f"tokens_{name}")) is not None]
+            row[f"{name}_tokens"] = fmean(counted) if counted else None  # imported scores have no counts
     for key in ("ifd", "r_ifd"):
         values = [value for score in scores if (value := getattr(score, key)) is not None]
         row[f"{key}_null"] = len(scores) - len(values)

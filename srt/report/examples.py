@@ -81,7 +81,7 @@ class Story:
 def stories(results: Path, runs: Sequence[Run], responses: str) -> list[Story]:
     """Ten records of one run, or as many as there are; none where no run has chosen between versions yet."""
     order = ("released", "paper")
-    choosing = [run for run in runs if run.method not in (*FIXED_METHODS, "none")]
+    choosing = [run for run in runs if run.method not in (*FIXED_METHODS, "given", "none")]
     choosing.sort(key=lambda run: order.index(run.method) if run.method in order else len(order))
     for run in choosing:
         path = results / layout.LEDGER.format(run=run.run)

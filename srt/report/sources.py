@@ -237,9 +237,12 @@ def metric(found: Evaluation, name: str, source: str) -> Metric:
 
 
 def setup(results: Path, run: Run) -> Row:
-    """What the run table says of a run, how many records it was trained on, and in how many optimizer steps."""
+    """What the run table says of a run, and how it was trained: records, steps, records of a step, optimizer."""
     row = run.model_dump(include={"run", "dataset", "teacher", "student", "method", "ratio", "seed"})
-    return {**row, "training_records": trained_on(results, run.run), "steps": training(results, run.run).get("steps")}
+    trained = training(results, run.run)
+    settings = trained.get("settings", {})
+    facts = {"steps": trained.get("steps"), **{key: settings.get(key) for key in ("global_batch", "optimizer")}}
+    return {**row, "training_records": trained_on(results, run.run), **facts}
 
 
 def training(results: Path, run: str) -> dict[str, Any]:

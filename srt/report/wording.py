@@ -26,7 +26,7 @@ INSIDE = (
 )
 ANSWERED = "Cut off: answers that the limit of new tokens ended."
 JUDGED = "The judge's agreement is its calibration's, in the same form; empty where it was not calibrated."
-STEPS = "Steps: optimizer steps of the finetuning."
+STEPS = "Steps: optimizer steps of the finetuning; per step: records of one."
 NOTES = {
     "alpaca_eval": (
         "Difference: ours minus the paper's. Length in characters. Missing: questions without a verdict. "
@@ -59,7 +59,10 @@ NOTES = {
         "records in the order of the SHA-256 of their id. Long texts are cut here; the CSV has all of them. "
         "`srt explain ID` tells the whole story of any record."
     ),
-    "mt_bench": f"The mean over the questions, each by the mean of its turns; n are questions. {ANSWERED} {JUDGED}",
+    "mt_bench": (
+        "The mean over the questions, each by the mean of its turns; n are questions, missing ones turns. "
+        f"{ANSWERED} {JUDGED}"
+    ),
     "comparison": (
         "Difference: the run minus its baseline, with the 95% interval of a paired bootstrap over the questions; "
         "told apart where 0 lies outside, for at least 30 questions. Deviation: that of the sample over seeds."

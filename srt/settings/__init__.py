@@ -33,9 +33,9 @@ from srt.settings.execution import (
     ExecutionConfig,
     Price,
 )
+from srt.settings.given import GivenConfig, GivenJudgments, GivenReflections, GivenScores, GivenTrain
 from srt.settings.steps import (
     CoherenceConfig,
-    FinetuneConfig,
     GenerateConfig,
     PrepareConfig,
     ReflectConfig,
@@ -44,6 +44,7 @@ from srt.settings.steps import (
     SelectionConfig,
     StudentConfig,
 )
+from srt.settings.training import FinetuneConfig
 from srt.settings.whole import Config
 
 __all__ = [
@@ -68,6 +69,11 @@ __all__ = [
     "ExecutionConfig",
     "FinetuneConfig",
     "GenerateConfig",
+    "GivenConfig",
+    "GivenJudgments",
+    "GivenReflections",
+    "GivenScores",
+    "GivenTrain",
     "JudgeConfig",
     "MissingShare",
     "MtBenchConfig",

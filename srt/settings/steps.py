@@ -12,7 +12,9 @@ from srt.settings.base import Backend, Dtype, Settings
 class PrepareConfig(Settings):
     """A named data set (`datasets:`), as it is read by `srt prepare`."""
 
-    source: str = Field(description="a JSON, JSONL or Parquet file, or a hub data set by name")
+    source: str = Field(
+        description="a JSON, JSONL or Parquet file, hub:OWNER/NAME/FILE[@REVISION], or a hub data set by name"
+    )
     revision: str | None = Field(description="the hub revision; null for the newest (the resolved one is recorded)")
     split: str = Field(description="the split of a hub data set")
     duplicates: Literal["keep", "drop"] = Field(description="what to do with exact repeats")
@@ -83,23 +85,6 @@ class SelectionConfig(Settings):
     r_ifd_below: float = Field(gt=0, description="the filter of `paper` and `released` keeps r-IFD below this")
     perplexity_prefers: Literal["higher", "lower"] = Field(description="the direction of the method `perplexity`")
     proxy_sample: int = Field(ge=1, description="records that the student scores too, where a proxy scores for it")
-
-
-class FinetuneConfig(Settings):
-    """A named recipe (`recipes:`) of supervised finetuning."""
-
-    prompt: Literal["vicuna_v1.1", "alpaca"] = Field(description="training prompt, read from alpaca-eval's wheel")
-    learning_rate: float = Field(gt=0, description="peak learning rate")
-    epochs: float = Field(gt=0, description="passes over the training data")
-    max_steps: int | None = Field(ge=1, description="stop after this many optimizer steps; null for all epochs")
-    global_batch: int = Field(ge=1, description="records per optimizer step, over all devices")
-    max_length: int = Field(ge=2, description="most tokens of a training text")
-    weight_decay: float = Field(ge=0, description="AdamW's weight decay")
-    warmup: float = Field(ge=0, lt=1, description="share of the steps in which the learning rate rises")
-    schedule: Literal["cosine", "linear", "constant"] = Field(description="learning-rate schedule")
-    dtype: Dtype = Field(
-        description="arithmetic in training and dtype of the saved weights; training weights are float32"
-    )
 
 
 class GenerateConfig(Settings):

@@ -1,5 +1,6 @@
 # The validated settings, and the small look-ups that the rules share. What is looked up is defined in srt/.
 import os
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ try:
     CONFIG, RUN_TABLE = settings.parse(
         config, str(workflow.configfiles[-1]) if workflow.configfiles else "--config"
     )
+    layout.check_names(CONFIG, RUN_TABLE, CONFIG.run_table)
     for student in CONFIG.students.values():
         if student.model != DEMO_MODEL:
             models.require(student.model)
@@ -25,7 +27,7 @@ except InputError as error:
     sys.exit(2)
 
 RUNS = {run.run: run for run in RUN_TABLE}
-TRAINED = [name for name, run in RUNS.items() if run.method != "none"]
+TRAINED = [name for name, run in RUNS.items() if run.method != "none" and run.recipe]
 RESULTS = f"{CONFIG.results}/"
 CONFIG_FILE = str(workflow.configfiles[-1])
 VERSION = STEP_VERSIONS
@@ -40,9 +42,8 @@ HOW = {
     + ("" if step == "coherence" else f" --cache {CONFIG.cache}")
     for step, keys in EXECUTION_FLAGS.items()
 }
-LAUNCHER = (
-    f"{CONFIG.execution.launcher} -m srt.cli" if CONFIG.execution.launcher else "srt"
-)
+# Finetuning starts a process for each of its GPUs by itself; the GPUs of all its machines are asked for.
+FINETUNE_GPUS = GPU * CONFIG.execution.finetune_gpus * CONFIG.execution.finetune_nodes
 # Where teachers and judges listen; the keys themselves stay in the environment.
 SERVERS = "".join(
     f" --endpoint {name}={server.base_url}"
@@ -64,7 +65,7 @@ wildcard_constraints:
     shard=r"\d+",
     shards=r"\d+",
     dataset=r"[^/]+",
-    teacher=r"[^/]+",
+    teacher="|".join(map(re.escape, CONFIG.teachers)) or "none",
     student=r"[^/]+",
     run=r"[^/]+",
     questions="|".join(CONFIG.questions) or "none",
@@ -79,7 +80,9 @@ def timing(path):
 
 
 def present(path):
-    """A file as a rule's input where it is one here; a hub name or a packaged file is none."""
+    """A file, or a folder's files, as a rule's input where they are here; a hub name or a packaged file is none."""
+    if os.path.isdir(path):
+        return sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
     return [path] if os.path.exists(path) else []
 
 
@@ -120,7 +123,7 @@ def run_model_flags(run):
         if RUNS[run].method == "none"
         else None
     )
-    return f"--model {run_model(run)} --revision {settings.flag_text(revision)}"
+    return f"--model {shlex.quote(run_model(run))} --revision {settings.flag_text(revision)}"
 
 
 def shards_of(wildcards):
@@ -159,6 +162,11 @@ def below_results(paths, flag):
     return " ".join(
         f"{flag} {variant}={RESULTS}{path}" for variant, path in paths.items()
     )
+
+
+def kept_model(output):
+    """A finetuned model as an output that stays, or goes when all that reads it is done (execution.keep_models)."""
+    return output if CONFIG.execution.keep_models else temp(output)
 
 
 def teacher_settings(wildcards):

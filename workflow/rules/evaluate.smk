@@ -68,6 +68,9 @@ if CONFIG.evaluate.open_llm:
             suite=lambda wildcards: present(
                 CONFIG.evaluate.open_llm[wildcards.profile].suite
             ),
+            data=lambda wildcards: present(
+                CONFIG.evaluate.open_llm[wildcards.profile].data or ""
+            ),
         output:
             result=EVALUATION.replace("{benchmark}", layout.open_llm("{profile}")),
             by_question=ITEMS.replace("{benchmark}", layout.open_llm("{profile}")),
@@ -116,7 +119,9 @@ if CONFIG.evaluate.pairwise is not None:
             gpu=judge_gpus(CONFIG.evaluate.pairwise.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
-            questions=lambda wildcards: CONFIG.questions[wildcards.questions].source,
+            questions=lambda wildcards: shlex.quote(
+                CONFIG.questions[wildcards.questions].source
+            ),
             settings=settings.as_flags(CONFIG.evaluate.pairwise),
             version=VERSION["evaluate"],
         shell:
@@ -146,7 +151,7 @@ if CONFIG.evaluate.mt_bench is not None:
             gpu=judge_gpus(CONFIG.evaluate.mt_bench.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
-            questions=lambda wildcards: CONFIG.questions[MT_BENCH].source,
+            questions=lambda wildcards: shlex.quote(CONFIG.questions[MT_BENCH].source),
             settings=settings.as_flags(CONFIG.evaluate.mt_bench),
             version=VERSION["evaluate"],
         shell:

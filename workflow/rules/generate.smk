@@ -19,7 +19,9 @@ rule answers:
         gpu=GPU,
         how=HOW["generate"],
     params:
-        questions=lambda wildcards: CONFIG.questions[wildcards.questions].source,
+        questions=lambda wildcards: shlex.quote(
+            CONFIG.questions[wildcards.questions].source
+        ),
         model=lambda wildcards: run_model_flags(wildcards.run),
         prompt=evaluation_prompt,
         settings=lambda wildcards: settings.as_flags(

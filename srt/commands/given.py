@@ -1,0 +1,95 @@
+"""The subcommand import: what somebody has already made. Heavy imports stand in the calls."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from srt import cli
+from srt.commands import arguments
+from srt.commands.arguments import Steps
+from srt.records import InputError
+from srt.settings import SOURCE, GivenReflections, GivenScores, GivenTrain
+
+NAMES = "the name under `given:` of the config file, for what is not given as flags"
+
+
+def import_(steps: Steps) -> None:
+    """`srt import {reflections,scores,train} SOURCE ...`."""
+    about = "Take what somebody has already made in the place of the step that would make it."
+    kinds = steps.add_parser("import", help=about, description=about).add_subparsers(required=True, metavar="WHAT")
+    _reflections(kinds)
+    _scores(kinds)
+    _train(kinds)
+
+
+def _reflections(kinds: Steps) -> None:
+    def call(args: argparse.Namespace) -> None:
+        from srt.given.reflections import import_reflections
+
+        settings = cli.resolve(
+            args,
+            GivenReflections,
+            lambda config: config.given.reflections.get(args.use_teacher, {}).get(args.use_dataset),
+        )
+        beside = {variant: str(path) for variant, path in cli.assignments(args.beside, "--beside").items()}
+        import_reflections(args.source, args.original, args.reflected, args.variant, settings, beside)
+
+    parser = arguments.step(kinds, "reflections", call, "A teacher's finished reflections, checked against the data.")
+    parser.add_argument("source", metavar="SOURCE", help=SOURCE)
+    parser.add_argument("original", metavar="ORIGINAL", type=Path, help="the prepared pairs that were reflected")
+    parser.add_argument("reflected", metavar="REFLECTED", type=Path, help="the JSONL to write")
+    parser.add_argument("--variant", required=True, choices=["instruction", "response", "both"], help="which version")
+    about = "the same release's `original` and `instruction`: what it was made of, by which its order is checked"
+    parser.add_argument("--beside", action="append", default=[], metavar="VARIANT=SOURCE", help=about)
+    parser.add_argument("--use-teacher", metavar="NAME", default=None, help=NAMES)
+    parser.add_argument("--use-dataset", metavar="NAME", default=None, help=NAMES)
+    cli.add_settings(parser, GivenReflections)
+
+
+def _scores(kinds: Steps) -> None:
+    def call(args: argparse.Namespace) -> None:
+        from srt.given.scores import import_scores
+
+        settings = cli.resolve(
+            args,
+            GivenScores,
+            lambda config: config.given.scores.get(args.use_student, {}).get(args.use_dataset),
+        )
+        pairs, scores = cli.assignments(args.pairs_beside, "--pairs"), cli.assignments(args.scores_beside, "--scores")
+        if pairs.keys() != scores.keys():
+            raise InputError(f"--scores: expected the versions of --pairs, {sorted(pairs)}, found {sorted(scores)}")
+        beside = {variant: (path, scores[variant]) for variant, path in pairs.items()}
+        original = args.original or args.pairs
+        import_scores(args.source, args.pairs, args.scores, args.use_student, settings, original, beside)
+
+    parser = arguments.step(kinds, "scores", call, "A student's scores as the published scorer writes them, checked.")
+    parser.add_argument("source", metavar="SOURCE", help=SOURCE)
+    parser.add_argument("pairs", metavar="PAIRS", type=Path, help="the pairs that were scored")
+    parser.add_argument("scores", metavar="SCORES", type=Path, help="the JSONL to write")
+    about = "the prepared pairs, whose order SOURCE has; PAIRS where not given"
+    parser.add_argument("--original", metavar="FILE", type=Path, default=None, help=about)
+    for flag in ("pairs", "scores"):
+        about = f"{flag} of a version imported before, whose equal texts must have equal scores"
+        parser.add_argument(
+            f"--{flag}", dest=f"{flag}_beside", action="append", default=[], metavar="VARIANT=FILE", help=about
+        )
+    parser.add_argument("--use-student", metavar="NAME", default=None, help=NAMES)
+    parser.add_argument("--use-dataset", metavar="NAME", default=None, help=NAMES)
+    cli.add_settings(parser, GivenScores)
+
+
+def _train(kinds: Steps) -> None:
+    def call(args: argparse.Namespace) -> None:
+        from srt.given.train import import_train
+
+        settings = cli.resolve(args, GivenTrain, lambda config: config.given.train.get(args.use_run))
+        import_train(args.source, args.run_dir, settings, cli.assignments(args.pairs, "--pairs"))
+
+    parser = arguments.step(kinds, "train", call, "A finished train file, matched with the versions of its data set.")
+    parser.add_argument("source", metavar="SOURCE", help=SOURCE)
+    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="gets train.jsonl and ledger.jsonl")
+    about = "a version of the data set; with these every record must be in one of them"
+    parser.add_argument("--pairs", action="append", default=[], metavar="VARIANT=FILE", help=about)
+    parser.add_argument("--use-run", metavar="NAME", default=None, help=NAMES)
+    cli.add_settings(parser, GivenTrain)

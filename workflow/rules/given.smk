@@ -1,0 +1,142 @@
+# What somebody has already made, in the place of the step that would make it.
+if CONFIG.given.reflections:
+
+    rule imported_reflections:
+        input:
+            original=RESULTS + layout.ORIGINAL,
+            prepared=RESULTS + layout.meta_of(layout.ORIGINAL),
+            source=lambda wildcards: present(
+                given_reflections(wildcards).files[wildcards.variant]
+            ),
+            beside=lambda wildcards: [
+                path
+                for source in given_beside(wildcards).values()
+                for path in present(source)
+            ],
+        output:
+            pairs=RESULTS + layout.REFLECTED,
+            meta=RESULTS + layout.meta_of(layout.REFLECTED),
+        log:
+            "logs/import/{dataset}/{teacher}/{variant}.log",
+        wildcard_constraints:
+            teacher=any_of(CONFIG.given.reflections),
+        priority: 100
+        conda:
+            "../../environment.yml"
+        params:
+            source=lambda wildcards: shlex.quote(
+                given_reflections(wildcards).files[wildcards.variant]
+            ),
+            beside=lambda wildcards: " ".join(
+                f"--beside {variant}={shlex.quote(source)}"
+                for variant, source in given_beside(wildcards).items()
+            ),
+            settings=lambda wildcards: settings.as_flags(given_reflections(wildcards)),
+            version=VERSION["import"],
+        shell:
+            "srt import reflections {params.source} {input.original} {output.pairs} --variant {wildcards.variant}"
+            " {params.beside} {params.settings} > {log} 2>&1"
+
+
+if CONFIG.given.scores:
+
+    ruleorder: imported_scores > scores
+
+    rule imported_scores:
+        input:
+            pairs=lambda wildcards: RESULTS + given_scores(wildcards)[1].pairs,
+            original=lambda wildcards: RESULTS
+            + layout.ORIGINAL.format(dataset=given_scores(wildcards)[1].dataset),
+            prepared=lambda wildcards: RESULTS
+            + layout.meta_of(layout.ORIGINAL).format(
+                dataset=given_scores(wildcards)[1].dataset
+            ),
+            source=lambda wildcards: present(
+                given_scores(wildcards)[0].files[given_scores(wildcards)[1].variant]
+            ),
+            beside=given_scores_beside,
+        output:
+            scores=RESULTS + layout.IMPORTED,
+            meta=RESULTS + layout.meta_of(layout.IMPORTED),
+        log:
+            "logs/import/scores/{imported}.log",
+        wildcard_constraints:
+            imported=any_of(IMPORTED_SCORES),
+        priority: 91
+        conda:
+            "../../environment.yml"
+        params:
+            source=lambda wildcards: shlex.quote(
+                given_scores(wildcards)[0].files[given_scores(wildcards)[1].variant]
+            ),
+            student=lambda wildcards: given_scores(wildcards)[1].student,
+            beside=lambda wildcards: given_scores_beside(wildcards, flags=True),
+            settings=lambda wildcards: settings.as_flags(given_scores(wildcards)[0]),
+            version=VERSION["import"],
+        shell:
+            "srt import scores {params.source} {input.pairs} {output.scores} --original {input.original}"
+            " --use-student {params.student} {params.beside} {params.settings} > {log} 2>&1"
+
+
+if CONFIG.given.train:
+
+    ruleorder: imported_train > selected
+
+    rule imported_train:
+        input:
+            selection_files,
+            source=lambda wildcards: present(CONFIG.given.train[wildcards.run].source),
+        output:
+            train=RESULTS + layout.TRAIN,
+            ledger=RESULTS + layout.LEDGER,
+            meta=RESULTS + layout.meta_of(layout.TRAIN),
+        log:
+            "logs/import/runs/{run}.log",
+        wildcard_constraints:
+            run=any_of(CONFIG.given.train),
+        priority: 95
+        conda:
+            "../../environment.yml"
+        params:
+            run_dir=lambda wildcards: RESULTS + f"runs/{wildcards.run}",
+            source=lambda wildcards: shlex.quote(
+                CONFIG.given.train[wildcards.run].source
+            ),
+            pairs=lambda wildcards: below_results(
+                layout.pairs_paths(RUNS[wildcards.run], CONFIG.responses), "--pairs"
+            ),
+            settings=lambda wildcards: settings.as_flags(
+                CONFIG.given.train[wildcards.run], without=["source"]
+            ),
+            version=VERSION["import"],
+        shell:
+            "srt import train {params.source} {params.run_dir} {params.pairs} {params.settings} > {log} 2>&1"
+
+
+if CONFIG.given.judgments:
+    if CONFIG.evaluate.alpaca_eval is not None:
+
+        ruleorder: replayed > alpaca_eval
+
+    if CONFIG.evaluate.pairwise is not None:
+
+        ruleorder: replayed > pairwise
+
+    rule replayed:
+        input:
+            lambda wildcards: judgment_files(*JUDGED[wildcards.judged]),
+        output:
+            result=RESULTS + layout.REPLAYED,
+            by_question=RESULTS + layout.items_of(layout.REPLAYED),
+        log:
+            "logs/import/runs/{judged}.log",
+        wildcard_constraints:
+            judged=any_of(JUDGED),
+        conda:
+            "../../environment.yml"
+        params:
+            benchmark=lambda wildcards: judgment_command(*JUDGED[wildcards.judged]),
+            judgments=lambda wildcards: judgment_flags(*JUDGED[wildcards.judged]),
+            version=VERSION["evaluate"],
+        shell:
+            "srt evaluate {params.benchmark} {output.result} {params.judgments} > {log} 2>&1"

@@ -1,0 +1,68 @@
+# Look-ups of what somebody has already made (`given:`), for the rules of given.smk.
+IMPORTED_SCORES = {
+    path.removeprefix("scores/").removesuffix(".jsonl"): scores
+    for path, scores in layout.imported_scores(CONFIG).items()
+}
+# {run}/evaluation/{benchmark}: the benchmark, and its judgments.
+JUDGED = {
+    layout.EVALUATION.format(run=run, benchmark=benchmark)
+    .removeprefix("runs/")
+    .removesuffix(".json"): (benchmark, judgments)
+    for run, of_run in CONFIG.given.judgments.items()
+    for benchmark, judgments in of_run.items()
+}
+
+
+def any_of(names):
+    """A wildcard constraint to these names."""
+    return "|".join(map(re.escape, names))
+
+
+def given_reflections(wildcards):
+    """The entry under `given.reflections` of a teacher and data set."""
+    return CONFIG.given.reflections[wildcards.teacher][wildcards.dataset]
+
+
+def given_beside(wildcards):
+    """version: source of the files that a variant's order is checked by."""
+    files = given_reflections(wildcards).files
+    names = ["original"] + (["instruction"] if wildcards.variant == "both" else [])
+    return {name: files[name] for name in names if name in files}
+
+
+def given_scores(wildcards):
+    """The entry under `given.scores` of an imported file, and what is known of the file."""
+    imported = IMPORTED_SCORES[wildcards.imported]
+    return CONFIG.given.scores[imported.student][imported.dataset], imported
+
+
+def given_scores_beside(wildcards, flags=False):
+    """Pairs and scores that an imported file is compared with, as files or as flags."""
+    beside = given_scores(wildcards)[1].beside
+    if not flags:
+        return [RESULTS + path for paths in beside.values() for path in paths]
+    return " ".join(
+        below_results(
+            {variant: paths[place] for variant, paths in beside.items()}, flag
+        )
+        for place, flag in enumerate(("--pairs", "--scores"))
+    )
+
+
+def judgment_command(benchmark, judgments):
+    """The subcommand that recomputes an evaluation."""
+    return "alpaca-eval" if benchmark == ALPACA_EVAL else "pairwise"
+
+
+def judgment_flags(benchmark, judgments):
+    """What it reads, as flags."""
+    flag = "--annotations" if benchmark == ALPACA_EVAL else "--judgments"
+    outputs = (
+        f" --outputs {shlex.quote(judgments.outputs)}" if judgments.outputs else ""
+    )
+    return f"{flag} {shlex.quote(judgments.source)}{outputs}"
+
+
+def judgment_files(benchmark, judgments):
+    """What of that is a file here."""
+    return present(judgments.source) + present(judgments.outputs or "")
