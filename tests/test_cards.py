@@ -13,6 +13,7 @@ from srt import layout
 from srt.records import InputError, LedgerEntry, read_records, write_json, write_records
 from srt.report.cards import NOT_STATED, write_cards
 
+SHIPPED = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml", "config/released.yaml")
 LICENCES = {"toy": "CC-BY-NC-4.0"}
 TRAINING = {
     "base_model": "base/tiny",
@@ -89,7 +90,7 @@ def test_a_card_that_is_asked_for_needs_its_subject(results):  # noqa: F811
         write_cards(results, RUNS, "all", {}, None, ["data"], ["nobody"])
 
 
-@pytest.mark.parametrize("name", ["config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml"])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_data_set_has_a_licence_and_a_line_on_the_licences_page(root, name):
     config, _ = settings_of.load(root / name)
     assert config.report.licences.keys() == config.datasets.keys()
