@@ -24,7 +24,6 @@ TRAIN = "runs/{run}/train.jsonl"
 LEDGER = "runs/{run}/ledger.jsonl"
 DATA_CARD = "runs/{run}/DATA_CARD.md"
 MODEL_CARD = "runs/{run}/MODEL_CARD.md"
-CARDS = (DATA_CARD, MODEL_CARD)
 MODEL = "runs/{run}/model"
 TRAINING = MODEL + "/srt_finetune.json"
 ANSWERS = "runs/{run}/answers/{questions}.jsonl"
