@@ -121,7 +121,7 @@ def test_the_repository_can_be_cited_and_found(root):
 
 
 def test_somebodys_own_train_file_has_a_data_card_too(results):  # noqa: F811
-    columns = {"dataset": "toy", "teacher": None, "student": "tiny", "ratio": None, "recipe": None, "seed": None}
+    columns = {"dataset": "toy", "teacher": "sage", "student": "tiny", "ratio": None, "recipe": None, "seed": None}
     theirs = Run(run="as_is", method="given", **columns)
     write_cards(results, [theirs], "all", LICENCES, None, ["data", "model"])
     assert not (results / layout.MODEL_CARD.format(run="as_is")).exists()
