@@ -29,4 +29,5 @@ rule all:
         RESULTS + layout.REPORT,
         expand(RESULTS + layout.TABLE, table=layout.TABLES, ext=["csv", "md", "tex"]),
         expand(RESULTS + layout.FIGURE, figure=layout.FIGURES, ext=["pdf", "png"]),
-        [RESULTS + card.format(run=run) for run in TRAINED for card in layout.CARDS],
+        [RESULTS + layout.DATA_CARD.format(run=run) for run in SELECTED],
+        [RESULTS + layout.MODEL_CARD.format(run=run) for run in TRAINED],

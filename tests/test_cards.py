@@ -12,7 +12,9 @@ from srt import config as settings_of
 from srt import layout
 from srt.records import InputError, LedgerEntry, read_records, write_json, write_records
 from srt.report.cards import NOT_STATED, write_cards
+from srt.runs import Run
 
+SHIPPED = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml", "config/released.yaml")
 LICENCES = {"toy": "CC-BY-NC-4.0"}
 TRAINING = {
     "base_model": "base/tiny",
@@ -89,7 +91,7 @@ def test_a_card_that_is_asked_for_needs_its_subject(results):  # noqa: F811
         write_cards(results, RUNS, "all", {}, None, ["data"], ["nobody"])
 
 
-@pytest.mark.parametrize("name", ["config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml"])
+@pytest.mark.parametrize("name", SHIPPED)
 def test_every_shipped_data_set_has_a_licence_and_a_line_on_the_licences_page(root, name):
     config, _ = settings_of.load(root / name)
     assert config.report.licences.keys() == config.datasets.keys()
@@ -116,3 +118,13 @@ def test_the_repository_can_be_cited_and_found(root):
     assert all(author["family-names"] and author["given-names"] for author in paper["authors"])
     catalog = yaml.safe_load((root / ".snakemake-workflow-catalog.yml").read_text())["usage"]
     assert set(catalog) == {"mandatory-flags", "software-stack-deployment", "report"}
+
+
+def test_somebodys_own_train_file_has_a_data_card_too(results):  # noqa: F811
+    columns = {"dataset": "toy", "teacher": None, "student": "tiny", "ratio": None, "recipe": None, "seed": None}
+    theirs = Run(run="as_is", method="given", **columns)
+    write_cards(results, [theirs], "all", LICENCES, None, ["data", "model"])
+    assert not (results / layout.MODEL_CARD.format(run="as_is")).exists()
+    text = (results / layout.DATA_CARD.format(run="as_is")).read_text()
+    assert "Method: `given`" in text
+    assert "None" not in text.replace("None:", "")

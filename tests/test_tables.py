@@ -9,7 +9,7 @@ import pytest
 from test_report import COMPARE, RUNS, _evaluation, _items, results, written  # noqa: F401 (fixtures)
 
 from srt import layout
-from srt.records import InputError, LedgerEntry, Pair, read_records, write_json, write_records
+from srt.records import InputError, LedgerEntry, Pair, Score, read_records, write_json, write_records
 from srt.report import ablation, examples, figures, leaderboard, ratios, sources, tables, wording
 from srt.report.sources import ReportedWinRate
 from srt.runs import Run
@@ -186,6 +186,19 @@ def test_data_before_and_after(results, written):  # noqa: F811
     assert float(after["response_tokens"]) == 15  # of the two chosen records: 10 and 20
     assert float(before["ifd"]) == pytest.approx((0.5 + 0.75) / 2)
     assert found["waiting", "after"]["source"] == "not run"
+
+
+def test_scores_without_counts_of_tokens_leave_those_cells_empty(results):  # noqa: F811
+    """Scores that somebody else published have none."""
+    counts = ("tokens_instruction", "tokens_response")
+    for path in layout.scores_paths(RUNS[2], "all").values():
+        known = read_records(results / path, Score)
+        write_records(results / path, [score.model_copy(update=dict.fromkeys(counts)) for score in known])
+    tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables", ["data"])
+    found = {(row["run"], row["stage"]): row for row in rows(results / "tables", "data", "before_after")}
+    after = found["recycled", "after"]
+    assert after["instruction_tokens"] == after["response_tokens"] == ""
+    assert (after["records"], after["ifd"]) == ("2", "0.5")
 
 
 def test_ten_records_are_chosen_by_their_hash_over_all_branches():

@@ -27,7 +27,8 @@ except InputError as error:
     sys.exit(2)
 
 RUNS = {run.run: run for run in RUN_TABLE}
-TRAINED = [name for name, run in RUNS.items() if run.method != "none" and run.recipe]
+SELECTED = [name for name, run in RUNS.items() if run.method != "none"]
+TRAINED = [name for name in SELECTED if RUNS[name].recipe]
 RESULTS = f"{CONFIG.results}/"
 CONFIG_FILE = str(workflow.configfiles[-1])
 VERSION = STEP_VERSIONS

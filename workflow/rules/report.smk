@@ -99,13 +99,16 @@ rule model_card:
 
 # The same from whatever is there: `snakemake table_open_llm`, `figure_pairwise`, `so_far`. They wait for no run and
 # start none; what has not been run is listed. Nothing is declared, so that they are made each time they are asked for.
-for table in layout.TABLES:
+for target, table in {
+    **dict(zip(layout.TABLES, layout.TABLES)),
+    **layout.TABLE_NUMBERS,
+}.items():
 
     rule:
         name:
-            f"table_{table}"
+            f"table_{target}"
         log:
-            f"logs/report/table_{table}.log",
+            f"logs/report/table_{target}.log",
         conda:
             "../../environment.yml"
         params:
