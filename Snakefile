@@ -29,3 +29,4 @@ rule all:
         RESULTS + layout.REPORT,
         expand(RESULTS + layout.TABLE, table=layout.TABLES, ext=["csv", "md", "tex"]),
         expand(RESULTS + layout.FIGURE, figure=layout.FIGURES, ext=["pdf", "png"]),
+        [RESULTS + card.format(run=run) for run in TRAINED for card in layout.CARDS],

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from srt import models
+from srt.prompts import text_ids
 from srt.records import InputError
 from srt.settings import Endpoint, ExecutionConfig
 
@@ -29,10 +30,20 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Request:
-    """A chat, or one plain prompt; `schema` asks for JSON, constrained where the backend can."""
+class Turns:
+    """A conversation in a training format: finished turns, each ended by the EOS token, and the prompt of the last."""
 
-    chat: tuple[Message, ...] | str
+    texts: tuple[str, ...]
+
+
+Chat = tuple[Message, ...] | str | Turns
+
+
+@dataclass(frozen=True)
+class Request:
+    """A chat, or one plain prompt (in a conversation: `Turns`); `schema` asks for JSON, constrained where it can be."""
+
+    chat: Chat
     max_new_tokens: int
     sampling: Sampling
     schema: dict[str, Any] | None = None
@@ -48,12 +59,14 @@ class Request:
         return sum(len(text.encode("utf-8", "surrogatepass")) for text in self._texts())
 
     def _texts(self) -> list[str]:
+        if isinstance(self.chat, Turns):
+            return list(self.chat.texts)
         return [self.chat] if isinstance(self.chat, str) else [content for _, content in self.chat]
 
     def as_json(self) -> dict[str, Any]:
         """What it is known by, with its model."""
         return {
-            "chat": self.chat,
+            "chat": {"turns": self.chat.texts} if isinstance(self.chat, Turns) else self.chat,
             "max_new_tokens": self.max_new_tokens,
             "sampling": vars(self.sampling),
             "schema": self.schema,
@@ -163,20 +176,27 @@ def in_process(backend: str, device: str) -> str:
     return "vllm" if models.device(device) == "cuda" else "transformers"
 
 
-def messages(chat: tuple[Message, ...] | str) -> list[dict[str, str]]:
+def messages(chat: Chat) -> list[dict[str, str]]:
     """A chat as OpenAI's and transformers' list of role and content."""
-    if isinstance(chat, str):
+    if isinstance(chat, str | Turns):
         raise InputError("an endpoint is asked in chats; a plain prompt needs a model in process")
     return [{"role": role, "content": content} for role, content in chat]
 
 
-def token_ids(tokenizer: Any, chat: tuple[Message, ...] | str) -> list[int]:
+def token_ids(tokenizer: Any, chat: Chat) -> list[int]:
     """A request's prompt as the model sees it: a chat through the model's own template, once.
 
-    A plain prompt gets the special tokens that the tokenizer adds, once.
+    A plain prompt is tokenised as in training: the BOS that the tokenizer adds, once, and no other special token, also
+    where the text spells one out; between the turns of a conversation stands the EOS that ended the answers there.
     """
     if isinstance(chat, str):
-        return list(tokenizer(chat).input_ids)
+        return text_ids(tokenizer, [chat])[0]
+    if isinstance(chat, Turns):
+        first, *others = chat.texts
+        ids = text_ids(tokenizer, [first])[0]
+        for found in text_ids(tokenizer, others, begins=False):
+            ids += [tokenizer.eos_token_id, *found]
+        return ids
     if tokenizer.chat_template is None:
         raise InputError(f"{tokenizer.name_or_path}: has no chat template; expected an instruction-tuned model")
     return list(tokenizer.apply_chat_template(messages(chat), add_generation_prompt=True, return_dict=True).input_ids)

@@ -1,25 +1,34 @@
-"""Checkpoints of a training that may be killed: marked when complete, used by one process at a time."""
+"""Checkpoints of a training that may be killed: whole under their name or not there, used by one process at a time."""
 
 from __future__ import annotations
 
 import fcntl
-import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from srt.progress import say
 from srt.records import read_json, write_json
 
 MARKER = "complete.json"
+SAVING = ".saving"  # where a checkpoint stands until it is whole
+PREFIX = "checkpoint-"
 
 
-def mark_complete(checkpoint: Path) -> None:
-    """Write the marker, last of all: the names and sizes of the files that the checkpoint holds."""
-    write_json(checkpoint / MARKER, _sizes(checkpoint))
+def newest_checkpoint(checkpoints: Path) -> Path | None:
+    """The whole checkpoint of the highest step, or None; what a kill left of others is deleted.
+
+    A checkpoint is whole if its marker names the sizes of all files that it holds.
+    """
+    shutil.rmtree(checkpoints / SAVING, ignore_errors=True)
+    whole = []
+    for checkpoint in checkpoints.glob(f"{PREFIX}*"):
+        if (checkpoint / MARKER).is_file() and read_json(checkpoint / MARKER) == _sizes(checkpoint):
+            whole.append(checkpoint)
+        else:
+            shutil.rmtree(checkpoint)
+    return max(whole, key=step_of, default=None)
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -27,19 +36,22 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
-def newest_checkpoint(checkpoints: Path) -> Path | None:
-    """The complete checkpoint of the highest step, or None; what a kill left incomplete is deleted.
+def step_of(checkpoint: Path) -> int:
+    """The optimizer step after which a checkpoint was taken."""
+    return int(checkpoint.name.removeprefix(PREFIX))
 
-    The trainer's checkpoint folders are not atomic: one counts if its marker, written last, names the sizes of
-    the files that it holds.
-    """
-    complete = []
-    for checkpoint in checkpoints.glob("checkpoint-*"):
-        if (checkpoint / MARKER).is_file() and read_json(checkpoint / MARKER) == _sizes(checkpoint):
-            complete.append(checkpoint)
-        else:
-            shutil.rmtree(checkpoint)
-    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+def complete(saved: Path, checkpoints: Path, keep: int) -> None:
+    """Mark a saved checkpoint, bring it to the disk, then under its name; then delete all but the `keep` newest."""
+    write_json(saved / MARKER, _sizes(saved))
+    sync_folder(saved)
+    saved.rename(checkpoints / saved.name)
+    sync(checkpoints)
+    for old in sorted(checkpoints.glob(f"{PREFIX}*"), key=step_of)[:-keep]:
+        # Under its name a checkpoint is whole: a kill while it is deleted must not leave half of it there.
+        gone = checkpoints / SAVING / old.name
+        old.rename(gone)
+        shutil.rmtree(gone)
 
 
 @contextmanager
@@ -52,6 +64,12 @@ def alone(checkpoints: Path) -> Iterator[Path]:
         yield checkpoints
 
 
+def sync_folder(folder: Path) -> None:
+    """Bring a folder with all that is in it to the disk."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+
+
 def sync(path: Path) -> None:
     """Bring a file or folder to the disk."""
     opened = os.open(path, os.O_RDONLY)
@@ -59,26 +77,3 @@ def sync(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-def watcher() -> Any:
-    """A callback that marks complete checkpoints, logs each step, and stops at a loss that is not finite."""
-    from transformers import TrainerCallback
-
-    class Watcher(TrainerCallback):  # type: ignore[misc]
-        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            args.distributed_state.wait_for_everyone()
-            if state.is_world_process_zero:
-                mark_complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
-            loss = logs.get("loss")
-            if loss is None:
-                return
-            if not math.isfinite(loss):
-                raise FloatingPointError(f"finetune: step {state.global_step}: the loss is {loss}")
-            if args.disable_tqdm and state.is_world_process_zero:
-                rate = f"learning rate {logs['learning_rate']:.3g}"
-                say(f"finetune: step {state.global_step} of {state.max_steps}: loss {loss:.4f}, {rate}")
-
-    return Watcher()

@@ -22,6 +22,7 @@ from srt import __version__
 from srt import config as settings_of
 from srt.config import flag_fields
 from srt.journal import JournalError
+from srt.launch import LaunchError
 from srt.lifeline import watch_owner
 from srt.records import VARIANTS, InputError
 from srt.server import ServerError
@@ -87,13 +88,12 @@ def resolve(
 ) -> AnySettings:
     """A section's settings: the flags, and the config file for what they leave out."""
     given = given_settings(args, kind, prefix)
-    if set(flag_fields(kind)) <= set(given):
-        # Lists and maps are no flags: only the workflow reads them.
-        rest = {name: typing.get_origin(field.annotation) for name, field in kind.model_fields.items()}
-        base = {name: empty() for name, empty in rest.items() if empty in (list, dict)}
-    else:
+    # Lists and maps are no flags: only the workflow reads them.
+    rest = {name: typing.get_origin(field.annotation) for name, field in kind.model_fields.items()}
+    base = {name: empty() for name, empty in rest.items() if empty in (list, dict)}
+    if not set(flag_fields(kind)) <= set(given):
         found = section(_config(args))
-        base = found.model_dump() if found else {}
+        base |= found.model_dump() if found else {}
     return settings_of.validated(kind, {**base, **given}, "flags and config")
 
 
@@ -206,7 +206,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BudgetError as error:
         print(f"srt: {error}", file=sys.stderr)
         return 3
-    except (ServerError, JournalError) as error:
+    except (ServerError, JournalError, LaunchError, FloatingPointError) as error:
         print(f"srt: {error}", file=sys.stderr)
         return 1
     except OSError as error:

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from srt.records import InputError, describe
 from srt.runs import SELECTED_METHODS, Run
-from srt.settings import Config, JudgeConfig
+from srt.settings import MT_BENCH, Config, JudgeConfig
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
@@ -104,6 +104,9 @@ def parse(values: Any, where: str) -> tuple[Config, list[Run]]:
         expected = "expected 'plain', or dtype float32"
         raise InputError(f"{where}: score.precision: responses 'selected' decides early: {expected}, found 'exact'")
     _check_evaluation(config, where)
+    for name in config.report.licences:
+        if name not in config.datasets:
+            raise InputError(f"{where}: report.licences: expected one of {sorted(config.datasets)}, found {name!r}")
     from srt.given.check import check_given  # which reads the layout, and that reads this module
 
     check_given(config, runs, where)
@@ -132,6 +135,14 @@ def _check_evaluation(config: Config, where: str) -> None:
         if questions.decoding not in config.generate:
             found = f"expected one of {sorted(config.generate)}, found {questions.decoding!r}"
             raise InputError(f"{where}: questions.{name}.decoding: {found}")
+    if config.evaluate.pairwise and MT_BENCH in config.evaluate.pairwise.questions:
+        raise InputError(f"{where}: evaluate.pairwise.questions: expected questions of one turn, found {MT_BENCH!r}")
+    if config.evaluate.calibration and not config.evaluate.calibration.annotations:
+        raise InputError(f"{where}: evaluate.calibration.annotations: expected at least one file, found none")
+    names = [judge_name(file) for file in config.evaluate.judges()]
+    if len(set(names)) < len(names):
+        files = sorted(config.evaluate.judges())
+        raise InputError(f"{where}: evaluate: expected judges' files of different names, found {files}")
     for file, forms in config.evaluate.judges().items():
         judge = read_judge(file)
         for form in sorted(forms):
@@ -162,9 +173,9 @@ def load(path: Path | None = None) -> tuple[Config, list[Run]]:
 
 
 def locate(name: str) -> Path:
-    """A path as given or, for `config/...` where that does not exist, the file that ships with the package."""
+    """A path as given or, for `config/...` and `profiles/...` where it does not exist, what ships with the package."""
     path = Path(name)
-    if path.exists() or path.is_absolute() or path.parts[:1] != ("config",):
+    if path.exists() or path.is_absolute() or path.parts[:1] not in (("config",), ("profiles",)):
         return path
     package = Path(__file__).resolve().parent
     for root in (package / "shipped", package.parent):  # in a wheel; in a checkout

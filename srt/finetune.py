@@ -1,51 +1,31 @@
 """finetune: supervised finetuning of the student on the selected pairs, with TRL's SFTTrainer.
 
-The trained text is FastChat's for Vicuna v1.1: the prompt up to `ASSISTANT:`, a space, the response, the
-end-of-sequence token; the loss is the mean NLL of the response's tokens and that end token (PROTOCOL.md).
-The pairs are tokenised here, so what the saved record counts is what the trainer sees. Weights and AdamW's
-moments are float32; a recipe's bfloat16 or float16 is the arithmetic (autocast) and the saved weights, because
-bfloat16 weights lose most updates of a 2e-5 learning rate to rounding.
+Labels are made in `srt.examples`, batches in `srt.batches`; `srt.memory` says whether it fits, `srt.launch` starts the
+processes of several devices, `srt.saving` moves the model into place. Weights and AdamW's moments are float32
+unless the recipe says otherwise; a recipe's bfloat16 or float16 is the arithmetic (autocast) and the saved
+weights, because bfloat16 weights lose most updates of a 2e-5 learning rate to rounding.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-import os
 import shutil
-import sys
-from collections import Counter
-from itertools import takewhile
+import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from srt import models
-from srt.checkpoints import alone, newest_checkpoint, sync, watcher
+from srt import launch, memory, models
+from srt.batches import Batches, plan
+from srt.checkpoints import alone, newest_checkpoint
+from srt.examples import Examples, load_tokenizer, tokenize
 from srt.journal import content_key
 from srt.progress import say
-from srt.prompts import SEPARATORS, fill, joined, training_prompt
-from srt.records import InputError, Pair, read_records, write_json
+from srt.records import InputError, Pair, read_records
+from srt.saving import RECORD, refuse_foreign, save
 from srt.settings import STEP_VERSIONS, ExecutionConfig, FinetuneConfig
+from srt.trainer import load_weights, make_trainer, require_packages, training_arguments
 
-SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
-IGNORED = -100  # the label of a token without loss
-RECORD = "srt_finetune.json"
-
-
-class Examples(NamedTuple):
-    """Tokenised pairs (`input_ids`, `labels`), and the numbers of records and tokens for the saved record."""
-
-    rows: list[dict[str, list[int]]]
-    counts: dict[str, Any]
-
-
-class Batches(NamedTuple):
-    """How a global batch is made of micro-batches, and the number of optimizer steps."""
-
-    device_batch: int
-    accumulation: int
-    world_size: int
-    steps: int
+__all__ = ["RECORD", "finetune"]
 
 
 def finetune(
@@ -60,220 +40,105 @@ def finetune(
 ) -> None:
     """Train `model` on the pairs of `train` and write the checkpoint folder `model_dir`, whole or not at all.
 
-    A killed run goes on from the newest complete checkpoint in `cache`. Under `torchrun` every process calls this.
+    A killed run goes on from the newest checkpoint in `cache`. For several devices this starts a process for each,
+    which calls this again; by hand, `accelerate launch -m srt.cli finetune ...` does.
 
     Raises:
-        InputError: an unusable train file, model, folder, device or batch size.
-        FloatingPointError: the loss is no longer finite.
+        InputError: an unusable train file, model, folder, device or batch size, or a training that does not fit.
+        FloatingPointError: the loss or the gradient is no longer finite.
+        LaunchError: a process of several ended in an error.
     """
     pairs = read_records(train, Pair)
     if not pairs:
         raise InputError(f"{train}: holds no pair, expected at least one to train on")
     models.require(model)
-    _refuse_foreign(model_dir)
-    device = _device(execution.device, settings.dtype)
+    refuse_foreign(model_dir)
+    several = launch.is_needed(execution)
+    device = _device(execution, settings, holding=not several)
     tokenizer = load_tokenizer(model, revision)
     examples = tokenize(pairs, tokenizer, settings, str(train))
-    batches = plan(len(examples.rows), settings, execution.device_batch, int(os.environ.get("WORLD_SIZE", "1")))
+    batches = plan(len(examples.rows), settings, execution.device_batch, launch.processes(execution))
+    checkpointing = _fits(model, revision, settings, execution, batches, examples, device)
+    if several:
+        arguments = launch.arguments(train, model_dir, model, revision, seed, settings, execution, cache)
+        launch.run(settings, execution, device, checkpointing, arguments)
+        return
+    launch.require_sharding(settings, checkpointing)
     identity = models.identity(model, revision)
     data = {"sha256": hashlib.sha256(train.read_bytes()).hexdigest(), "records": len(pairs), **examples.counts}
     about = {"base_model": model, "revision": revision, "base_identity": identity, "seed": seed, "data": data}
     about["settings"] = settings.model_dump()
     key = content_key(STEP_VERSIONS["finetune"], identity, data["sha256"], about["settings"], seed)
     with alone(cache / "finetune" / key) as checkpoints:
-        arguments = training_arguments(seed, settings, execution, batches, checkpoints)
-        weights = models.load_model(model, revision, "float32", "cpu")  # the trainer moves them to the device
-        trainer = make_trainer(weights, tokenizer, examples, arguments)
-        _train(trainer)
-        record = {**about, **batches._asdict(), **_outcome(trainer, device)}
-        _save(trainer, model_dir, settings.dtype, record)
+        args = training_arguments(seed, settings, execution, batches, checkpoints, checkpointing)
+        trainer = make_trainer(load_weights(model, revision, settings), tokenizer, examples, args, settings, batches)
+        seconds = _train(trainer)
+        how = {**batches._asdict(), "gradient_checkpointing": checkpointing, "attention": _attention(trainer)}
+        record = {**about, **how, **_outcome(trainer, device, seconds)}
+        save(trainer, model_dir, settings, (model, revision), record)
         if trainer.is_world_process_zero():
             shutil.rmtree(checkpoints)
 
 
-def tokenize(pairs: list[Pair], tokenizer: Any, settings: FinetuneConfig, where: str) -> Examples:
-    """Token ids and labels of all pairs that keep at least one response token within `max_length`.
+def _device(execution: ExecutionConfig, settings: FinetuneConfig, holding: bool) -> str:
+    """`cpu` or `cuda`; InputError for what the trainer would get wrong in silence or refuse late.
 
-    Prompt and response are tokenised as one text; the response starts where that differs from the prompt alone.
-    Special tokens spelled out in a pair stay text: the only EOS is the one that ends the response.
-    InputError, naming the file `where`, if nothing is left.
+    With `holding` this process takes its GPU; without, it leaves CUDA alone, for the processes that it will start.
     """
-    template, separator, limit = training_prompt(settings.prompt), SEPARATORS[settings.prompt], settings.max_length
-    answered = [pair for pair in pairs if pair.output.strip()]
-    prompts = [fill(template, {"instruction": joined(pair.instruction, pair.input)}) for pair in answered]
-    texts = [prompt + separator + pair.output for prompt, pair in zip(prompts, answered, strict=True)]
-    dropped: Counter[str] = Counter({"empty response": len(pairs) - len(answered)})
-    rows: list[dict[str, list[int]]] = []
-    truncated = 0
-    for prompt, ids in zip(_ids(tokenizer, prompts), _ids(tokenizer, texts), strict=True):
-        start = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(prompt, ids, strict=False)))
-        if start >= limit:
-            dropped["no response token within max_length"] += 1
-            continue
-        kept = [*ids, tokenizer.eos_token_id][:limit]
-        truncated += len(ids) + 1 > limit
-        rows.append({"input_ids": kept, "labels": [IGNORED] * start + kept[start:]})
-    if not rows:
-        found = ", ".join(f"{number} x {reason}" for reason, number in dropped.items() if number)
-        raise InputError(f"{where}: expected a pair to train on (max_length {limit}), found only {found}")
-    counts = {"trained_on": len(rows), "truncated": truncated, "dropped": {k: n for k, n in dropped.items() if n}}
-    counts["tokens"] = sum(len(row["labels"]) for row in rows)
-    counts["loss_tokens"] = sum(label != IGNORED for row in rows for label in row["labels"])
-    return Examples(rows, counts)
-
-
-def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
-    """Ids as the tokenizer makes them, its BOS included; an EOS that it adds by itself is taken off."""
-    found = tokenizer(texts, split_special_tokens=True, verbose=False)["input_ids"] if texts else []
-    return [ids[:-1] if ids[-1:] == [tokenizer.eos_token_id] else ids for ids in found]
-
-
-def plan(records: int, settings: FinetuneConfig, device_batch: int, world_size: int) -> Batches:
-    """Micro-batches and steps; InputError where the global batch cannot be divided evenly.
-
-    The steps are those of all epochs, or `max_steps` where that is less; the schedule spans just these.
-    """
-    share, rest = divmod(settings.global_batch, world_size)
-    if rest or not share:
-        expected = f"a multiple of the {world_size} processes"
-        raise InputError(f"finetune: global_batch: expected {expected}, found {settings.global_batch}")
-    device_batch = min(device_batch, share)
-    if share % device_batch:
-        expected = f"a divisor of {share} (global_batch {settings.global_batch}, {world_size} process(es))"
-        raise InputError(f"finetune: device_batch: expected {expected}, found {device_batch}")
-    steps = math.ceil(settings.epochs * math.ceil(records / settings.global_batch))
-    return Batches(device_batch, share // device_batch, world_size, min(steps, settings.max_steps or steps))
-
-
-def load_tokenizer(model: str, revision: str | None) -> Any:
-    """The model's tokenizer, which pads with its EOS if it has no pad token; InputError without an EOS."""
-    tokenizer = models.load_tokenizer(model, revision)
-    if tokenizer.eos_token is None:
-        raise InputError(f"{model}: tokenizer: has no end-of-sequence token, expected one to end responses with")
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token  # padding is masked by position, so the real EOS keeps its loss
-    return tokenizer
-
-
-def _device(name: str, dtype: str) -> str:
-    """`cpu` or `cuda`; InputError for what the trainer would get wrong in silence or refuse late."""
-    import torch
-
-    device, gpus = models.device(name), torch.cuda.device_count()
-    if device == "cpu" and dtype == "float16":
+    device = models.device(execution.device) if holding else launch.device(execution)
+    if device == "cpu" and settings.dtype == "float16":
         raise InputError("finetune: dtype: expected float32 or bfloat16 on a CPU, found float16")
-    if device == "cuda" and not gpus:
-        raise InputError("finetune: device: expected cpu or auto, found cuda where torch sees no GPU")
-    if device == "cuda" and gpus > 1 and "WORLD_SIZE" not in os.environ:
-        hint = "set CUDA_VISIBLE_DEVICES, or start one process per GPU with torchrun"
-        raise InputError(f"finetune: device: expected one GPU per process, found {gpus}: {hint}")
+    if device == "cuda" and holding:
+        import torch
+
+        if not torch.cuda.device_count():
+            raise InputError("finetune: device: expected cpu or auto, found cuda where torch sees no GPU")
+    require_packages(settings, device)
     return device
 
 
-def training_arguments(
-    seed: int, settings: FinetuneConfig, execution: ExecutionConfig, batches: Batches, checkpoints: Path
-) -> Any:
-    """TRL's arguments; everything that decides the result is said aloud."""
-    from trl import SFTConfig
-
-    cpu = models.device(execution.device) == "cpu"
-    return SFTConfig(
-        output_dir=str(checkpoints),
-        max_length=settings.max_length,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        max_steps=batches.steps,
-        per_device_train_batch_size=batches.device_batch,
-        gradient_accumulation_steps=batches.accumulation,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=SCHEDULES[settings.schedule],
-        warmup_steps=settings.warmup,  # below 1 it is a share
-        weight_decay=settings.weight_decay,
-        optim="adamw_torch",
-        max_grad_norm=1.0,
-        bf16=settings.dtype == "bfloat16",
-        fp16=settings.dtype == "float16",
-        gradient_checkpointing=execution.gradient_checkpointing,
-        use_cpu=cpu,
-        dataloader_pin_memory=not cpu,
-        seed=seed,
-        data_seed=seed,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_steps=execution.save_steps,
-        save_total_limit=2,
-        report_to="none",
-        disable_tqdm=not sys.stderr.isatty(),
-    )
+def _fits(
+    model: str,
+    revision: str | None,
+    settings: FinetuneConfig,
+    execution: ExecutionConfig,
+    batches: Batches,
+    examples: Examples,
+    device: str,
+) -> bool:
+    """Whether activations are computed twice, as the recipe says or memory asks; InputError where it does not fit."""
+    limit = memory.limit_gb(execution, device, batches.world_size)
+    shape, devices = memory.shape_of(model, revision), batches.world_size
+    chosen = memory.choose(shape, settings, devices, examples.lengths, batches.device_batch, limit)
+    if launch.is_first():
+        say(f"finetune: {chosen.told(limit)}")
+    return chosen.checkpointing
 
 
-def make_trainer(model: Any, tokenizer: Any, examples: Examples, arguments: Any) -> Any:
-    """TRL's SFTTrainer over tokenised pairs; it logs through our callback."""
-    from datasets import Dataset
-    from transformers import PrinterCallback, set_seed
-    from trl import SFTTrainer
-
-    _make_saveable(model.generation_config)
-    set_seed(arguments.seed)
-    data = Dataset.from_list(examples.rows)
-    trainer = SFTTrainer(model, args=arguments, train_dataset=data, processing_class=tokenizer, callbacks=[watcher()])
-    trainer.remove_callback(PrinterCallback)
-    return trainer
-
-
-def _train(trainer: Any) -> None:
-    """Train to the last step, from the newest complete checkpoint on."""
+def _train(trainer: Any) -> float:
+    """Train to the last step, from the newest checkpoint on; the seconds that this process took for it."""
     with trainer.args.main_process_first(desc="looking for checkpoints"):
         newest = newest_checkpoint(Path(trainer.args.output_dir))
     if newest and trainer.is_world_process_zero():
         say(f"finetune: going on from {newest.name} of {trainer.args.max_steps} steps")
+    start = time.monotonic()
     trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    return time.monotonic() - start
 
 
-def _make_saveable(generation_config: Any) -> None:
-    """Some Llama checkpoints name a temperature without `do_sample`, which transformers 5 refuses to save."""
-    try:
-        generation_config.validate(strict=True)
-    except ValueError:
-        generation_config.do_sample = True
+def _attention(trainer: Any) -> str:
+    return str(trainer.model.config._attn_implementation)
 
 
-def _outcome(trainer: Any, device: str) -> dict[str, Any]:
+def _outcome(trainer: Any, device: str, seconds: float) -> dict[str, Any]:
     import torch
 
-    keys = ("step", "loss", "learning_rate")
+    keys = ("step", "loss", "learning_rate", "grad_norm")
+    packages = ("torch", "transformers", "trl", "accelerate", "peft", "tokenizers", "bitsandbytes", "liger-kernel")
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        "versions": models.versions("torch", "transformers", "trl", "accelerate", "tokenizers"),
+        "threads": torch.get_num_threads() if device == "cpu" else None,
+        "seconds": round(seconds, 1),
+        "versions": models.versions(*packages, "flash-attn", "deepspeed"),
         "loss_curve": [{key: entry[key] for key in keys} for entry in trainer.state.log_history if "loss" in entry],
     }
-
-
-def _refuse_foreign(model_dir: Path) -> None:
-    """Only a folder that this step wrote, or an empty one, may be replaced."""
-    if model_dir.exists() and not (model_dir / RECORD).is_file() and (model_dir.is_file() or any(model_dir.iterdir())):
-        raise InputError(f"{model_dir}: exists and was not written by finetune, expected a new folder")
-
-
-def _save(trainer: Any, model_dir: Path, dtype: str, record: dict[str, Any]) -> None:
-    """Write the checkpoint and the record into a hidden sibling folder, sync it, and rename it."""
-    import torch
-
-    partial, old = (model_dir.with_name(f".{model_dir.name}.{suffix}") for suffix in ("partial", "old"))
-    with trainer.args.main_process_first(desc="removing what a kill left"):
-        if trainer.is_world_process_zero():
-            for leftover in (partial, old):
-                shutil.rmtree(leftover, ignore_errors=True)
-    if not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled):
-        trainer.model.to(getattr(torch, dtype))
-    trainer.save_model(str(partial))
-    if not trainer.is_world_process_zero():
-        return
-    (partial / "training_args.bin").unlink(missing_ok=True)  # a pickle with this machine's paths
-    write_json(partial / RECORD, record)
-    for path in (*partial.rglob("*"), partial):
-        sync(path)
-    if model_dir.exists():
-        model_dir.rename(old)
-    partial.rename(model_dir)
-    sync(model_dir.parent)
-    shutil.rmtree(old, ignore_errors=True)

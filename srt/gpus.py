@@ -17,6 +17,7 @@ from srt.progress import say
 from srt.records import InputError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+HELD = "SRT_GPUS_HELD_BY"  # set for the processes of one job, whose GPUs the process that started them holds
 POLL_SECONDS = 1.0
 _held: list[int] = []  # open files; the kernel frees their locks with this process
 
@@ -43,15 +44,27 @@ def _uuids() -> dict[str, str]:
     return {index.strip(): uuid.strip() for index, _, uuid in rows}
 
 
+def memory_gb() -> float | None:
+    """Memory of the smallest visible GPU in GB (1e9 bytes), as nvidia-smi tells it; None where it does not."""
+    command = ["nvidia-smi", "--query-gpu=index,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        rows = [line.split(",") for line in shown.splitlines() if line.strip()]
+        sizes = {index.strip(): float(mib) * 2**20 / 1e9 for index, mib in rows}
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return min((sizes[name] for name in visible() if name in sizes), default=None)
+
+
 def hold(count: int) -> list[str]:
     """Wait until `count` GPUs are free, hold them, and make them the only visible ones; their names.
 
     To be called before CUDA starts; a second call in a process finds what the first one holds. A process of a
-    launcher (torchrun) takes the GPU of its local rank and goes on seeing all. InputError where fewer GPUs are
-    visible than asked for; nothing is held where none is visible.
+    launcher (torchrun) takes the GPU of its local rank and goes on seeing all; one that `srt.launch` started leaves
+    them to that. InputError where fewer GPUs are visible than asked for; nothing is held where none is visible.
     """
     pool = visible()
-    if _held or not pool:
+    if _held or not pool or os.environ.get(HELD):
         return list(pool)
     rank = os.environ.get("LOCAL_RANK")
     if rank is not None:

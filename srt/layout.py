@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from srt.config import judge_name
-from srt.records import VARIANTS
+from srt.records import VARIANTS, InputError
 from srt.runs import FIXED_METHODS, Run
 from srt.settings import ALPACA_EVAL, MT_BENCH, Config
 from srt.settings.given import Variant
@@ -22,18 +22,27 @@ AGREEMENT = "runs/{run}/proxy.json"
 RESCORED = "runs/{run}/rescored.jsonl"
 TRAIN = "runs/{run}/train.jsonl"
 LEDGER = "runs/{run}/ledger.jsonl"
+DATA_CARD = "runs/{run}/DATA_CARD.md"
+MODEL_CARD = "runs/{run}/MODEL_CARD.md"
+CARDS = (DATA_CARD, MODEL_CARD)
 MODEL = "runs/{run}/model"
+TRAINING = MODEL + "/srt_finetune.json"
 ANSWERS = "runs/{run}/answers/{questions}.jsonl"
 EVALUATION = "runs/{run}/evaluation/{benchmark}.json"
 IMPORTED = "scores/{imported}.jsonl"  # scores that somebody else computed, by their path
 REPLAYED = "runs/{judged}.json"  # an evaluation whose judgments are given, by its path
 CALIBRATION = "judges/{judge}.json"
-TABLES = ("alpaca_eval", "alpaca_eval_2", "open_llm", "pairwise", "mt_bench", "comparison", "judges", "data")
-FIGURES = ("score_vs_data", "pairwise", "ifd_distributions")
+# The paper's, then what it does not have. Each is a target of its own: `table_NAME`, `figure_NAME`.
+TABLES = (
+    *("alpaca_eval", "open_llm", "ablation", "selection_ratio", "pairwise", "data", "examples"),
+    *("alpaca_eval_2", "mt_bench", "comparison", "judges"),
+)
+FIGURES = ("score_vs_data", "selection_ratio", "pairwise", "ifd_distributions")
 TABLE = "tables/{table}.{ext}"
 FIGURE = "figures/{figure}.{ext}"
 NOTEBOOK = "notebooks/{figure}.ipynb"
 REPORT = "report.html"
+TIMINGS = "timings/"  # one TSV per job, by the path of its log
 
 
 def scores_of(pairs: str) -> str:
@@ -180,6 +189,17 @@ def benchmarks(config: Config, run: Run) -> list[str]:
         against = opponents_of(run, pairwise.opponents)
         names += [pairwise_name(questions, opponent) for questions in pairwise.questions for opponent in against]
     return names
+
+
+def check_names(config: Config, runs: Sequence[Run], where: str) -> None:
+    """InputError where two evaluations of a run would be one file."""
+    for run in runs:
+        names = benchmarks(config, run)
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise InputError(
+                f"{where}: run {run.run!r}: two evaluations are called {twice[0]!r}: rename questions or runs"
+            )
 
 
 def answered(config: Config, run: Run) -> list[str]:

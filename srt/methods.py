@@ -19,6 +19,8 @@ from srt.settings import SelectionConfig
 
 # Phase 1 chooses between the pairs before response reflection; phase 2 adds the response reflection of the winner.
 REFLECTED_RESPONSE = {"original": "response", "instruction": "both"}
+# A control draws as many records as another method keeps, and its scores matter through that method's decisions.
+REFERENCE = {"length": "released"}
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def contests(
     held: list[Contest] = []
     if method in FIXED_METHODS:
         return held
+    method = REFERENCE.get(method, method)
     pair = "original", "instruction"
     for phase in (1, 2):
         two = present.get(pair[0]), present.get(pair[1])
@@ -150,9 +153,14 @@ def choose(
     chosen = held[-1].winner
     if chosen is None:
         return None, f"phase {len(held)}: no candidate"
+    return chosen, branch_of(chosen)
+
+
+def branch_of(chosen: Candidate) -> str:
+    """Which of the two parts of a winner are reflected, in words."""
     instruction = "reflected" if chosen.variant in ("instruction", "both") else "kept"
     response = "reflected" if chosen.variant in REFLECTED_RESPONSE.values() else "kept"
-    return chosen, f"instruction {instruction}, response {response}"
+    return f"instruction {instruction}, response {response}"
 
 
 def refusal(chosen: Candidate, method: str, settings: SelectionConfig) -> str | None:
@@ -193,6 +201,10 @@ def decide_all(
     ranked: bool = True,
 ) -> list[LedgerEntry]:
     """The ledger of a whole data set. Without `ranked` (a fixed variant at ratio 1) no score is needed."""
+    if method in REFERENCE:
+        from srt.controls import length_matched
+
+        return length_matched(records, decide_all(records, REFERENCE[method], ratio, seed, settings), seed)
     entries: list[LedgerEntry] = []
     for record, candidates in records.items():
         chosen, branch = choose(record, candidates, method, seed, settings)
@@ -200,7 +212,7 @@ def decide_all(
         entries.append(
             LedgerEntry(
                 id=record,
-                candidates={variant: _facts(candidate) for variant, candidate in candidates.items()},
+                candidates={variant: facts_of(candidate) for variant, candidate in candidates.items()},
                 chosen=chosen.variant if chosen else None,
                 branch=branch,
                 kept=reason is None,
@@ -235,7 +247,8 @@ def _apply_ratio(entries: list[LedgerEntry], ratio: float) -> None:
             entry.reason = f"outside the ratio {ratio:g} by IFD"
 
 
-def _facts(candidate: Candidate) -> dict[str, Any]:
+def facts_of(candidate: Candidate) -> dict[str, Any]:
+    """What the ledger says of a candidate: its statistics, or why it is none."""
     if candidate.absent is not None:
         return {"absent": candidate.absent}
     facts: dict[str, Any] = {

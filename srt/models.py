@@ -48,14 +48,7 @@ def identity(model: str, revision: str | None) -> str:
     """What a cache may rely on: the hash of a local folder's contents, or `name@commit` of the hub."""
     require(model)
     if not is_local(model):
-        from transformers import AutoConfig
-
-        try:
-            commit = getattr(AutoConfig.from_pretrained(model, revision=revision), "_commit_hash", None)
-        except (OSError, ValueError) as error:
-            raise InputError(
-                f"{model}: no such model folder, and not on the hub as far as it can be reached: {_first_line(error)}"
-            ) from None
+        commit = getattr(load_config(model, revision), "_commit_hash", None)
         return f"{model}@{commit or revision}"
     digest = hashlib.sha256()
     for path in sorted(Path(model).rglob("*")):
@@ -81,6 +74,19 @@ def device(name: str, count: int = 1) -> str:
     return "cuda" if name == "cuda" or torch.cuda.is_available() else "cpu"
 
 
+def load_config(model: str, revision: str | None) -> Any:
+    """A model's config, of a folder or from the hub; InputError where there is none."""
+    from transformers import AutoConfig
+
+    require(model)
+    try:
+        return AutoConfig.from_pretrained(model, revision=revision)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{model}: no such model folder, and not on the hub as far as it can be reached: {_first_line(error)}"
+        ) from None
+
+
 def load_tokenizer(model: str, revision: str | None) -> Any:
     """The model's tokenizer; InputError where the folder is missing or holds none."""
     from transformers import AutoTokenizer
@@ -92,10 +98,11 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
         raise InputError(f"{model}: the tokenizer cannot be loaded: {_first_line(error)}") from None
 
 
-def load_model(model: str, revision: str | None, dtype: str, device: str, spread: int = 1) -> Any:
+def load_model(model: str, revision: str | None, dtype: str, device: str | None, spread: int = 1, **more: Any) -> Any:
     """The causal language model in eval mode on the device, in that dtype; InputError where it cannot be loaded.
 
-    With `spread` above 1 its layers are laid out over the visible GPUs.
+    With `spread` above 1 its layers are laid out over the visible GPUs. Without a device it stays where `more`,
+    other arguments of `from_pretrained`, put it.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -106,11 +113,12 @@ def load_model(model: str, revision: str | None, dtype: str, device: str, spread
             model,
             revision=revision,
             dtype=getattr(torch, dtype),
-            device_map="auto" if spread > 1 and device == "cuda" else None,
+            **({"device_map": "auto"} if spread > 1 and device == "cuda" else {}),
+            **more,
         )
     except (OSError, ValueError) as error:
         raise InputError(f"{model}: the model cannot be loaded: {_first_line(error)}") from None
-    return loaded.eval() if loaded.device.type == device else loaded.to(device).eval()
+    return loaded.eval() if device is None or loaded.device.type == device else loaded.to(device).eval()
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from srt.methods import REFLECTED_RESPONSE, Candidate, choose, contests, places, refusal
+from srt.methods import REFERENCE, REFLECTED_RESPONSE, Candidate, choose, contests, places, refusal
 from srt.records import Score
 from srt.sequences import RATIOS, count_name
 from srt.settings import SelectionConfig
@@ -60,7 +60,8 @@ class Doubts:
     def __init__(
         self, method: str, ratio: float, seed: int, settings: SelectionConfig, exact: Set[Doubt], error: ErrorModel
     ) -> None:
-        self.method, self.ratio, self.seed, self.settings = method, ratio, seed, settings
+        self.method = REFERENCE.get(method, method)
+        self.ratio, self.seed, self.settings = ratio, seed, settings
         self.exact, self.error = exact, error
 
     def find(self, records: Mapping[str, Mapping[str, Candidate]]) -> set[Doubt]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -38,19 +39,32 @@ def training_prompt(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def conversation_prompt(name: str, exchanges: Sequence[tuple[str, str]], question: str, eos: str) -> str:
+def conversation_turns(name: str, exchanges: Sequence[tuple[str, str]], question: str) -> tuple[str, ...]:
     """A training prompt before the answer to `question`, after finished exchanges of (question, answer).
 
-    As FastChat writes a conversation of several turns: every answer ends with the end-of-sequence token `eos`, and the
-    next turn follows it at once.
+    As FastChat writes a conversation: the frame once, and turn by turn. Every text but the last is a whole turn, which
+    an end-of-sequence token ends; the next one follows it at once.
     """
     template = training_prompt(name)
     turn = template[template.index(TURN_STARTS[name]) :]
-    text, form = "", template
-    for asked, answer in exchanges:
-        text += fill(form, {"instruction": asked}) + SEPARATORS[name] + answer + eos
-        form = turn
-    return text + fill(form, {"instruction": question})
+    forms = [template, *[turn] * len(exchanges)]
+    asked = [*exchanges, (question, None)]
+    return tuple(
+        fill(form, {"instruction": text}) + ("" if answer is None else SEPARATORS[name] + answer)
+        for form, (text, answer) in zip(forms, asked, strict=True)
+    )
+
+
+def text_ids(tokenizer: Any, texts: Sequence[str], begins: bool = True) -> list[list[int]]:
+    """Token ids of plain texts, as in training: special tokens that they spell out stay text.
+
+    With `begins` the BOS is what the tokenizer adds; an EOS that it adds by itself is taken off.
+    """
+    if not texts:
+        return []
+    more = {"split_special_tokens": True, "verbose": False, "add_special_tokens": begins}
+    found: list[list[int]] = tokenizer(list(texts), **more)["input_ids"]
+    return [ids[:-1] if begins and ids[-1:] == [tokenizer.eos_token_id] else ids for ids in found]
 
 
 def joined(instruction: str, input: str) -> str:

@@ -17,6 +17,7 @@ Method = Literal[
     "paper",
     "released",
     "random",
+    "length",
     "ifd",
     "r_ifd",
     "perplexity",
@@ -26,6 +27,8 @@ Method = Literal[
 METHODS: tuple[str, ...] = get_args(Method)
 SELECTING = tuple(name for name in METHODS if name not in ("none", "given"))
 FIXED_METHODS = ("original", "instruction", "response", "both")
+# What chooses at random, so that what a method gains can be told from what any choice would.
+CONTROLS = ("random", "length")
 # Under the plan `selected` only the winners by IFD have a reflected response.
 SELECTED_METHODS = ("none", "original", "instruction", "paper", "released", "ifd")
 

@@ -92,7 +92,7 @@ def vllm_server(served: Served, execution: ExecutionConfig, log: Path) -> Iterat
         ServerError: the server died or did not answer in time; names the log and its last line.
     """
     models.require(served.model)
-    key, port = secrets.token_urlsafe(32), _free_port()
+    key, port = secrets.token_urlsafe(32), free_port()
     log.parent.mkdir(parents=True, exist_ok=True)
     say(f"starting the server of {served.model} on {LOOPBACK}:{port}, log: {log}")
     with log.open("wb") as output:
@@ -109,8 +109,9 @@ def vllm_server(served: Served, execution: ExecutionConfig, log: Path) -> Iterat
 def _endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServer:
     if endpoint is None:
         raise InputError(
-            f"execution.endpoints: is missing an entry for the judge of model {judge.model!r} (serve: false): "
-            "expected `{judge's name}: {base_url: ..., api_key_env: ...}`"
+            f"execution.endpoints: is missing an entry for the judge of model {judge.model!r} (serve: false): expected "
+            "`NAME: {base_url: ..., api_key_env: ...}` in the config, or --endpoint NAME=URL,VARIABLE, by the name of "
+            "the judge's file"
         )
     if endpoint.api_key_env is None:
         return OpenServer(endpoint.base_url, NO_KEY, judge.model)
@@ -138,7 +139,8 @@ def server_log(cache: Path, out: Path) -> Path:
     return cache / "logs" / f"{out.stem}-{content_key(str(out.resolve()))[:8]}.log"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on at the moment."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
@@ -150,6 +152,8 @@ def _command(served: Served, execution: ExecutionConfig, port: int) -> list[str]
     command += ["--served-model-name", served.model, "--dtype", served.dtype, "--host", LOOPBACK, "--port", str(port)]
     # Log-probabilities after a constraint on the answer is applied: a judge is asked to choose between two names.
     command += ["--logprobs-mode", "processed_logprobs", "--disable-uvicorn-access-log"]
+    # A model's own sampling settings (a repetition penalty, say) would count where a request is silent.
+    command += ["--generation-config", "vllm"]
     if served.revision is not None:
         command += ["--revision", served.revision]
     if served.max_model_len is not None:

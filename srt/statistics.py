@@ -56,6 +56,12 @@ class Difference:
     smallest: int
 
     @property
+    def interval(self) -> tuple[float, float | None, float | None]:
+        """The value, and the interval's bounds where there are enough questions for one."""
+        few = self.smallest < LEAST
+        return self.value, None if few else self.low, None if few else self.high
+
+    @property
     def told_apart(self) -> bool | None:
         """Whether 0 lies outside the interval; None where there are too few questions to say."""
         if self.low is None or self.high is None or self.smallest < LEAST:

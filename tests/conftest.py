@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,42 @@ def tiny_llamas(tmp_path_factory: pytest.TempPathFactory, demo_model: Path) -> d
         LlamaForCausalLM(config).save_pretrained(folders[name])
         tokenizer.save_pretrained(folders[name])
     return folders
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random Llama to finetune, whose generation config names a temperature without do_sample, as Vicuna's."""
+    import json
+
+    from training import tiny_model, tiny_tokenizer
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    tokenizer = tiny_tokenizer()
+    tiny_model(tokenizer).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    generation = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps({**generation, "temperature": 0.9}))
+    return folder
+
+
+@pytest.fixture
+def train_file(tmp_path: Path) -> Path:
+    """Eight pairs to train on."""
+    from training import pairs
+
+    from srt.records import write_records
+
+    path = tmp_path / "train.jsonl"
+    write_records(path, pairs())
+    return path
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """A tiny model runs fastest on one thread, and other work on the machine does not slow it down."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

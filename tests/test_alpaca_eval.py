@@ -283,3 +283,65 @@ def test_annotators_that_cannot_work_are_refused(tmp_path, changes, message):
 def test_unknown_annotator():
     with pytest.raises(InputError, match=r"annotator: expected .* found 'nobody'"):
         alpaca_eval.read_annotator("nobody", judge_config())
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("[{'model': 'model_1', 'rank': 1}, {'model': 'model_2', 'rank': 2}]", True),
+        ('Ranking:\n[{"model": "model_2", "rank": 1}, {"model": "model_1", "rank": 2}]', True),
+        ("[{'model': 'model_1', 'rank': 1}, {'model': 'model_2', 'rank': 1}]", False),  # a tie is no ranking
+        ("[{'model': 'model_1', 'rank': 2}, {'model': 'model_2', 'rank': 2}]", False),
+        ("[{'model': 'model_1'}]", False),
+        ("[1, 2]", False),
+        ("model_1 is better", False),
+        ("", False),
+    ],
+)
+def test_a_ranking_ranks(text, read):
+    assert alpaca_eval.ranking(text) == (text if read else "")
+
+
+def test_a_tie_on_both_ranks_is_no_win_of_the_first(job):
+    tied = "[{'model': 'model_1', 'rank': 1}, {'model': 'model_2', 'rank': 1}]"
+    with FakeJudge(lambda request, count: tied) as fake:
+        found = job(fake, annotator="config/prompts/alpaca_eval_ranking")
+    assert (found.value("win_rate"), found.missing) == (None, {"unreadable verdict": N})
+
+
+def test_our_ranking_form(job):
+    def answer(request, count):
+        number, ours_first = shown(request)
+        first = (STRENGTH[number] > 0.5) == ours_first
+        return str([{"model": "model_1", "rank": 1 if first else 2}, {"model": "model_2", "rank": 2 if first else 1}])
+
+    with FakeJudge(answer) as fake:
+        found = job(fake, annotator="config/prompts/alpaca_eval_ranking")
+    assert [found.value(name) for name in ("wins", "draws", "losses")] == [4, 0, 2]
+
+
+def test_names_with_spaces_around_them_are_the_names(job):
+    def answer(request, count):
+        number, ours_first = shown(request)
+        first = STRENGTH[number] if ours_first else 1 - STRENGTH[number]
+        return logprobs({" m": first / 2, "m": first / 2, " M": 1 - first})
+
+    with FakeJudge(answer) as fake:
+        assert job(fake).value("win_rate") == pytest.approx(100 * sum(STRENGTH) / N)
+
+
+def test_the_judges_record_knows_prompt_request_and_parser(tmp_path):
+    def identity(**changes):
+        config = {"prompt_template": "own/prompt.txt", "fn_completions": "openai_completions", **changes}
+        (tmp_path / "own" / "configs.yaml").write_text(yaml.safe_dump({"own": config}))
+        return alpaca_eval.read_annotator(str(tmp_path / "own"), judge_config()).identity
+
+    (tmp_path / "own").mkdir()
+    prompt = "<|im_start|>user\n{instruction}{output_1}{output_2}<|im_end|>"
+    (tmp_path / "own" / "prompt.txt").write_text(prompt)
+    first = identity()
+    assert identity() == first
+    assert identity(completions_kwargs={"temperature": 1.5}) != first
+    assert identity(served={"max_tokens": 1}) != first
+    (tmp_path / "own" / "prompt.txt").write_text(prompt.replace("user\n", "user\nRead: "))
+    assert identity() != first

@@ -9,6 +9,7 @@ from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_con
 
 from srt.evaluation.calibration import Pair, calibrate, calibration_metrics
 from srt.records import Evaluation, InputError, read_json
+from srt.server import ServerError
 from srt.settings import CalibrationConfig
 
 MODELS = ("weak", "fair", "strong")
@@ -43,7 +44,7 @@ def annotations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def run(annotations: list[Path], fake: FakeJudge, sample: int = 60, form: str = "alpaca_eval") -> dict[str, tuple]:
     out = annotations[0].parent / "calibration.json"
-    settings = CalibrationConfig(annotations=[], sample=sample, seed=0)
+    settings = CalibrationConfig(annotations=[], sample=sample, seed=0, missing_share=0.0)
     where = (fake.endpoint, execution_config(), out.parent / "cache")
     calibrate(annotations, out, "config/judges/j.yaml", [form], settings, judge_config(), *where)
     found = Evaluation.model_validate(read_json(out))
@@ -102,7 +103,7 @@ def test_a_judge_that_grades_each_answer_by_itself(annotations: list[Path]) -> N
 
 
 def test_a_form_that_the_judge_has_not_is_refused(annotations: list[Path], tmp_path: Path) -> None:
-    settings = CalibrationConfig(annotations=[], sample=6, seed=0)
+    settings = CalibrationConfig(annotations=[], sample=6, seed=0, missing_share=0.0)
     judge = judge_config(mt_bench=None)
     with pytest.raises(InputError, match=r"j\.yaml: mt_bench: is null"):
         calibrate(
@@ -116,6 +117,24 @@ def test_a_form_that_the_judge_has_not_is_refused(annotations: list[Path], tmp_p
             execution_config(),
             tmp_path,
         )
+
+
+def test_pairs_that_cannot_be_read_fail_the_calibration_and_are_counted_as_pairs(annotations: list[Path]) -> None:
+    def judge(request: dict, count: int) -> str:
+        text = request["messages"][-1]["content"]
+        return "no idea" if "Question 3?" in text else "8 7"
+
+    with FakeJudge(judge) as fake:
+        with pytest.raises(ServerError, match=r"3 of 60 pairs have no usable verdict \(3 pairwise: unreadable verdict"):
+            run(annotations, fake, form="pairwise")
+        out = annotations[0].parent / "allowed.json"
+        settings = CalibrationConfig(annotations=[], sample=60, seed=0, missing_share=0.1)
+        where = (fake.endpoint, execution_config(), out.parent / "cache")
+        calibrate(annotations, out, "config/judges/j.yaml", ["pairwise"], settings, judge_config(), *where)
+    found = Evaluation.model_validate(read_json(out))
+    (missing,) = found.missing.values()
+    assert {metric.name: metric.n for metric in found.metrics}["pairwise.agreement"] == 60 - missing
+    assert missing == 3
 
 
 def test_a_judge_that_names_who_is_first(annotations: list[Path]) -> None:
@@ -155,7 +174,7 @@ def test_real_published_pairs_are_drawn_alike_from_every_model(shared_data: Path
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv(KEY_VARIABLE, KEY)
         with FakeJudge(lambda request, count: choice(0.6)) as fake:
-            out, settings = tmp_path / "c.json", CalibrationConfig(annotations=[], sample=41, seed=0)
+            out, settings = tmp_path / "c.json", CalibrationConfig(annotations=[], sample=41, seed=0, missing_share=0.0)
             where = (fake.endpoint, execution_config(), tmp_path / "cache")
             calibrate(paths, out, "config/judges/j.yaml", ["alpaca_eval"], settings, judge_config(), *where)
             assert 60 < len(fake.requests) <= 82  # alpaca-eval asks nobody about equal answers: a draw

@@ -25,7 +25,7 @@ from srt.settings import (
 
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
 RELEASED = "config/released.yaml"  # which asks no teacher and trains nothing
-CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1)
+CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1, missing_share=0.0)
 HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"
 # The subcommands, their positional arguments and what else they must be given.
 COMMANDS = {
@@ -48,6 +48,8 @@ COMMANDS = {
     "evaluate mt-bench": "ANSWERS OUT --questions QUESTIONS",
     "evaluate calibrate-judge": "ANNOTATIONS OUT --judge config/judges/smollm2.yaml",
     "report tables": "RESULTS --run-table RUNS",
+    "report figures": "RESULTS --run-table RUNS",
+    "report cards": "RESULTS --run-table RUNS",
     "report html": "RESULTS --run-table RUNS",
     "plan": "",
     "explain": "ID",
@@ -158,8 +160,11 @@ def test_numbers_and_null_come_back_exactly(changed):
 @pytest.mark.parametrize("flag", [True, False])
 @pytest.mark.parametrize("text", ["a b/c's", "ünï/ cödé", '"quoted" $HOME;', "true", "12", "2e-05"])
 def test_booleans_and_awkward_texts_come_back_exactly(flag, text):
-    execution = load()[0].execution.model_copy(update={"launcher": text, "gradient_checkpointing": flag})
-    assert flags_of(through_flags(execution)) == flags_of(execution)
+    config, _ = load()
+    teacher = next(iter(config.teachers.values())).model_copy(update={"model": text})
+    execution = config.execution.model_copy(update={"keep_models": flag})
+    for section in (teacher, execution):
+        assert flags_of(through_flags(section)) == flags_of(section)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -5,8 +5,10 @@ import copy
 import pytest
 import yaml
 
+from srt import layout
 from srt.config import default_config, flag_text, load, locate, parse, read_runs, read_yaml
 from srt.records import InputError
+from srt.runs import Run
 from srt.settings import FinetuneConfig
 
 HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"
@@ -250,6 +252,37 @@ def test_questions_that_a_benchmark_needs_must_be_there(values, tmp_path):
 def test_a_decoding_that_is_none_is_refused(values, tmp_path):
     values["questions"]["mt_bench"]["decoding"] = "beam"
     assert "questions.mt_bench.decoding: expected one of ['sampled'], found 'beam'" in refusal(values, tmp_path)
+
+
+def test_conversations_are_not_compared_pair_by_pair(values, tmp_path):
+    values["evaluate"]["pairwise"]["questions"] = ["mt_bench"]
+    assert "evaluate.pairwise.questions: expected questions of one turn" in refusal(values, tmp_path)
+
+
+def test_a_calibration_needs_annotations(values, tmp_path):
+    values["evaluate"]["calibration"]["annotations"] = []
+    assert "evaluate.calibration.annotations: expected at least one file" in refusal(values, tmp_path)
+
+
+def test_two_judges_of_one_name_are_refused(values, tmp_path):
+    (tmp_path / "smollm2.yaml").write_text(locate("config/judges/smollm2.yaml").read_text())
+    values["evaluate"]["pairwise"]["judge"] = str(tmp_path / "smollm2.yaml")
+    assert "expected judges' files of different names" in refusal(values, tmp_path)
+
+
+def test_names_of_questions_are_names_of_files(values, tmp_path):
+    values["questions"]["my set"] = values["questions"]["mt_bench"]
+    assert "questions.my set" in refusal(values, tmp_path)
+
+
+def test_two_evaluations_of_one_name_are_refused():
+    config, _ = load()
+    run = {"dataset": "demo", "teacher": None, "student": "smollm2", "method": "original", "ratio": 1.0}
+    runs = [Run(run=name, recipe="demo", seed=0, **run) for name in ("a", "r", "x_r")]
+    pairwise = config.evaluate.pairwise.model_copy(update={"questions": ["w", "w_x"], "opponents": ["r", "x_r"]})
+    evaluate = config.evaluate.model_copy(update={"pairwise": pairwise})
+    with pytest.raises(InputError, match="run 'a': two evaluations are called 'pairwise_w_x_r'"):
+        layout.check_names(config.model_copy(update={"evaluate": evaluate}), runs, "runs.tsv")
 
 
 def test_an_opponent_that_is_no_run_is_refused(values, tmp_path):

@@ -1,287 +1,54 @@
-import fcntl
+"""The step as a whole: the folder it leaves, its schedule, what it refuses."""
+
 import hashlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
+from training import assert_equal_weights, execution, losses, pairs, recipe, run, tiny_tokenizer, weights
 
 from srt import finetune as step
-from srt.checkpoints import MARKER, alone, newest_checkpoint
-from srt.config import load
-from srt.prompts import fill, training_prompt
+from srt import layout
 from srt.records import InputError, Pair, write_records
-from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.report.sources import setup
+from srt.runs import Run
 
-SMOLLM2 = Path(__file__).resolve().parents[1] / "models" / "smollm2-135m-instruct"
-CORPUS = [
-    "A chat between a curious user and an artificial intelligence assistant. USER: ASSISTANT: ### Response:",
-    "The assistant gives helpful, detailed, and polite answers to the user's questions.",
-    "Name three colours. Write a short poem about rain. Red, green and blue. Rain falls on roofs.",
-]
-CHILD = """
-import json, sys
-from pathlib import Path
-from srt.settings import ExecutionConfig, FinetuneConfig
-from srt.finetune import finetune
-train, out, model, settings, execution, cache = json.loads(sys.argv[1])
-finetune(Path(train), Path(out), model, None, 3, FinetuneConfig(**settings), ExecutionConfig(**execution), Path(cache))
-"""
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def recipe(**changes):
-    values = {
-        "prompt": "vicuna_v1.1",
-        "learning_rate": 1e-3,
-        "epochs": 2.0,
-        "max_steps": None,
-        "global_batch": 4,
-        "max_length": 256,
-        "weight_decay": 0.01,
-        "warmup": 0.0,
-        "schedule": "cosine",
-        "dtype": "float32",
-    }
-    return FinetuneConfig(**{**values, **changes})
-
-
-def execution(**changes):
-    values = {**load()[0].execution.model_dump(), "device": "cpu", "save_steps": 1000}
-    return ExecutionConfig(**{**values, **changes})
-
-
-def pairs(number=8):
-    return [
-        Pair(
-            id=str(index),
-            instruction=f"Name colour {index}.",
-            input="Red, green and blue." if index % 2 else "",
-            output=f"Rain falls on roof {index}." + " Red and blue." * (index % 3),
-        )
-        for index in range(number)
-    ]
-
-
-def tiny_tokenizer():
-    """As Llama-2's: BOS added in front, words begin with the low line, no pad token."""
-    from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
-    from tokenizers.models import BPE
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(BPE(unk_token="<unk>"))  # noqa: S106
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
-    tokenizer.decoder = decoders.Metaspace()
-    letters = ["\n", *(chr(code) for code in range(33, 127))]
-    trainer = trainers.BpeTrainer(
-        vocab_size=400, special_tokens=["<unk>", "<s>", "</s>"], initial_alphabet=letters, show_progress=False
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
-    fast.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
-    return fast
-
-
-def tiny_model(tokenizer):
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    return LlamaForCausalLM(config)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    """A tiny random Llama whose generation config names a temperature without do_sample, as Vicuna's does."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    tokenizer = tiny_tokenizer()
-    tiny_model(tokenizer).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    generation = json.loads((folder / "generation_config.json").read_text())
-    (folder / "generation_config.json").write_text(json.dumps({**generation, "temperature": 0.9}))
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """A model this small runs fastest on one thread, and other work on the machine does not slow it down."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def train(tmp_path):
-    path = tmp_path / "train.jsonl"
-    write_records(path, pairs())
-    return path
-
-
-def run(train, base, out, settings=None, how=None, seed=3):
-    step.finetune(train, out, str(base), None, seed, settings or recipe(), how or execution(), out.parent / "cache")
-    return json.loads((out / step.RECORD).read_text())
-
-
-def weights(folder):
-    from safetensors.torch import load_file
-
-    return load_file(folder / "model.safetensors")
-
-
-def assert_equal_weights(first, second, tolerance):
-    import torch
-
-    one, two = weights(first), weights(second)
-    assert one.keys() == two.keys()
-    for name in one:
-        torch.testing.assert_close(one[name], two[name], atol=tolerance, rtol=0)
-
-
-def losses(record):
-    return [entry["loss"] for entry in record["loss_curve"]]
-
-
-@pytest.mark.parametrize("name", ["smollm2", "llama"])
-@pytest.mark.parametrize("prompt", ["vicuna_v1.1", "alpaca"])
-def test_loss_is_on_the_response_and_one_eos_in_the_trainers_own_batches(name, prompt, tmp_path):
-    if name == "smollm2" and not SMOLLM2.is_dir():
-        pytest.skip("the demo's model is not there: make demo fetches it")
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(SMOLLM2) if name == "smollm2" else tiny_tokenizer()
-    tokenizer.pad_token = tokenizer.eos_token
-    hostile = Pair(id="x", instruction="Name it.", output=f"Blue {tokenizer.eos_token} and red.")
-    records = [*pairs(7), hostile]
-    settings = recipe(prompt=prompt, max_length=512)
-    examples = step.tokenize(records, tokenizer, settings, "train.jsonl")
-    batches = step.plan(len(records), settings, 4, 1)
-    arguments = step.training_arguments(0, settings, execution(), batches, tmp_path / "checkpoints")
-    trainer = step.make_trainer(tiny_model(tokenizer), tokenizer, examples, arguments)
-    separator = " " if prompt == "vicuna_v1.1" else ""
-    whole = {}
-    for record in records:
-        asked = f"{record.instruction}\n{record.input}" if record.input else record.instruction
-        whole[separator + record.output] = fill(training_prompt(prompt), {"instruction": asked})
-    seen = []
-    for batch in trainer.get_train_dataloader():
-        for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
-            length = int(mask.sum())
-            learnt = (labels != -100).nonzero().flatten().tolist()
-            assert learnt == list(range(learnt[0], length))  # one run, to the end; prompt and padding are masked
-            assert (labels[learnt] == ids[learnt]).all()
-            assert ids[length - 1] == tokenizer.eos_token_id
-            assert ids[:length].tolist().count(tokenizer.eos_token_id) == 1
-            if name == "llama":
-                assert ids[0] == tokenizer.bos_token_id
-                assert ids.tolist().count(tokenizer.bos_token_id) == 1
-            text = tokenizer.decode(ids[: length - 1], skip_special_tokens=True)
-            context = tokenizer.decode(ids[: learnt[0]], skip_special_tokens=True)
-            response = separator + tokenizer.decode(ids[learnt[:-1]]).removeprefix(" ")
-            assert text == context + response
-            assert whole[response] == context
-            seen.append(text)
-    assert len(set(seen)) == len(records)
-    assert examples.counts["loss_tokens"] == sum(len(r["labels"]) - r["labels"].count(-100) for r in examples.rows)
-
-
-def test_the_first_response_token_is_never_masked():
-    tokenizer = tiny_tokenizer()
-    row = step.tokenize([Pair(id="a", instruction="Name it.", output="Red")], tokenizer, recipe(), "t").rows[0]
-    learnt = [token for token in row["labels"] if token != -100]
-    assert tokenizer.convert_tokens_to_string(tokenizer.convert_ids_to_tokens(learnt[:-1])).strip() == "Red"
-    assert learnt[-1] == tokenizer.eos_token_id
-
-
-def test_truncation_and_what_it_drops_are_counted():
-    tokenizer = tiny_tokenizer()
-    prompt = "Name it."
-    short = Pair(id="a", instruction=prompt, output="Red")
-    long = Pair(id="b", instruction=prompt, output="Red " * 500)
-    lost = Pair(id="c", instruction="Name three colours. " * 200, output="Red")
-    empty = Pair(id="d", instruction=prompt, output="  ")
-    examples = step.tokenize([short, long, lost, empty], tokenizer, recipe(), "train.jsonl")
-    assert [len(row["input_ids"]) for row in examples.rows][1] == 256
-    assert examples.rows[1]["labels"][-1] not in (-100, tokenizer.eos_token_id)  # cut off, so no end is taught
-    assert examples.counts["trained_on"] == 2
-    assert examples.counts["truncated"] == 1
-    assert examples.counts["dropped"] == {"empty response": 1, "no response token within max_length": 1}
-
-
-@pytest.mark.parametrize(
-    ("device_batch", "world", "expected"),
-    [
-        (4, 1, (4, 2, 1, 12)),
-        (1, 1, (1, 8, 1, 12)),
-        (64, 1, (8, 1, 1, 12)),
-        (2, 2, (2, 2, 2, 12)),
-        (4, 8, (1, 1, 8, 12)),
-    ],
-)
-def test_plan_divides_the_global_batch(device_batch, world, expected):
-    assert step.plan(30, recipe(global_batch=8, epochs=3.0), device_batch, world) == expected
-
-
-def test_max_steps_only_ever_shortens():
-    assert step.plan(24, recipe(global_batch=8, epochs=3.0, max_steps=4), 4, 1).steps == 4
-    assert step.plan(24, recipe(global_batch=8, epochs=3.0, max_steps=40), 4, 1).steps == 9
-
-
-@pytest.mark.parametrize(("device_batch", "world", "name"), [(3, 1, "device_batch"), (4, 3, "global_batch")])
-def test_a_batch_that_does_not_divide_is_refused(device_batch, world, name):
-    with pytest.raises(InputError, match=name):
-        step.plan(24, recipe(global_batch=8), device_batch, world)
-
-
-def test_accumulation_changes_nothing(train, base, tmp_path):
-    whole = run(train, base, tmp_path / "whole")
-    parts = run(train, base, tmp_path / "parts", how=execution(device_batch=1))
+def test_accumulation_changes_nothing(train_file, tiny_base, tmp_path):
+    whole = run(train_file, tiny_base, tmp_path / "whole")
+    parts = run(train_file, tiny_base, tmp_path / "parts", how=execution(device_batch=1))
     assert (whole["accumulation"], parts["accumulation"]) == (1, 4)
     assert losses(parts) == pytest.approx(losses(whole), abs=1e-5)
     assert_equal_weights(tmp_path / "whole", tmp_path / "parts", 1e-5)
 
 
-def test_model_folder(train, base, tmp_path, capsys):
+def test_model_folder(train_file, tiny_base, tmp_path, capsys):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
     out = tmp_path / "run" / "model"
-    record = run(train, base, out, recipe(epochs=15.0))
+    record = run(train_file, tiny_base, out, recipe(epochs=15.0))
     assert losses(record)[-1] < losses(record)[0] - 0.1
     assert [entry["step"] for entry in record["loss_curve"]] == list(range(1, 31))
     assert record["steps"] == 30
     assert record["settings"] == recipe(epochs=15.0).model_dump()
-    assert (record["seed"], record["base_model"], record["device"]) == (3, str(base), "cpu")
-    assert record["data"]["sha256"] == hashlib.sha256(train.read_bytes()).hexdigest()
+    assert (record["seed"], record["base_model"], record["device"]) == (3, str(tiny_base), "cpu")
+    assert record["data"]["sha256"] == hashlib.sha256(train_file.read_bytes()).hexdigest()
     assert (record["data"]["records"], record["data"]["trained_on"]) == (8, 8)
     assert 0 < record["data"]["loss_tokens"] < record["data"]["tokens"]
     assert {"torch", "transformers", "trl"} <= record["versions"].keys()
     assert "step 30 of 30: loss" in capsys.readouterr().err
 
     assert not (out / "training_args.bin").exists()
+    assert (out / "loss_curve.png").stat().st_size > 5000
+    assert (out / "loss_curve.pdf").is_file()
     assert sorted(path.name for path in out.parent.iterdir()) == ["cache", "model"]
     assert not [
         path for path in (out.parent / "cache").rglob("*") if not path.name.endswith(".lock") and path.is_file()
     ]
     for path in out.glob("*.json"):
-        told = path.read_text().replace(str(base), "") if path.name == step.RECORD else path.read_text()
+        told = path.read_text().replace(str(tiny_base), "") if path.name == step.RECORD else path.read_text()
         assert str(tmp_path.parent) not in told, path.name
 
     assert AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32).config.vocab_size == len(tiny_tokenizer())
@@ -294,129 +61,55 @@ def test_model_folder(train, base, tmp_path, capsys):
     assert generation.eos_token_id in (tokenizer.eos_token_id, [tokenizer.eos_token_id])
 
 
-def test_the_padding_token_of_a_model_that_has_one_is_kept():
-    if not SMOLLM2.is_dir():
-        pytest.skip("the demo's model is not there: make demo fetches it")
-    assert step.load_tokenizer(str(SMOLLM2), None).pad_token == "<|im_end|>"  # noqa: S105
-
-
-def test_the_schedule_is_the_recipes(train, base, tmp_path):
-    record = run(train, base, tmp_path / "out", recipe(epochs=5.0, warmup=0.2, schedule="linear"))
+def test_the_schedule_is_the_recipes(train_file, tiny_base, tmp_path):
+    record = run(train_file, tiny_base, tmp_path / "out", recipe(epochs=5.0, warmup=0.2, schedule="linear"))
     expected = [0, 5e-4, 1e-3, *(1e-3 * left / 8 for left in range(7, 0, -1))]
     assert [entry["learning_rate"] for entry in record["loss_curve"]] == pytest.approx(expected)
-    record = run(train, base, tmp_path / "flat", recipe(epochs=2.0, schedule="constant"))
+    record = run(train_file, tiny_base, tmp_path / "flat", recipe(epochs=2.0, schedule="constant"))
     assert [entry["learning_rate"] for entry in record["loss_curve"]] == [1e-3] * 4
 
 
-def test_the_seed_decides_the_order_and_nothing_else_does(train, base, tmp_path):
-    first, again = run(train, base, tmp_path / "a"), run(train, base, tmp_path / "b")
-    other = run(train, base, tmp_path / "c", seed=4)
+def test_the_seed_decides_the_order_and_nothing_else_does(train_file, tiny_base, tmp_path):
+    first, again = run(train_file, tiny_base, tmp_path / "a"), run(train_file, tiny_base, tmp_path / "b")
+    other = run(train_file, tiny_base, tmp_path / "c", seed=4)
     assert losses(first) == losses(again)
     assert losses(first) != losses(other)
 
 
-def test_bfloat16_trains_float32_weights_and_saves_bfloat16(train, base, tmp_path):
+def test_bfloat16_trains_float32_weights_and_saves_bfloat16(train_file, tiny_base, tmp_path):
     import torch
 
-    record = run(train, base, tmp_path / "out", recipe(dtype="bfloat16", learning_rate=2e-5, schedule="constant"))
-    after, before = weights(tmp_path / "out"), weights(base)
+    record = run(
+        train_file, tiny_base, tmp_path / "out", recipe(dtype="bfloat16", learning_rate=2e-5, schedule="constant")
+    )
+    after, before = weights(tmp_path / "out"), weights(tiny_base)
     assert {tensor.dtype for tensor in after.values()} == {torch.bfloat16}
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == "bfloat16"
-    float32 = run(train, base, tmp_path / "full", recipe(learning_rate=2e-5, schedule="constant"))
+    float32 = run(train_file, tiny_base, tmp_path / "full", recipe(learning_rate=2e-5, schedule="constant"))
     assert losses(record) == pytest.approx(losses(float32), abs=0.03)
     exact = weights(tmp_path / "full")
     moved = [(exact[name] != before[name]).float().mean() for name in exact if "embed" not in name]
     assert min(moved) > 0.9
 
 
-def test_checkpointing_of_activations_changes_nothing(train, base, tmp_path):
-    plain = run(train, base, tmp_path / "a")
-    saved = run(train, base, tmp_path / "b", how=execution(gradient_checkpointing=True))
+def test_checkpointing_of_activations_changes_nothing(train_file, tiny_base, tmp_path):
+    plain = run(train_file, tiny_base, tmp_path / "a")
+    saved = run(train_file, tiny_base, tmp_path / "b", recipe(gradient_checkpointing="on"))
     assert losses(saved) == pytest.approx(losses(plain), abs=1e-5)
+    assert (plain["gradient_checkpointing"], saved["gradient_checkpointing"]) == (False, True)
 
 
-def test_sigkill_then_rerun_equals_an_uninterrupted_run(train, base, tmp_path, capsys):
-    settings, how = recipe(epochs=30.0), execution(save_steps=2)
-    straight = run(train, base, tmp_path / "straight" / "model", settings, how)
-    out, cache = tmp_path / "killed" / "model", tmp_path / "killed" / "cache"
-    told = [str(train), str(out), str(base), settings.model_dump(), how.model_dump(), str(cache)]
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, json.dumps(told)],
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    deadline = time.monotonic() + 240
-    while not list(cache.glob(f"finetune/*/checkpoint-*/{MARKER}")):
-        assert child.poll() is None, "the training ended before its first checkpoint was seen"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
-    (folder,) = (path for path in (cache / "finetune").iterdir() if path.is_dir())
-    newest = newest_checkpoint(folder)
-    assert newest is not None
-    reached = int(newest.name.removeprefix("checkpoint-"))
-    assert 2 <= reached < 60
-    assert not out.exists()
-    torn = folder / "checkpoint-58"  # as a kill in the middle of a save leaves it: files, no marker
-    torn.mkdir(exist_ok=True)
-    (torn / "model.safetensors").write_bytes(b"torn")
-    capsys.readouterr()
-
-    step.finetune(train, out, str(base), None, 3, settings, how, cache)
-    told_after = capsys.readouterr().err
-    assert f"going on from checkpoint-{reached} of 60" in told_after
-    assert f"step {reached + 1} of 60" in told_after
-    assert f"step {reached} of 60" not in told_after  # what was done is not done again
-    resumed = json.loads((out / step.RECORD).read_text())
-    assert [entry["step"] for entry in resumed["loss_curve"]] == list(range(1, 61))
-    assert losses(resumed) == pytest.approx(losses(straight), abs=1e-6)
-    assert_equal_weights(out, tmp_path / "straight" / "model", 1e-6)
-    assert not folder.exists()
-
-
-def test_only_complete_checkpoints_count_and_others_go(tmp_path):
-    for number in (2, 10, 12, 14):
-        folder = tmp_path / f"checkpoint-{number}"
-        folder.mkdir()
-        (folder / "weights").write_text("1234")
-        (folder / MARKER).write_text(json.dumps({"weights": 4}))
-    (tmp_path / "checkpoint-12" / "weights").write_text("12")  # shorter than the marker says
-    (tmp_path / "checkpoint-14" / MARKER).unlink()
-    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-10", "checkpoint-2"]
-
-
-def test_at_most_two_checkpoints_are_kept_and_each_is_marked(train, base, tmp_path, monkeypatch):
-    monkeypatch.setattr(step, "_save", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        run(train, base, tmp_path / "model", recipe(epochs=3.0), execution(save_steps=1))
-    kept = list((tmp_path / "cache" / "finetune").glob("*/checkpoint-*"))
-    assert sorted(path.name for path in kept) == ["checkpoint-5", "checkpoint-6"]
-    assert all((path / MARKER).is_file() for path in kept)
-    assert not (tmp_path / "model").exists()
-    monkeypatch.undo()
-    record = run(train, base, tmp_path / "model", recipe(epochs=3.0), execution(save_steps=1))  # only saves
-    assert [entry["step"] for entry in record["loss_curve"]] == [1, 2, 3, 4, 5, 6]
-
-
-def test_two_equal_trainings_do_not_share_a_folder_at_a_time(tmp_path):
-    folder = tmp_path / "finetune" / "key"
-    with alone(folder), (tmp_path / "finetune" / "key.lock").open("w") as other, pytest.raises(BlockingIOError):
-        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def test_an_older_model_is_replaced_and_a_foreign_folder_is_not(train, base, tmp_path):
+def test_an_older_model_is_replaced_and_a_foreign_folder_is_not(train_file, tiny_base, tmp_path):
     out = tmp_path / "model"
-    run(train, base, out)
+    run(train_file, tiny_base, out)
     (tmp_path / ".model.partial").mkdir()
     (tmp_path / ".model.partial" / "junk").write_text("left by a kill")
-    assert run(train, base, out, seed=4)["seed"] == 4
+    assert run(train_file, tiny_base, out, seed=4)["seed"] == 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "model", "train.jsonl"]
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(InputError, match="not written by finetune"):
-        run(train, base, tmp_path / "mine")
+        run(train_file, tiny_base, tmp_path / "mine")
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
 
@@ -428,26 +121,107 @@ def test_an_older_model_is_replaced_and_a_foreign_folder_is_not(train, base, tmp
         ({"global_batch": 6}, "device_batch"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(train, base, tmp_path, settings, message):
+def test_settings_that_cannot_work_are_refused(train_file, tiny_base, tmp_path, settings, message):
     with pytest.raises(InputError, match=message):
-        run(train, base, tmp_path / "model", recipe(**settings))
+        run(train_file, tiny_base, tmp_path / "model", recipe(**settings))
     assert not (tmp_path / "model").exists()
 
 
-def test_bad_input_is_refused(train, base, tmp_path):
+def test_bad_input_is_refused(train_file, tiny_base, tmp_path):
     empty = tmp_path / "empty.jsonl"
     empty.write_text("")
     with pytest.raises(InputError, match=r"empty\.jsonl: holds no pair"):
-        run(empty, base, tmp_path / "model")
+        run(empty, tiny_base, tmp_path / "model")
     with pytest.raises(InputError, match="nowhere"):
-        run(train, tmp_path / "nowhere", tmp_path / "model")
+        run(train_file, tmp_path / "nowhere", tmp_path / "model")
     blank = tmp_path / "blank.jsonl"
     write_records(blank, [Pair(id="a", instruction="Name it.", output="")])
     with pytest.raises(InputError, match="1 x empty response"):
-        run(blank, base, tmp_path / "model")
+        run(blank, tiny_base, tmp_path / "model")
 
 
-def test_a_loss_that_is_not_finite_stops_the_training(train, base, tmp_path):
-    with pytest.raises(FloatingPointError, match="the loss is"):
-        run(train, base, tmp_path / "model", recipe(learning_rate=1e30, epochs=5.0))
+def test_weights_that_exploded_stop_the_training_before_they_are_saved(train_file, tiny_base, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"step 2: the gradient's norm is nan on the records \d, \d, \d, \d$"):
+        run(train_file, tiny_base, tmp_path / "model", recipe(learning_rate=1e30, epochs=5.0), execution(save_steps=1))
+    kept = [path.name for path in (tmp_path / "cache" / "finetune").glob("*/checkpoint-*")]
+    assert kept == ["checkpoint-1"]
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("layout", ["padding_free", "grouped"])
+def test_a_loss_that_is_not_finite_names_the_records_of_its_batch(train_file, tiny_base, tmp_path, layout):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    tokenizer = tiny_tokenizer()
+    poison = tokenizer.convert_tokens_to_ids("~")
+    model = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+    model.get_input_embeddings().weight.data[poison] = float("nan")
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "broken").mkdir(exist_ok=True)
+        (tmp_path / "broken" / name).write_bytes((tiny_base / name).read_bytes())
+    model.generation_config.do_sample = True
+    model.save_pretrained(tmp_path / "broken")
+    write_records(train_file, [*pairs(7), Pair(id="bad", instruction="Name it.", output="Blue ~ and red.")])
+    settings = recipe(batches=layout, epochs=1.0)
+    with pytest.raises(FloatingPointError, match=r"finetune: step [12]: the loss is nan on the records ") as stop:
+        run(train_file, tmp_path / "broken", tmp_path / "model", settings, execution(device_batch=2))
+    named = str(stop.value).rpartition("records ")[2].split(", ")
+    assert "bad" in named
+    assert len(named) == 2
+
+
+def test_an_adapter_is_merged_and_kept_beside(train_file, tiny_base, tmp_path):
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    lora = {"adapter": "lora", "lora_rank": 4, "lora_alpha": 8.0, "lora_dropout": 0.1, "learning_rate": 1e-2}
+    settings = recipe(**lora, epochs=10.0)
+    record = run(train_file, tiny_base, tmp_path / "model", settings)
+    assert losses(record)[-1] < losses(record)[0] - 0.05
+    assert run(train_file, tiny_base, tmp_path / "again", settings)["loss_curve"] == record["loss_curve"]
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32)
+    before = base.model.layers[0].mlp.up_proj.weight.clone()
+    assert torch.equal(merged.get_input_embeddings().weight, base.get_input_embeddings().weight)
+    assert not torch.equal(merged.model.layers[0].mlp.up_proj.weight, before)
+    apart = PeftModel.from_pretrained(base, tmp_path / "model" / "adapter")
+    ids = torch.tensor([[1, 20, 30, 40]])
+    with torch.inference_mode():
+        torch.testing.assert_close(merged(ids).logits, apart(ids).logits, atol=1e-5, rtol=1e-5)
+    assert not list((tmp_path / "model").rglob("training_args.bin"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "adamw_8bit"}, "optimizer: adamw_8bit needs the package bitsandbytes: pip install bitsandbytes"),
+        (
+            {"adapter": "qlora", "lora_rank": 4, "lora_alpha": 8.0, "lora_dropout": 0.0}
+            | {"weights": "bfloat16", "dtype": "bfloat16"},
+            "adapter: qlora needs the package bitsandbytes",
+        ),
+        ({"kernels": "liger"}, "kernels: liger needs the package liger-kernel: pip install liger-kernel"),
+        ({"attention": "flash_attention_2", "dtype": "bfloat16"}, "needs the package flash-attn"),
+        ({"sharding": "zero3"}, "sharding: zero3 needs the package deepspeed"),
+        ({"sharding": "fsdp2"}, "sharding: the recipe says fsdp2, this process has none"),
+    ],
+)
+def test_what_is_not_installed_is_asked_for_before_anything_is_loaded(
+    train_file, tiny_base, tmp_path, settings, message
+):
+    with pytest.raises(InputError, match=message):
+        run(train_file, tiny_base, tmp_path / "model", recipe(**settings))
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_table_shows_how_a_run_was_trained(train_file, tiny_base, tmp_path):
+    folder = tmp_path / layout.MODEL.format(run="mine")
+    folder.parent.mkdir(parents=True)
+    record = run(train_file, tiny_base, folder)
+    row = {"dataset": "d", "teacher": None, "student": "s", "method": "original", "ratio": 1.0}
+    found = setup(tmp_path, Run(run="mine", recipe="r", seed=0, **row))
+    settings = record["settings"]
+    assert (found["steps"], found["global_batch"]) == (record["steps"], settings["global_batch"])
+    assert found["optimizer"] == settings["optimizer"] == "adamw"

@@ -2,14 +2,16 @@ import json
 from pathlib import Path
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 
-from srt.backends import token_ids
+from srt.backends import Turns, token_ids
 from srt.config import load
+from srt.examples import tokenize
 from srt.generate import generate
 from srt.inprocess import TransformersBackend
 from srt.models import load_tokenizer
-from srt.prompts import conversation_prompt, training_prompt
-from srt.records import Answer, InputError, read_records
+from srt.prompts import conversation_turns, training_prompt
+from srt.records import Answer, InputError, Pair, read_records
 
 CONFIG, _ = load()
 
@@ -59,35 +61,66 @@ def test_a_second_turn_follows_the_first_answer(
         if prompt == "chat":
             assert asked[-1] == (("user", "One?"), ("assistant", answers["a/1"].answer), ("user", "Two?"))
         else:
-            assert asked[-1].endswith(f"USER: One? ASSISTANT: {answers['a/1'].answer}<|im_end|>USER: Two? ASSISTANT:")
-            assert asked[-1].count("A chat between") == 1
+            first, second = asked[-1].texts
+            assert first.endswith(f"USER: One? ASSISTANT: {answers['a/1'].answer}")
+            assert second == "USER: Two? ASSISTANT:"
 
 
-def test_a_conversation_is_tokenised_as_in_training(tiny_llamas: dict[str, Path]) -> None:
-    """One BOS at the beginning, one EOS after the first answer, and no other special token."""
-    tokenizer = load_tokenizer(str(tiny_llamas["bos"]), None)
-    text = conversation_prompt("vicuna_v1.1", [("One?", "First.")], "Two?", tokenizer.eos_token)
-    ids = token_ids(tokenizer, text)
-    assert ids[0] == tokenizer.bos_token_id
-    assert ids[1:].count(tokenizer.bos_token_id) == 0
-    assert ids.count(tokenizer.eos_token_id) == 1
-    prompt = training_prompt("vicuna_v1.1").replace("{instruction}", "One?")
-    trained = token_ids(tokenizer, prompt + " First.")
-    assert ids[: len(trained) + 1] == [*trained, tokenizer.eos_token_id]
+@pytest.mark.parametrize("model", ["plain", "bos"])
+@pytest.mark.parametrize("question", ["Name a fruit.", "Is <|im_end|> or </s> a word?"])
+def test_a_question_is_tokenised_as_in_training(tiny_llamas: dict[str, Path], model: str, question: str) -> None:
+    """The prompt's ids begin the ids of the same pair in training, whatever the question spells out."""
+    tokenizer = load_tokenizer(str(tiny_llamas[model]), None)
+    recipe = CONFIG.recipes["demo"]
+    pair = Pair(id="a", instruction=question, input="", output="First.")
+    (trained,) = tokenize([pair], tokenizer, recipe, "x").rows
+    ids = token_ids(tokenizer, conversation_turns(recipe.prompt, [], question)[0])
+    assert ids == trained["input_ids"][: len(ids)]
+    turns = conversation_turns(recipe.prompt, [(question, "First.")], "Two?")
+    both = token_ids(tokenizer, Turns(turns))
+    assert both[: len(trained["input_ids"])] == trained["input_ids"]  # with the EOS that ends the first answer
+    bos = [tokenizer.bos_token_id] if model == "bos" else []
+    assert both[: len(bos)] == bos
+    assert both.count(tokenizer.eos_token_id) == 1
+
+
+def test_an_eos_that_the_tokenizer_adds_by_itself_is_taken_off(tiny_llamas: dict[str, Path]) -> None:
+    tokenizer = load_tokenizer(str(tiny_llamas["plain"]), None)
+    plain = token_ids(tokenizer, "Name a fruit.")
+    eos = tokenizer.eos_token
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"$A {eos}", special_tokens=[(eos, tokenizer.eos_token_id)]
+    )
+    assert tokenizer("Name a fruit.").input_ids == [*plain, tokenizer.eos_token_id]
+    assert token_ids(tokenizer, "Name a fruit.") == plain
+
+
+def test_a_turn_without_room_is_missing_and_ends_its_conversation(tmp_path: Path, tiny_llamas: dict[str, Path]) -> None:
+    rows = [{"id": "a", "turns": ["word " * 600, "Two?"]}, {"id": "b", "turns": ["One?", "Two?"]}]
+    (tmp_path / "q.json").write_text(json.dumps(rows))
+    settings = CONFIG.generate["sampled"].model_copy(update={"max_new_tokens": 5})
+    out, model = tmp_path / "answers.jsonl", str(tiny_llamas["plain"])
+    generate(str(tmp_path / "q.json"), out, model, None, "vicuna_v1.1", settings, CONFIG.execution, tmp_path / "cache")
+    assert [answer.id for answer in read_records(out, Answer)] == ["b/1", "b/2"]
+    meta = json.loads((tmp_path / "answers.meta.json").read_text())
+    assert meta["counts"]["unanswered"] == 2
+    (reason,) = meta["unanswered"]
+    assert "at most 512 are allowed" in reason
 
 
 @pytest.mark.parametrize("name", ["vicuna_v1.1", "alpaca"])
 def test_the_training_prompt_is_filled_and_nothing_else(name: str) -> None:
-    assert conversation_prompt(name, [], "Why {instruction}?", "") == training_prompt(name).replace(
-        "{instruction}", "Why {instruction}?"
-    )
+    (text,) = conversation_turns(name, [], "Why {instruction}?")
+    assert text == training_prompt(name).replace("{instruction}", "Why {instruction}?")
 
 
-def test_the_frame_is_said_once_and_each_turn_ends() -> None:
-    text = conversation_prompt("alpaca", [("One?", "First."), ("Two?", "Second.")], "Three?", "</s>")
-    assert text.count("Below is an instruction") == 1
-    assert text.count("### Instruction:") == 3
-    assert "### Response:First.</s>### Instruction:\nTwo?" in text.replace("### Response:\n", "### Response:")
+def test_the_frame_is_said_once_and_each_turn_is_whole() -> None:
+    first, second, third = conversation_turns("alpaca", [("One?", "First."), ("Two?", "Second.")], "Three?")
+    assert first.startswith("Below is an instruction")
+    assert first.endswith("First.")
+    assert second.startswith("### Instruction:\nTwo?")
+    assert second.endswith("Second.")
+    assert third.startswith("### Instruction:\nThree?")
 
 
 def test_a_missing_model_is_named(tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ def test_text_of_a_reply(message, text):
 
 def test_control_words_are_made_words():
     assert inert("a <|im_end|> b <|x|> <| c |>") == "a <| im_end |> b <| x |> <| c |>"
+    for word in ("</s>", "<s>", "[INST]", "[/INST]", "<start_of_turn>", "<eos>"):
+        assert word not in inert(f"a {word} b")
+    assert inert("a[1] <b> </p> <strong>") == "a[1] <b> </p> <strong>"
 
 
 def test_a_served_judge_is_known_by_its_weights(tmp_path):

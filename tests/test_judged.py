@@ -33,10 +33,11 @@ def results(tmp_path):
     """Two runs judged by a calibrated judge in three forms, the second one by another version of it."""
     found = {
         f"{form}.{key}": (None if key == "rank_correlation" else 0.5 + place, None, 40)
-        for place, form in enumerate(("alpaca_eval", "mt_bench"))
+        for place, form in enumerate(("alpaca_eval", "mt_bench", "pairwise"))
         for key in QUANTITIES
     }
-    calibration = evaluation("judge_calibration", found, {**JUDGE, "forms": ["alpaca_eval", "mt_bench"]})
+    prompts = {"alpaca_eval": "0", "mt_bench": "0", "pairwise": "1"}
+    calibration = evaluation("judge_calibration", found, {**JUDGE, "prompts": prompts})
     calibration = calibration.model_copy(update={"missing": {"mt_bench: unreadable verdict": 3}})
     write_json(tmp_path / layout.CALIBRATION.format(judge="local"), calibration.model_dump())
     write_json(tmp_path / "judges" / "local.items.jsonl", [])
@@ -74,6 +75,15 @@ def test_a_judges_calibration_stands_beside_its_numbers(results, table, agreemen
     assert (other["judge"], other["judge_agreement"], other["judge_kappa"]) == ("local v3", "", "")
 
 
+def test_a_calibration_with_another_prompt_says_nothing(results):
+    found = evaluation("pairwise", {"winning_score": (1.0, 0.1, 8)})
+    assert judged.judge_facts(results, found, "alpaca_eval")["judge_agreement"] == 0.5
+    assert judged.judge_facts(results, found, "pairwise")["judge_agreement"] is None
+    for key in ("dtype", "max_model_len", "model"):
+        other = found.model_copy(update={"judge": {**JUDGE, key: "another"}})
+        assert judged.judge_facts(results, other, "alpaca_eval")["judge_agreement"] is None
+
+
 def test_the_difference_to_the_paper_is_inside_the_error_or_not(results):
     (row,) = [row for row in rows(results, "alpaca_eval") if row["run"] == "one"]
     assert row["reported_win_rate"] == "26.46"
@@ -107,7 +117,7 @@ def test_alpaca_eval_2_and_mt_bench_are_the_evaluations(results):
 
 
 def test_the_judges_table_has_a_row_for_each_form(results):
-    first, second = rows(results, "judges")
+    first, second, _ = rows(results, "judges")
     assert (first["judge"], first["form"], first["answered_as"], first["missing"]) == (
         *("local v2", "alpaca_eval", "m-0613"),
         "0",

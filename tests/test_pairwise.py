@@ -4,8 +4,8 @@ import json
 import pytest
 from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 
-from srt.evaluation import pairwise
-from srt.evaluation.pairwise import parse_scores, score_metrics, verdict
+from srt.evaluation import pairwise, reading
+from srt.evaluation.pairwise import score_metrics, verdict
 from srt.records import Answer, Evaluation, InputError, read_json, write_json, write_records
 from srt.server import ServerError
 from srt.settings import PairwiseConfig
@@ -31,50 +31,13 @@ def test_verdict(scores, scores_reversed, expected):
     assert verdict(scores, scores_reversed) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("8 7", (8, 7)),
-        ("8 7\nThe first ...", (8, 7)),
-        ("\n 10, 1.5 \n", (10, 1.5)),
-        ('{"first": 8, "second": 7}', (8, 7)),
-        ("8", None),
-        ("8 7 6", None),
-        ("Scores: 8 7", (8, 7)),
-        ("8/10, 7/10", (8, 7)),
-        ("**8 7**", (8, 7)),
-        ("[8, 7.5]", (8, 7.5)),
-        ("My scores:\n\n8 and 7\n\nBecause", (8, 7)),
-        ("Assistant 1: 8, Assistant 2: 7", (8, 7)),
-        ("assistant B: 8, assistant A: 7", None),  # another order than asked for
-        ("The scores are 8 7.", (8, 7)),
-        ("I would give 8 7", None),
-        ("8 out of 10 and 7", None),
-        ("2 answers, scores 8 7", None),
-        ("I cannot rate these.", None),
-        ("0 5", None),
-        ("5 11", None),
-        ("-5 5", None),
-        ("", None),
-        ("87", None),
-        ('{"first": 8}', None),
-        ('{"first": 8, "second": "7"}', None),
-        ('{"first": true, "second": 7}', None),
-        ('{"first": 8, "second": 70}', None),
-        ('{"first": 8,', None),
-    ],
-)
-def test_parse_scores(text, expected):
-    assert parse_scores(text) == expected
-
-
 def test_real_gpt4_judgments(shared_data):
     items = read_json(shared_data / "judgments" / "wizardlm_gpt4_pairwise.json")["data"]
     verdicts = []
     for item in items:
         scores, scores_reversed = (ast.literal_eval(item[name]) for name in ("scores", "scores_reverse"))
-        assert parse_scores(item["review"]) == tuple(scores)
-        assert parse_scores(item["review_reverse"]) == tuple(scores_reversed)
+        assert reading.scores(item["review"]) == tuple(scores)
+        assert reading.scores(item["review_reverse"]) == tuple(scores_reversed)
         verdicts.append(verdict(scores, scores_reversed))
     metrics = {metric.name: metric for metric in score_metrics(verdicts)}
     assert [metrics[name].value for name in ("wins", "ties", "losses")] == [102, 54, 62]

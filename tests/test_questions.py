@@ -40,6 +40,16 @@ def test_limas_conversations_are_questions(tmp_path):
     assert [question.question for question in read_questions(written(tmp_path, json.dumps(rows)))] == ["Why?", "How?"]
 
 
+def test_self_instructs_input_is_that_of_its_one_instance(tmp_path):
+    rows = [{"instruction": "Shorten it.", "instances": [{"input": "A long text.", "output": "A text."}]}]
+    (question,) = read_questions(written(tmp_path, json.dumps(rows)))
+    assert (question.question, question.reference) == ("Shorten it.\nA long text.", None)
+    for instances in ([], [{}, {}], "x"):
+        rows[0]["instances"] = instances
+        with pytest.raises(InputError, match="record 0: instances: expected exactly one"):
+            read_questions(written(tmp_path, json.dumps(rows)))
+
+
 def test_a_file_on_the_hub_is_fetched_and_a_bad_address_refused(tmp_path, monkeypatch):
     asked = []
     path = written(tmp_path, json.dumps([{"prompt": "Why?"}]))

@@ -77,9 +77,10 @@ def test_a_null_or_missing_judgment_is_shown(tmp_path: Path) -> None:
         ("annotations", [row("x", 2), row("y", 3)], "record 2: preference: expected 0, 1 to 2, or null, found 3"),
         ("annotations", [row("x", True)], "record 1: preference: expected"),
         ("judgments", [{"a_first": [1, 2]}], "line 1: id: expected"),
+        ("judgments", [{"id": 1, "a_frist": [1, 2], "b_first": [2, 1]}], "line 1: a_first: is missing"),
         ("judgments", [{"id": 1, "a_first": [1, 11], "b_first": [1, 2]}], "line 1: a_first: expected two scores"),
         ("judgments", [{"id": 1, "a_first": [1, 2], "b_first": [1]}], "line 1: b_first: expected two scores"),
-        ("judgments", [{"id": 1, "a_first": None}] * 2, "line 2: id: expected text or a whole number that no other"),
+        ("judgments", [{"id": 1, "a_first": None, "b_first": None}] * 2, "line 2: id: expected text or a whole number"),
         ("judgments", [], "has no judgments"),
     ],
 )

@@ -213,24 +213,30 @@ def test_pairwise_difference_where_both_sides_are_compared(results: Path) -> Non
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_a_missing_evaluation_leaves_cells_empty_and_says_not_run(written: Path, name: str) -> None:
+def test_a_missing_evaluation_is_empty_in_the_csv_and_listed_for_reading(written: Path, name: str) -> None:
     (row,) = [row for row in _rows(written, name) if row["run"] == "waiting"]
     assert row["source"] == formats.NOT_RUN
     assert {row[column] for column in METRICS[name]} == {""}
-    (line,) = [line for line in (written / f"{name}.md").read_text().splitlines() if line.startswith("| waiting")]
-    assert "| not run |" in line
-    assert " 0" not in line
+    lines = (written / f"{name}.md").read_text().splitlines()
+    assert not [line for line in lines if line.startswith("| waiting")]
+    (said,) = [line for line in lines if line.startswith("Not run yet")]
+    assert "waiting" in said
+    assert "recycled" not in said
 
 
-def test_no_evaluation_at_all_gives_a_header_and_a_line(results: Path) -> None:
+def test_without_an_evaluation_the_papers_rows_stand_there_and_ours_are_empty(results: Path) -> None:
     shutil.rmtree(results / "runs")
     tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
-    for name in METRICS:
-        header, line = (results / "tables" / f"{name}.csv").read_text().splitlines()
-        assert header.startswith("run,")
-        assert line.startswith("none,")
+    for name, metrics in METRICS.items():
+        rows = _rows(results / "tables", name)
+        assert {row[column] for row in rows for column in metrics} == {""}
+        assert {row["source"] for row in rows} == {formats.NOT_RUN, formats.REPORTED}
+        named = [row["reported_name"] for row in rows if row["reported_name"]]
+        assert len(named) == {"alpaca_eval": 33, "open_llm": 12, "pairwise": 12}[name]
         for form in ("md", "tex"):
-            assert "None: no run has an evaluation" in (results / "tables" / f"{name}.{form}").read_text()
+            text = (results / "tables" / f"{name}.{form}").read_text()
+            assert "None: no run has an evaluation" in text
+            assert "sRecycled WizardLM 7B" in text
     figures.save(figures.score_vs_data(results / "tables"), results / "figures", "score_vs_data")
     figures.save(figures.pairwise(results / "tables"), results / "figures", "pairwise")
 
@@ -305,7 +311,7 @@ def test_data_table_branches_are_the_ledgers(results: Path, written: Path) -> No
         ("dropped", "phase 1: no candidate", "1", "25.0"),
     ]
     assert sum(int(row["records"]) for row in rows) == len(read_records(results / rows[0]["source"], LedgerEntry))
-    (waiting,) = [row for row in _rows(written, "data") if row["run"] == "waiting"]
+    (waiting,) = [row for row in _rows(written, "data") if row["kind"] == "selection" and row["run"] == "waiting"]
     assert (waiting["records"], waiting["source"]) == ("", formats.NOT_RUN)
 
 
@@ -317,7 +323,7 @@ def test_many_reasons_are_counted_together(results: Path) -> None:
     ]
     write_records(path, entries)
     tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
-    rows = [row for row in _rows(results / "tables", "data") if row["run"] == "recycled"]
+    rows = [row for row in _rows(results / "tables", "data") if row["kind"] == "selection" and row["run"] == "recycled"]
     assert len(rows) == 13
     assert sum(int(row["records"]) for row in rows) == 40
 
@@ -329,10 +335,10 @@ def test_latex_escapes_what_means_something_to_it(written: Path) -> None:
     text = (written / "alpaca_eval.tex").read_text()
     body = [line.split(" % ")[0] for line in text.splitlines() if not line.startswith(("%", "\\label"))]
     assert not [line for line in body if re.search(r"(?<!\\)[_#]|(?<!\\)%(?!$)", line)]
-    assert r"as\_is & original" in text
+    assert r"as\_is & 21.12 & 3.50 & 6 & 26.46" in text
     assert r"50\% $" not in text
     assert r"50\% \textbar{} a\_b" in (written / "data.tex").read_text()
-    (row,) = [line for line in text.splitlines() if line.startswith("as\\_is")]
+    row = next(line for line in text.splitlines() if line.startswith("as\\_is"))
     assert row.endswith("\\\\ % runs/as_is/evaluation/alpaca_eval.json")
     assert "$-$5.33" in row or "$-$5.34" in row
 
@@ -455,7 +461,7 @@ def test_no_scores_is_said_in_the_figure(tmp_path: Path) -> None:
 
 def test_html_escapes_opens_offline_and_says_what_is_missing(results: Path, written: Path) -> None:
     figures.save(figures.pairwise(written), results / "figures", "pairwise")
-    write_html(results, RUNS, "Mind <this> & that.", results / "report.html")
+    write_html(results, RUNS, "all", "Mind <this> & that.", results / "report.html")
     page = (results / "report.html").read_text()
     assert "Mind &lt;this&gt; &amp; that." in page
     assert "<script" not in page
@@ -466,9 +472,9 @@ def test_html_escapes_opens_offline_and_says_what_is_missing(results: Path, writ
     assert not re.findall(r"(?:src|href)=\"(?!data:image/png;base64,|#)", page)
     assert "url(" not in page
     assert page.count('<img src="data:image/png;base64,') == 1
-    assert page.count("This figure has not been made.") == 2
+    assert page.count("This figure has not been made.") == 3
     assert all(alt for alt in re.findall(r"<img [^>]*alt=\"([^\"]*)\"", page))
-    assert "not run" in page
+    assert "Not run yet (1): waiting." in page
     assert "2 missing" in page
     assert "the verdict cannot be read" in page
     assert "runs/recycled/evaluation/open_llm_v1.json" in page
@@ -476,11 +482,11 @@ def test_html_escapes_opens_offline_and_says_what_is_missing(results: Path, writ
 
 
 def test_html_without_a_notice_and_without_tables(results: Path, written: Path) -> None:
-    write_html(results, RUNS, None, results / "report.html")
+    write_html(results, RUNS, "all", None, results / "report.html")
     assert 'class="notice"' not in (results / "report.html").read_text()
     (written / "open_llm.csv").unlink()
     with pytest.raises(InputError, match=r"open_llm.csv: no such file"):
-        write_html(results, RUNS, None, results / "report.html")
+        write_html(results, RUNS, "all", None, results / "report.html")
 
 
 # --- Differences with their error ----------------------------------------------------------------------------------

@@ -17,14 +17,27 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from srt import cli, config
+from srt import cli, config, layout
 from srt.settings import EXECUTION_FLAGS, ExecutionConfig, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PROFILE_LINE = "Using workflow specific profile profiles/default for setting default command line arguments."
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml", "config/released.yaml")
+
+
 # What follows a finetuned run: its answers to both sets of questions, four evaluations, and the report with everything.
-REPORT = {"tables": 1, "figure": 3, "html": 1, "all": 1}
+def report(trained):
+    return {
+        "tables": 1,
+        "figure": len(layout.FIGURES),
+        "html": 1,
+        "all": 1,
+        "data_card": trained,
+        "model_card": trained,
+    }
+
+
+REPORT, REPORT_OF_THREE = report(2), report(3)
 ONE_RUN = {"finetuned": 1, "answers": 2, "alpaca_eval": 1, "open_llm": 1, "pairwise": 1, "mt_bench": 1}
 # One data set, three variants of it and the scores of all four (only `released` reads any); 3 runs, 2 trained.
 DEMO = {
@@ -61,7 +74,7 @@ JOBS = {
         "mt_bench": 23,
         "open_llm": 46,  # two profiles
         "pairwise": 40,
-        **REPORT,
+        **report(21),
     },
     # Two data sets in three reflected versions, the scores of two students, two selections of either, two train files
     # and two models. Nobody is asked for reflections, nothing is scored or trained.
@@ -74,7 +87,7 @@ JOBS = {
         "answers": 2,
         "alpaca_eval": 2,
         "open_llm": 2,
-        **REPORT,
+        **report(0),
     },
 }
 # Refuses the network and torch, and notes who asked: what a dry run needs must be here without a GPU.
@@ -94,7 +107,7 @@ STEPS = (
     *("srt.selection.select", "srt.finetune.finetune", "srt.generate.generate", "srt.demo_model.demo_model"),
     *("srt.evaluation.alpaca_eval.evaluate", "srt.evaluation.open_llm.evaluate", "srt.evaluation.pairwise.evaluate"),
     *("srt.evaluation.mt_bench.evaluate", "srt.evaluation.calibration.calibrate"),
-    *("srt.report.tables.write_tables", "srt.report.html.write_html"),
+    *("srt.report.tables.write_tables", "srt.report.html.write_html", "srt.report.cards.write_cards"),
 )
 SLEEPER = 'rule all:\n    output:\n        "done",\n    shell:\n        "sleep 600"\n'
 
@@ -228,16 +241,6 @@ def flags_of(settings, only=()):
     return {name: getattr(settings, name) for name in config.flag_fields(type(settings)) if not only or name in only}
 
 
-def without_launcher(command, launcher):
-    """The arguments of `srt`; finetuning on several GPUs starts it through the launcher of `execution:`."""
-    if command[0] == "srt":
-        return command[1:]
-    start = [*shlex.split(launcher), "-m", "srt.cli"]
-    assert command[: len(start)] == start
-    assert command[len(start)] == "finetune"
-    return command[len(start) :]
-
-
 @pytest.fixture
 def called(monkeypatch):
     """All steps replaced by notes of their arguments; reading a config file is refused."""
@@ -264,8 +267,8 @@ def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called
         if command[0] == "papermill":
             continue
         called.clear()
-        words = without_launcher(command, shipped.execution.launcher)
-        assert cli.main(words) == 0, shlex.join(command)
+        assert command[0] == "srt"
+        assert cli.main(command[1:]) == 0, shlex.join(command)
         [(step, arguments)] = called
         for given in (value for value in arguments if isinstance(value, Settings)):
             if isinstance(given, ExecutionConfig):
@@ -286,6 +289,28 @@ def test_papermill_hands_the_notebooks_what_they_declare(plan):
         }
         assert given
         assert given <= declared
+
+
+# --- From whatever is there ---------------------------------------------------------------------------------------
+
+TARGETS = [*(f"table_{name}" for name in layout.TABLES), *(f"figure_{name}" for name in layout.FIGURES), "so_far"]
+
+
+def test_each_table_and_figure_is_a_target_that_starts_no_run(finished, tmp_path):
+    """One dry run with all targets: in a fresh clone, and where the demo has run."""
+    for tree in (copy_of_tree(tmp_path / "fresh"), finished):
+        assert planned(tree, *TARGETS) == dict.fromkeys(TARGETS, 1)
+
+
+@pytest.mark.slow
+def test_from_a_fresh_clone_every_table_and_figure_is_drawn(tmp_path):
+    tree = copy_of_tree(tmp_path / "tree")
+    code, out, err = snakemake(tree, "so_far", "figure_pairwise", "table_open_llm", "--cores", "1")
+    assert code == 0, out + err
+    paths = [layout.TABLE.format(table=name, ext=ext) for name in layout.TABLES for ext in ("csv", "md", "tex")]
+    paths += [layout.FIGURE.format(figure=name, ext=ext) for name in layout.FIGURES for ext in ("pdf", "png")]
+    assert all((tree / "results" / path).stat().st_size for path in [*paths, layout.REPORT])
+    assert not (tree / "cache").exists()
 
 
 # --- What a change reruns -----------------------------------------------------------------------------------------
@@ -344,7 +369,7 @@ def test_changed_execution_reruns_nothing(finished, keys):
             elif isinstance(value, int | float):
                 values["execution"][key] = value + 1
         if not keys:
-            values["execution"].update(device="cpu", launcher="accelerate launch", score_compile="off")
+            values["execution"].update(device="cpu", card_gb=24.0, score_compile="off")
             values["execution"]["endpoints"] = {"local": {"base_url": "http://127.0.0.1:1/v1", "api_key_env": None}}
 
     assert planned(finished, "--configfile", edited(finished, change)) == {}
@@ -353,7 +378,7 @@ def test_changed_execution_reruns_nothing(finished, keys):
 def test_a_new_run_of_another_ratio_runs_neither_teacher_nor_scorer(finished):
     with (finished / "config/demo.tsv").open("a") as table:
         table.write("half\tdemo\tsmollm2\tsmollm2\treleased\t0.5\tdemo\t0\n")
-    assert planned(finished) == {"selected": 1, **ONE_RUN, **REPORT}
+    assert planned(finished) == {"selected": 1, **ONE_RUN, **REPORT_OF_THREE}
 
 
 def test_exact_precision_below_float32_computes_doubts_again_for_each_choice(finished):
@@ -372,7 +397,7 @@ def test_a_proxy_scores_in_the_students_place_and_is_compared_with_it(finished):
     proxied = "cheap\tdemo\tsmollm2\tsmollm2\treleased\t1\tdemo\t0\tsmall"
     table.write_text("\n".join([header + "\tscorer", *(row + "\t-" for row in rows), proxied]) + "\n")
     name = edited(finished, lambda values: values["students"].update(small=values["students"]["smollm2"]))
-    expected = {"score_shard": 4, "scores": 4, "agreement": 1, "selected": 1, **ONE_RUN, **REPORT}
+    expected = {"score_shard": 4, "scores": 4, "agreement": 1, "selected": 1, **ONE_RUN, **REPORT_OF_THREE}
     assert planned(finished, "--configfile", name) == expected
 
 
@@ -381,6 +406,22 @@ def test_an_edited_prompt_reruns_reflection_and_what_follows(finished):
         prompts.write("# edited\n")
     expected = {"reflected": 3, "score_shard": 3, "scores": 3, "selected": 1, **ONE_RUN, **REPORT}
     assert planned(finished) == expected
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("config/prompts/alpaca_eval_logprob/prompt.txt", {"alpaca_eval": 3, "judge_calibration": 1}),
+        ("config/prompts/alpaca_eval_logprob/configs.yaml", {"alpaca_eval": 3, "judge_calibration": 1}),
+        ("config/prompts/pairwise.yaml", {"pairwise": 1, "judge_calibration": 1}),
+        ("config/judges/smollm2.yaml", {"alpaca_eval": 3, "pairwise": 1, "mt_bench": 3, "judge_calibration": 1}),
+        ("config/demo/items/hellaswag.jsonl", {"open_llm": 3}),
+    ],
+)
+def test_what_a_judge_or_a_leaderboard_reads_reruns_its_benchmarks_alone(finished, file, expected):
+    with (finished / file).open("a") as edited_file:
+        edited_file.write("# edited\n")
+    assert planned(finished) == {**expected, **REPORT}
 
 
 # --- What is wrong is refused before any job ----------------------------------------------------------------------

@@ -65,12 +65,15 @@ def _alpaca_eval(benchmarks: Steps) -> None:
         from srt.evaluation.alpaca_eval import evaluate
 
         _all_given(args, "answers")
-        settings = cli.resolve(args, AlpacaEvalConfig, lambda config: config.evaluate.alpaca_eval)
+        settings = cli.resolve(args, AlpacaEvalConfig, lambda config: getattr(config.evaluate, args.section))
         evaluate(args.answers, args.out, settings, **_judge(args, settings.judge))
 
     parser = arguments.step(
         benchmarks, "alpaca-eval", call, "AlpacaEval 1.0 or 2: win rate against the reference's outputs."
     )
+    about = "the section of the config file from which comes what is not given as a flag"
+    sections = ["alpaca_eval", "alpaca_eval_2"]
+    parser.add_argument("--section", choices=sections, default=sections[0], help=about)
     about = "JSONL of answers (srt generate); left out with --annotations"
     parser.add_argument("answers", metavar="ANSWERS", type=Path, nargs="?", help=about)
     about = "recompute the row from AlpacaEval's published annotations: no network, no key, no judge"

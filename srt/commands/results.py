@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from srt import config as settings_of
@@ -13,25 +14,37 @@ from srt.records import InputError
 
 
 def report(steps: Steps) -> None:
-    """`srt report {tables,html} RESULTS`."""
-    parser = steps.add_parser("report", help="Make the tables, or the report, from finished evaluations.")
+    """`srt report {tables,figures,html,cards} RESULTS`: of what is there; what is not run yet is listed."""
+    parser = steps.add_parser("report", help="Make tables, figures or the report from what has been evaluated.")
     parts = parser.add_subparsers(required=True, metavar="PART")
 
     def tables(args: argparse.Namespace) -> None:
-        from srt.report.tables import write_tables
+        _write_tables(args, args.only or layout.TABLES)
 
-        runs, compare = settings_of.read_runs(args.run_table), _compared(args.compare)
-        out = (args.results / layout.TABLE).parent
-        write_tables(args.results, runs, args.responses, args.opponent, args.questions, compare, out)
+    def figures(args: argparse.Namespace) -> None:
+        from srt.report.figures import draw, tables_of
+
+        only = args.only or layout.FIGURES
+        _write_tables(args, tables_of(only))
+        draw(args.results, settings_of.read_runs(args.run_table), args.responses, only)
 
     def html(args: argparse.Namespace) -> None:
         from srt.report.html import write_html
 
         runs = settings_of.read_runs(args.run_table)
-        write_html(args.results, runs, args.notice or None, args.results / layout.REPORT)
+        write_html(args.results, runs, args.responses, args.notice or None, args.results / layout.REPORT, args.config)
+
+    def cards(args: argparse.Namespace) -> None:
+        from srt.report.cards import write_cards
+
+        runs, licences = settings_of.read_runs(args.run_table), _named(args.licence, "--licence", "DATASET=LICENCE")
+        kinds = args.kind or ["data", "model"]
+        write_cards(args.results, runs, args.responses, licences, args.notice or None, kinds, args.only)
 
     for name, call, about in (
         ("tables", tables, "Write every table as CSV, Markdown and LaTeX, ours beside the paper's."),
+        ("figures", figures, "Draw every figure as PDF and PNG, and write the tables that they read."),
+        ("cards", cards, "Write a data card and a model card beside what each run has made."),
         ("html", html, "Write one HTML page with tables, figures, settings and samples; it needs no network."),
     ):
         part = parts.add_parser(name, help=about, description=about)
@@ -51,16 +64,39 @@ def report(steps: Steps) -> None:
             metavar="RUN=REPORTED",
             help="which reported row a run is compared with",
         )
-        part.add_argument("--notice", default=None, help="a warning at the head of the report")
+        if name in ("html", "cards"):
+            part.add_argument("--notice", default=None, help="a warning at the head of the report and of the cards")
+        if name == "cards":
+            about_licence = "the licence of a data set's records"
+            part.add_argument("--licence", action="append", default=[], metavar="DATASET=LICENCE", help=about_licence)
+            part.add_argument("--kind", action="append", choices=["data", "model"], help="both where not given")
+        if name == "html":
+            about_config = "the config file of these results: shown, and compared with the paper"
+            part.add_argument("--config", type=Path, default=None, help=about_config)
+        else:
+            which = f"one of the {'runs' if name == 'cards' else name}, as often as wanted; all where not given"
+            part.add_argument("--only", action="append", default=[], metavar="NAME", help=which)
         part.set_defaults(call=call)
 
 
+def _write_tables(args: argparse.Namespace, only: Sequence[str]) -> None:
+    from srt.report.tables import write_tables
+
+    runs, compare = settings_of.read_runs(args.run_table), _compared(args.compare)
+    out = (args.results / layout.TABLE).parent
+    write_tables(args.results, runs, args.responses, args.opponent, args.questions, compare, out, only)
+
+
 def _compared(items: list[str]) -> dict[str, str]:
+    return _named(items, "--compare", "RUN=REPORTED")
+
+
+def _named(items: list[str], flag: str, form: str) -> dict[str, str]:
     pairs = [item.partition("=") for item in items]
-    for run, _, reported in pairs:
-        if not run or not reported:
-            raise InputError(f"--compare: expected RUN=REPORTED, found {run!r}")
-    return {run: reported for run, _, reported in pairs}
+    for name, _, value in pairs:
+        if not name or not value:
+            raise InputError(f"{flag}: expected {form}, found {name!r}")
+    return {name: value for name, _, value in pairs}
 
 
 def plan(steps: Steps) -> None:
@@ -70,12 +106,18 @@ def plan(steps: Steps) -> None:
         import dataclasses
         import json
 
+        from srt import forecast
         from srt.plan import plan, told
 
-        stages = plan(*settings_of.load(args.config))
-        print(json.dumps([dataclasses.asdict(stage) for stage in stages]) if args.json else told(stages))
+        config, runs = settings_of.load(args.config)
+        stages, trainings = plan(config, runs), forecast.forecast(config, runs)
+        if args.json:
+            shown = [dataclasses.asdict(stage) for stage in stages]
+            print(json.dumps(shown + [dataclasses.asdict(training) for training in trainings]))
+        else:
+            print(told(stages), forecast.told(trainings, config), sep="\n\n")
 
-    about = "Estimate what the teachers have still to be asked: requests, tokens, money, hours."
+    about = "Estimate what is to come: teachers' requests, tokens, money; trainings' memory, disk; hours of both."
     parser = arguments.step(steps, "plan", call, about)
     parser.add_argument("--json", action="store_true", help="print the stages as JSON")
 

@@ -7,6 +7,9 @@ be read, and know a cached verdict by the annotator's name without the judge's m
 
 from __future__ import annotations
 
+import ast
+import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +21,12 @@ from typing import Any
 import yaml
 
 from srt.config import locate, read_yaml
-from srt.evaluation.judge import UNREADABLE, Judge, described, form_of, inert, versions
-from srt.evaluation.questions import Question, questions_version, read_questions
+from srt.evaluation.judge import UNREADABLE, Judge, asking, described, form_of, inert, versions
+from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import length_controlled, number, package, win_metrics, win_shares
-from srt.records import Answer, Evaluation, InputError, read_records, write_text
-from srt.server import server_log, serving
+from srt.journal import content_key
+from srt.records import Evaluation, InputError, write_text
 from srt.settings import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig
 from srt.sources import located
 
@@ -43,6 +46,12 @@ class Annotator:
     config: dict[str, Any]
     request: dict[str, Any]
     served: dict[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """All that a verdict depends on of it: prompt, request and parser."""
+        config = {name: value for name, value in self.config.items() if name != "prompt_template"}  # a path
+        return json.dumps([self.prompt, config, self.request, self.served])
 
 
 def evaluate(
@@ -70,16 +79,12 @@ def evaluate(
         ServerError: the judge does not answer.
     """
     questions = read_questions(settings.reference)
-    pairs, missing = paired(questions, read_records(answers, Answer), answers)
+    pairs, missing = paired(questions, answers)
     annotator = read_annotator(form_of(judge, "alpaca_eval", settings.judge), judge)
     difficulty = located(settings.length_controlled) if settings.length_controlled else None
-    name = str(out.resolve())
-    with (
-        serving(judge, execution, endpoint, server_log(cache, out)) as server,
-        Judge(server, judge, execution, cache, name) as asked,
-    ):
+    with asking(judge, endpoint, execution, cache, out) as asked:
         preferences, reasons = preferences_of(pairs, annotator, asked, judge.serve, cache)
-        asked.check(reasons, len(pairs), settings.missing_share)
+        asked.check(missing + reasons, len(questions), settings.missing_share)
     lengths = [len(pair["output"]) for pair in pairs]
     metrics = win_metrics(preferences, lengths)
     if difficulty is not None:
@@ -87,7 +92,7 @@ def evaluate(
     evaluation = Evaluation(
         benchmark=out.stem,
         metrics=metrics,
-        judge={**described(judge, settings.judge, annotator.prompt), "annotator": annotator.name},
+        judge={**described(judge, settings.judge, annotator.identity), "annotator": annotator.name},
         task_versions=questions_version(settings.reference, questions),
         settings=settings.model_dump(),
         versions=versions(judge, asked.answered_as, "alpaca-eval"),
@@ -96,32 +101,21 @@ def evaluate(
     write_result(out, evaluation, win_shares([pair["id"] for pair in pairs], preferences))
 
 
-def paired(
-    questions: Sequence[Question], answers: Sequence[Answer], path: Path
-) -> tuple[list[dict[str, str]], Counter[str]]:
+def paired(questions: Sequence[Question], path: Path) -> tuple[list[dict[str, str]], Counter[str]]:
     """Question, reference's output and answer joined by id, and how many questions have no answer.
 
     Raises:
         InputError: an answer to no question or to another text of it, or a question without a reference's answer.
     """
-    by_id = {answer.id: answer for answer in answers}
-    known = {question.id for question in questions}
-    for answer in answers:
-        if answer.id not in known:
-            raise InputError(f"{path}: record {answer.id!r}: id: expected the id of one of the {len(known)} questions")
+    answers = read_answers(path, questions)
     pairs = []
     for question in questions:
         if question.reference is None:
             raise InputError(f"question {question.id!r}: output: is missing, expected the reference's answer")
-        found = by_id.get(question.id)
-        if found is None:
-            continue
-        if found.question != question.question:
-            raise InputError(
-                f"{path}: record {found.id!r}: question: expected {question.question[:60]!r}, found another"
-            )
-        inert_texts = inert_pair(found.id, question.question, question.reference, found.answer)
-        pairs.append({**inert_texts, "output": found.answer})
+        if question.id in answers:
+            answer = answers[question.id].answer
+            inert_texts = inert_pair(question.id, question.question, question.reference, answer)
+            pairs.append({**inert_texts, "output": answer})
     unanswered = len(questions) - len(pairs)
     return pairs, Counter({"no answer": unanswered} if unanswered else {})
 
@@ -204,7 +198,7 @@ def preferences_of(
 
     `shuffled` shows the outputs in alpaca-eval's random order, False output_1 first; `cache` is for its config.
     """
-    config = cache / "annotators" / judge.identity_key / annotator.name / "configs.yaml"
+    config = cache / "annotators" / content_key(annotator.identity)[:16] / annotator.name / "configs.yaml"
     write_text(config, yaml.safe_dump({annotator.name: annotator.config}))
     preferences: list[float | None] = [None] * len(pairs)
     refusals: dict[str, str] = {}
@@ -248,10 +242,44 @@ def _completions(
         requests = [{"messages": prompt_to_chatml(prompt), **annotator.request, **extra} for prompt in prompts]
         replies = judge.ask(requests, attempt, "alpaca_eval")
         refusals.update({p: reply.refused for p, reply in zip(prompts, replies, strict=True) if reply.refused})
-        choices = [{**reply.choice, "text": reply.text} for reply in replies]
-        return {"completions": [reply.text for reply in replies], "completions_all": choices}
+        ranked = annotator.config.get("fn_completion_parser") == "ranking_parser"
+        texts = [ranking(reply.text) if ranked else reply.text for reply in replies]
+        choices = [{**plain_names(reply.choice), "text": text} for reply, text in zip(replies, texts, strict=True)]
+        return {"completions": texts, "completions_all": choices}
 
     return completions
+
+
+def ranking(text: str) -> str:
+    """A judge's ranking of two; nothing, which no parser reads, where it is not one of 1 and 2.
+
+    The package takes two models on the same rank for a win of the first one.
+    """
+    listed = re.search(r"\[.*\]", text, re.DOTALL)
+    try:
+        rows = ast.literal_eval(listed[0]) if listed else []
+        ranks = sorted(row["rank"] for row in rows)
+    except (ValueError, SyntaxError, TypeError, KeyError):
+        return ""
+    return text if ranks == [1, 2] else ""
+
+
+def plain_names(choice: Mapping[str, Any]) -> dict[str, Any]:
+    """A choice whose log-probabilities stand under tokens without spaces around them, those of one name added up.
+
+    The package looks for `m` alone, and where a tokenizer says ` m` it would find no probability at all.
+    """
+    content = (choice.get("logprobs") or {}).get("content") or []
+    if not content or not content[0].get("top_logprobs"):
+        return dict(choice)
+    added: dict[str, float] = {}
+    for top in content[0]["top_logprobs"]:
+        name = top["token"].strip()
+        known = added.get(name)
+        added[name] = top["logprob"] if known is None else known + math.log1p(math.exp(top["logprob"] - known))
+    tops = [{**content[0], "token": name, "logprob": value} for name, value in added.items()]
+    first = {**content[0], "top_logprobs": [{k: v for k, v in top.items() if k != "top_logprobs"} for top in tops]}
+    return {**choice, "logprobs": {**choice["logprobs"], "content": [first, *content[1:]]}}
 
 
 def _reason(pair: Mapping[str, str], refusals: Mapping[str, str]) -> str:

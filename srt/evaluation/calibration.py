@@ -11,21 +11,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srt.evaluation import mt_bench, pairwise
+from srt.evaluation import mt_bench, pairwise, reading
 from srt.evaluation.alpaca_eval import inert_pair, preferences_of, read_annotator
-from srt.evaluation.judge import Judge, described, form_of, versions
+from srt.evaluation.judge import Judge, asking, described, form_of, versions
 from srt.evaluation.replay import read_annotations
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import share_of
 from srt.journal import content_key
 from srt.records import Evaluation, InputError, Metric
-from srt.server import server_log, serving
 from srt.settings import CalibrationConfig, Endpoint, ExecutionConfig, JudgeConfig
 from srt.statistics import mean_and_error
 
 Drawn = dict[str, str | float]  # a published pair
 Shares = tuple[float | None, float | None]  # the model's, its answer shown first and second
 QUANTITIES = ("agreement", "kappa", "consistency", "first_bias", "length_bias", "rank_correlation")
+RESAMPLES = 200  # for the error of kappa
 LEAST_MODELS = 3  # of fewer there is no order to compare
 
 
@@ -89,23 +89,22 @@ def calibrate(
     items: list[tuple[str, float]] = []
     texts: dict[str, str] = {}
     missing: Counter[str] = Counter()
-    with (
-        serving(judge, execution, endpoint, server_log(cache, out)) as server,
-        Judge(server, judge, execution, cache, str(out.resolve())) as asked,
-    ):
+    with asking(judge, endpoint, execution, cache, out) as asked:
         for form, prompt in prompts.items():
-            texts[form], shares, reasons = ASKED[form](drawn, prompt, judge, asked, cache)
+            texts[form], shares, why = ASKED[form](drawn, prompt, judge, asked, cache)
             pairs = [_pair(row, number, *both) for number, (row, both) in enumerate(zip(drawn, shares, strict=True))]
             judged = [pair for pair in pairs if pair is not None]
+            lost = {f"{form}: {', '.join(sorted(why))}": len(drawn) - len(judged)} if why else {}
+            asked.check(lost, len(drawn), settings.missing_share, "pairs")
             metrics += calibration_metrics(form, judged)
             items += [(f"{form}/{pair.id}", 100.0 * _agrees(pair)) for pair in judged]
-            missing.update({f"{form}: {reason}": count for reason, count in reasons.items()})
+            missing.update(lost)
     evaluation = Evaluation(
         benchmark="judge_calibration",
         metrics=metrics,
-        judge={**described(judge, file, json.dumps(texts)), "forms": list(forms)},
+        judge={**described(judge, file, json.dumps(texts)), "prompts": {f: content_key(t) for f, t in texts.items()}},
         task_versions={"pairs": {"n": len(drawn), "sha256": content_key(drawn)}},
-        settings={**settings.model_dump(), "annotations": [path.name for path in annotations]},
+        settings={**settings.model_dump(), "annotations": [_name(path) for path in annotations]},
         versions=versions(judge, asked.answered_as, "alpaca-eval"),
         missing=dict(missing),
     )
@@ -120,7 +119,7 @@ def _compared(
     both = [_shown(row, number, turned) for number, row in enumerate(drawn) for turned in (False, True)]
     found, reasons = preferences_of(both, annotator, asked, judge.serve, cache, shuffled=False)
     shares = [(_turned(first), _share(second)) for first, second in zip(found[::2], found[1::2], strict=True)]
-    return annotator.prompt, shares, reasons
+    return annotator.identity, shares, reasons
 
 
 def _share(preference: float | None) -> float | None:
@@ -145,12 +144,12 @@ def _scored(
         for match in matches
         for turned in (False, True)
     }
-    scores, reasons = asked.read(requests, pairwise.parse_scores, "calibration")
+    scores, reasons = asked.read(requests, reading.scores, "calibration")
     shares = [(_ahead(scores.get((m.id, False))), _ahead(scores.get((m.id, True)), turned=True)) for m in matches]
     return text.model_dump_json(), shares, Counter(reasons.values())
 
 
-def _ahead(scores: pairwise.Scores | None, turned: bool = False) -> float | None:
+def _ahead(scores: reading.Scores | None, turned: bool = False) -> float | None:
     """The model's share of one order's scores: 1 ahead, 0.5 equal, 0 behind."""
     return None if scores is None else 0.5 + _sign_of(scores[0] - scores[1]) * (-0.5 if turned else 0.5)
 
@@ -165,7 +164,7 @@ def _graded(
         for number, row in enumerate(drawn)
         for name in ("output_2", "output_1")
     }
-    grades, reasons = asked.read(requests, mt_bench.parse_grade, "calibration")
+    grades, reasons = asked.read(requests, reading.grade, "calibration")
     both = [(grades.get((number, "output_2")), grades.get((number, "output_1"))) for number in range(len(drawn))]
     shares = [_ahead(None if ours is None or theirs is None else (ours, theirs)) for ours, theirs in both]
     return text.model_dump_json(), [(share, share) for share in shares], Counter(reasons.values())
@@ -191,9 +190,14 @@ def _drawn(annotations: Sequence[Path], sample: int, seed: int) -> list[Drawn]:
         keys = ("instruction", "output_1", "output_2", "preference")
         chosen = random.Random(f"{seed} {path.name}").sample(rows, wanted)
         drawn += [
-            {**{key: row[key] for key in keys}, "model": str(row.get("generator_2") or path.stem)} for row in chosen
+            {**{key: row[key] for key in keys}, "model": str(row.get("generator_2") or _name(path))} for row in chosen
         ]
     return drawn
+
+
+def _name(path: Path) -> str:
+    """A file of annotations by its folder too: published ones are all called annotations.json."""
+    return f"{path.parent.name}/{path.name}"
 
 
 def _shown(row: Drawn, number: int, turned: bool) -> dict[str, str]:
@@ -234,22 +238,37 @@ def calibration_metrics(form: str, pairs: Sequence[Pair]) -> list[Metric]:
     - length_bias: how much more often than in the published verdicts the longer answer wins.
     - rank_correlation: Spearman's, of the models' mean shares; null for fewer than three models.
     """
-    from sklearn.metrics import cohen_kappa_score
-
     verdicts = [(_verdict(pair.published), _verdict(pair.share)) for pair in pairs]
-    kappa = float(cohen_kappa_score(*map(list, zip(*verdicts, strict=True)))) if verdicts else math.nan
     first = [_sign(pair.first) - _sign(pair.second) for pair in pairs]
     longer = [(pair, 1 if pair.longer else -1) for pair in pairs if pair.longer is not None]
     length = [sign * (_sign(pair.share) - _sign(pair.published)) / 2 for pair, sign in longer]
     found = [
         _mean("agreement", [100.0 * _agrees(pair) for pair in pairs]),
-        Metric(name="kappa", value=None if math.isnan(kappa) else kappa, se=None, n=len(pairs)),
+        _kappa(verdicts),
         _mean("consistency", [100.0 * (_verdict(pair.first) == _verdict(pair.second)) for pair in pairs]),
         _mean("first_bias", [100.0 * value / 2 for value in first]),
         _mean("length_bias", [100.0 * value for value in length]),
         _rank_correlation(pairs),
     ]
     return [metric.model_copy(update={"name": metric_name(form, metric.name)}) for metric in found]
+
+
+def _kappa(verdicts: Sequence[tuple[str, str]]) -> Metric:
+    """Cohen's kappa with the standard deviation of its bootstrap over the pairs as standard error."""
+    import numpy as np
+    from sklearn.metrics import cohen_kappa_score
+
+    def kappa(rows: Sequence[tuple[str, str]]) -> float:
+        # Where both always say the same, agreement by chance is certain and kappa is not defined.
+        return math.nan if len({*sum(rows, ())}) == 1 else float(cohen_kappa_score(*map(list, zip(*rows, strict=True))))
+
+    if not verdicts:
+        return Metric(name="kappa", value=None, se=None, n=0)
+    drawn = np.random.default_rng(0).integers(len(verdicts), size=(RESAMPLES, len(verdicts)))
+    again = [value for rows in drawn if not math.isnan(value := kappa([verdicts[row] for row in rows]))]
+    value = kappa(verdicts)
+    error = statistics.stdev(again) if len(again) > 1 else None
+    return Metric(name="kappa", value=None if math.isnan(value) else value, se=error, n=len(verdicts))
 
 
 def _sign(share: float) -> int:
@@ -275,5 +294,6 @@ def _rank_correlation(pairs: Sequence[Pair]) -> Metric:
         return Metric(name="rank_correlation", value=None, se=None, n=len(models))
     published = [statistics.fmean(pair.published for pair in of_model) for of_model in models.values()]
     ours = [statistics.fmean(pair.share for pair in of_model) for of_model in models.values()]
-    found = float(spearmanr(published, ours).statistic)
-    return Metric(name="rank_correlation", value=None if math.isnan(found) else found, se=None, n=len(models))
+    constant = len(set(published)) == 1 or len(set(ours)) == 1  # of which there is no order
+    found = None if constant else float(spearmanr(published, ours).statistic)
+    return Metric(name="rank_correlation", value=found, se=None, n=len(models))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -18,8 +19,8 @@ from srt.journal import Journal, content_key
 from srt.progress import track
 from srt.records import InputError
 from srt.sending import Answered, Sender
-from srt.server import OpenServer, ServerError
-from srt.settings import ExecutionConfig, JudgeConfig
+from srt.server import OpenServer, ServerError, server_log, serving
+from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 
 TRIES = 2  # a verdict that cannot be read is asked for once more
 
@@ -65,6 +66,7 @@ class Judge:
         self.journal = Journal(cache / "judge" / self.identity_key / f"{content_key(name)[:16]}.jsonl")
         self.sender = Sender(server, execution)
         self.answered_as: set[str] = set()
+        self.said_no = ""  # what the server said to a request that it refused
         self._rounds_key = content_key("rounds", self.identity, name)
 
     def __enter__(self) -> Judge:
@@ -82,16 +84,17 @@ class Judge:
         done = self.journal[self._rounds_key]["rounds"] if self._rounds_key in self.journal else 0
         return TRIES * (1 + int(done))
 
-    def check(self, lost: Mapping[str, int], judged: int, share: float) -> None:
-        """ServerError where more than `share` of the judged questions have no usable verdict (`lost`, by reason)."""
+    def check(self, lost: Mapping[str, int], number: int, share: float, what: str = "questions") -> None:
+        """ServerError where more than `share` of a number of questions have no usable verdict (`lost`, by reason)."""
         count = sum(lost.values())
-        if count <= share * judged:
+        if count <= share * number:
             return
         self.journal.add(self._rounds_key, {"rounds": self.tries // TRIES})
-        reasons = ", ".join(f"{number} {reason}" for reason, number in lost.items())
+        reasons = ", ".join(f"{times} {reason}" for reason, times in lost.items())
+        example = f" (the first: {self.said_no})" if self.said_no else ""
         raise ServerError(
-            f"{self.server.base_url}: judge {self.server.model}: {count} of {judged} questions have no usable verdict "
-            f"({reasons}): run again to ask for these anew, or allow a larger missing_share than {share:g}"
+            f"{self.server.base_url}: judge {self.server.model}: {count} of {number} {what} have no usable verdict "
+            f"({reasons}){example}: run again to ask for these anew, or allow a larger missing_share than {share:g}"
         )
 
     def read(
@@ -148,6 +151,7 @@ class Judge:
                 if isinstance(outcome, Answered):
                     yield key, Reply(self.journal[key]["choice"], None)
                 elif outcome.lasting:
+                    self.said_no = self.said_no or outcome.why
                     yield key, Reply({}, f"refused by the judge ({outcome.why.partition(':')[0]})")
                 else:
                     failure = outcome.why  # what is under way is paid for: it is waited for first
@@ -164,17 +168,35 @@ async def _completion(body: Mapping[str, Any], client: Any) -> Any:
     return await client.chat.completions.create(**body)
 
 
+@contextlib.contextmanager
+def asking(
+    judge: JudgeConfig, endpoint: Endpoint | None, execution: ExecutionConfig, cache: Path, out: Path
+) -> Iterator[Judge]:
+    """The judge of one job, whose result will be `out`, behind its server for as long as the context is open.
+
+    Raises:
+        InputError: the endpoint or its key is missing.
+        ServerError: a served judge's server does not start.
+    """
+    with (
+        serving(judge, execution, endpoint, server_log(cache, out)) as server,
+        Judge(server, judge, execution, cache, str(out.resolve())) as asked,
+    ):
+        yield asked
+
+
 def identity(judge: JudgeConfig) -> str:
     """What a verdict depends on: an endpoint's model name, or a served judge's weights and how they are run."""
     if not judge.serve:
         return f"endpoint {judge.model}"
     weights = models.identity(judge.model, judge.revision)
-    return f"served {weights} {judge.dtype} {judge.max_model_len}"
+    return f"served {weights} {judge.dtype} {judge.max_model_len}, no sampling settings of the model's own"
 
 
 def inert(text: str) -> str:
-    """Text in which a chat template's control words (`<|im_end|>`) are words and no longer end the judge's turn."""
-    return re.sub(r"<\|(\w+)\|>", r"<| \1 |>", text)
+    """Text in which chat templates' control words (`<|im_end|>`, `</s>`, `[/INST]`) no longer end the judge's turn."""
+    text = re.sub(r"<\|(\w+)\|>", r"<| \1 |>", text)
+    return re.sub(r"<(/?s|start_of_turn|end_of_turn|[be]os)>|\[(/?INST)\]", r"< \1\2 >", text)
 
 
 def form_of(judge: JudgeConfig, form: str, file: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,16 +11,14 @@ from typing import Any
 from pydantic import Field
 
 from srt.config import locate, read_yaml, validated
-from srt.evaluation.judge import Judge, described, form_of, inert, versions
-from srt.evaluation.questions import Question, questions_version, read_questions
+from srt.evaluation import reading
+from srt.evaluation.judge import asking, described, form_of, inert, versions
+from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
 from srt.prompts import fill
-from srt.records import Answer, Evaluation, InputError, Metric, read_records
-from srt.server import server_log, serving
+from srt.records import Evaluation, InputError, Metric
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, MtBenchConfig, Settings
 from srt.statistics import mean_and_error
-
-NUMBER = r"(\d+(?:\.\d+)?)"
 
 
 class GradingPrompt(Settings):
@@ -77,14 +73,12 @@ def evaluate(
     asked_of = read_questions(questions)
     prompt = read_grading_prompt(form_of(judge, "mt_bench", settings.judge))
     requests, missing = _requests(asked_of, answers, prompt, judge.serve)
-    name = str(out.resolve())
-    with (
-        serving(judge, execution, endpoint, server_log(cache, out)) as server,
-        Judge(server, judge, execution, cache, name) as asked,
-    ):
-        grades, reasons = asked.read(requests, parse_grade, out.stem)
+    with asking(judge, endpoint, execution, cache, out) as asked:
+        grades, reasons = asked.read(requests, reading.grade, out.stem)
         lost = Counter(reasons.values())
-        asked.check(lost, len(requests), settings.missing_share)
+        asked.check(
+            missing + lost, sum(len(question.asked()) for question in asked_of), settings.missing_share, "turns"
+        )
     evaluation = Evaluation(
         benchmark=out.stem,
         metrics=grade_metrics(asked_of, grades),
@@ -97,47 +91,11 @@ def evaluate(
     write_result(out, evaluation, list(_means(asked_of, grades).items()))
 
 
-def parse_grade(text: str) -> float | None:
-    """The grade of a reply: alone on its first line (`7`, `Grade: 7/10`), in brackets (`[[7]]`), or JSON's `grade`.
-
-    Null unless it is from 1 to 10.
-    """
-    found = _json_grade(text) if text.lstrip().startswith("{") else _text_grade(text)
-    return found if found is not None and 1 <= found <= 10 else None
-
-
-def _text_grade(text: str) -> float | None:
-    first = (text.strip().splitlines() or [""])[0].strip().strip("*_# ")
-    match = re.fullmatch(rf"(?:(?:grade|rating|score)\W*)?{NUMBER}(?:\s*(?:/|out of)\s*10)?\W*", first, re.IGNORECASE)
-    if match is None:
-        marked = re.findall(rf"\[\[\s*{NUMBER}\s*\]\]", text)
-        return float(marked[0]) if len({*marked}) == 1 else None
-    return float(match[1])
-
-
-def _json_grade(text: str) -> float | None:
-    try:
-        value = json.loads(text).get("grade")
-    except json.JSONDecodeError:
-        return None
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
 def _requests(
     questions: Sequence[Question], path: Path, prompt: GradingPrompt, served: bool
 ) -> tuple[dict[str, Mapping[str, Any]], Counter[str]]:
-    """The request for every answer's grade by the answer's id, and how many turns have no answer.
-
-    Raises:
-        InputError: an answer to no turn, or to another text of it.
-    """
-    texts = {key: text for question in questions for key, text in question.asked()}
-    found = {answer.id: answer for answer in read_records(path, Answer)}
-    for key, answer in found.items():
-        if key not in texts:
-            raise InputError(f"{path}: record {key!r}: id: expected the id of one of the {len(texts)} turns")
-        if answer.question != texts[key]:
-            raise InputError(f"{path}: record {key!r}: question: expected {texts[key][:60]!r}, found another")
+    """The request for every answer's grade by the answer's id, and how many turns have no answer."""
+    found = read_answers(path, questions)
     requests: dict[str, Mapping[str, Any]] = {}
     for question in questions:
         turns: list[tuple[str, str]] = []
@@ -147,7 +105,7 @@ def _requests(
             turns.append((text, found[key].answer))
             reference = question.references[number] if question.references else None
             requests[key] = request(turns, reference, prompt, served)
-    unanswered = len(texts) - len(requests)
+    unanswered = sum(len(question.asked()) for question in questions) - len(requests)
     return requests, Counter({"no answer": unanswered} if unanswered else {})
 
 

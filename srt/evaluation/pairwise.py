@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,16 +11,16 @@ from typing import Any, Literal
 from pydantic import Field
 
 from srt.config import locate, read_yaml, validated
-from srt.evaluation.judge import Judge, described, form_of, inert, versions
-from srt.evaluation.questions import Question, questions_version, read_questions
+from srt.evaluation import reading
+from srt.evaluation.judge import Judge, asking, described, form_of, inert, versions
+from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
+from srt.evaluation.reading import Scores
 from srt.evaluation.result import write_result
 from srt.prompts import fill
-from srt.records import Answer, Evaluation, InputError, Metric, read_records
-from srt.server import server_log, serving
+from srt.records import Evaluation, InputError, Metric
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, PairwiseConfig, Settings
 from srt.statistics import mean_and_error
 
-Scores = tuple[float, float]
 Verdict = Literal["win", "tie", "lose"]
 POINTS: dict[Verdict, int] = {"win": 1, "tie": 0, "lose": -1}
 
@@ -63,47 +61,6 @@ def _sign(difference: float) -> int:
     return (difference > 0) - (difference < 0)
 
 
-def parse_scores(text: str) -> Scores | None:
-    """The two scores of a reply: alone on the first line that has a digit, or JSON with `first` and `second`.
-
-    A line may name what it gives (`Scores: 8/10, 7/10`, `Assistant 1: 8, Assistant 2: 7`) and be marked up. Null
-    unless there are exactly two, both from 1 to 10.
-    """
-    found = _json_scores(text) if text.lstrip().startswith("{") else _line_scores(text)
-    if found is None or not all(1 <= score <= 10 for score in found):
-        return None
-    return found
-
-
-_NUMBER = r"(\d+(?:\.\d+)?)(?:\s*/\s*10)?"
-_SEPARATOR = r"(?:\s*[,;|]\s*|\s+and\s+|\s+)"
-SCORE_LINES = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        rf"(?:(?:the )?(?:scores?|ratings?|grades?)(?: are)?\s*:?\s*)?{_NUMBER}{_SEPARATOR}{_NUMBER}\.?",
-        rf"assistant\s*(?:1|a)\s*[:=]\s*{_NUMBER}{_SEPARATOR}assistant\s*(?:2|b)\s*[:=]\s*{_NUMBER}\.?",
-    )
-)
-
-
-def _line_scores(text: str) -> Scores | None:
-    line = next((line for line in text.splitlines() if re.search(r"\d", line)), "")
-    plain = re.sub(r"[*_#`\[\]()]", "", line).strip()
-    found = [match for form in SCORE_LINES if (match := form.fullmatch(plain))]
-    return (float(found[0][1]), float(found[0][2])) if found else None
-
-
-def _json_scores(text: str) -> Scores | None:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
-        return None
-    scores = [value.get(name) for name in ("first", "second")]
-    if not all(isinstance(score, int | float) and not isinstance(score, bool) for score in scores):
-        return None
-    return float(scores[0]), float(scores[1])
-
-
 def evaluate(
     answers: Path,
     opponent: Path,
@@ -133,15 +90,13 @@ def evaluate(
         ServerError: the judge does not answer.
     """
     asked_of = read_questions(questions)
+    if any(question.turns for question in asked_of):
+        raise InputError(f"{questions}: expected questions of one turn, found conversations, which are MT-Bench's")
     prompt = read_prompt(form_of(judge, "pairwise", settings.judge))
     matches, missing = matched(asked_of, answers, opponent)
-    name = str(out.resolve())
-    with (
-        serving(judge, execution, endpoint, server_log(cache, out)) as server,
-        Judge(server, judge, execution, cache, name) as asked,
-    ):
+    with asking(judge, endpoint, execution, cache, out) as asked:
         verdicts, reasons = _verdicts(matches, prompt, asked, judge.serve, out.stem)
-        asked.check(reasons, len(matches), settings.missing_share)
+        asked.check(missing + reasons, len(asked_of), settings.missing_share)
     evaluation = Evaluation(
         benchmark=out.stem,
         metrics=score_metrics(list(verdicts.values())),
@@ -170,26 +125,12 @@ def matched(questions: Sequence[Question], answers: Path, opponent: Path) -> tup
     Raises:
         InputError: an answer to no question, or to another text of it.
     """
-    ours, theirs = _answers(questions, answers), _answers(questions, opponent)
+    ours, theirs = read_answers(answers, questions), read_answers(opponent, questions)
     both = [q for q in questions if q.id in ours and q.id in theirs]
     missing = Counter(
         "no answer" if q.id not in ours else "no answer of the opponent" for q in questions if q not in both
     )
-    return [Match(q.id, q.question, ours[q.id], theirs[q.id]) for q in both], missing
-
-
-def _answers(questions: Sequence[Question], path: Path) -> dict[str, str]:
-    texts = {question.id: question.question for question in questions}
-    found = {}
-    for answer in read_records(path, Answer):
-        if answer.id not in texts:
-            raise InputError(f"{path}: record {answer.id!r}: id: expected the id of one of the {len(texts)} questions")
-        if answer.question != texts[answer.id]:
-            raise InputError(
-                f"{path}: record {answer.id!r}: question: expected {texts[answer.id][:60]!r}, found another"
-            )
-        found[answer.id] = answer.answer
-    return found
+    return [Match(q.id, q.question, ours[q.id].answer, theirs[q.id].answer) for q in both], missing
 
 
 def _verdicts(
@@ -199,7 +140,7 @@ def _verdicts(
     requests = {
         (match.id, turned): request(match, turned, prompt, served) for match in matches for turned in (False, True)
     }
-    scores, reasons = judge.read(requests, parse_scores, label)
+    scores, reasons = judge.read(requests, reading.scores, label)
     lost = {key: reason for (key, _), reason in reasons.items()}
     verdicts = {m.id: verdict(scores[m.id, False], scores[m.id, True]) for m in matches if m.id not in lost}
     return verdicts, Counter(lost.values())

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from srt.journal import content_key
 from srt.prompts import joined
-from srt.records import InputError, Record
+from srt.records import Answer, InputError, Record, read_records
 from srt.sources import located, read_rows
 
 TEXT_KEYS = ("instruction", "Instruction", "text", "question", "prompt", "conversations")
@@ -67,6 +68,22 @@ def read_questions(source: str) -> list[Question]:
     return questions
 
 
+def read_answers(path: Path, questions: Sequence[Question]) -> dict[str, Answer]:
+    """A model's answers by id, each to one turn of these questions.
+
+    Raises:
+        InputError: a malformed file, an answer to no turn, or to another text of it.
+    """
+    texts = {key: text for question in questions for key, text in question.asked()}
+    found = {answer.id: answer for answer in read_records(path, Answer)}
+    for key, answer in found.items():
+        if key not in texts:
+            raise InputError(f"{path}: record {key!r}: id: expected the id of one of the {len(texts)} questions")
+        if answer.question != texts[key]:
+            raise InputError(f"{path}: record {key!r}: question: expected {texts[key][:60]!r}, found another")
+    return found
+
+
 def questions_version(source: str, questions: Sequence[Question]) -> dict[str, Any]:
     """What an evaluation records of its questions: their source, number and SHA-256."""
     content = content_key([question.model_dump() for question in questions])
@@ -76,7 +93,7 @@ def questions_version(source: str, questions: Sequence[Question]) -> dict[str, A
 def _question(where: str, value: Any, repeats: Counter[str]) -> Question:
     if not isinstance(value, dict):
         raise InputError(f"{where}: expected an object, found {type(value).__name__}")
-    context, reference, category = value.get("input", ""), value.get("output"), value.get("category")
+    context, reference, category = _context(where, value), value.get("output"), value.get("category")
     text, *turns = _texts(where, value)
     for name, found in (("input", context), ("output", reference), ("category", category)):
         if not (isinstance(found, str) or (found is None and name != "input")):
@@ -84,12 +101,24 @@ def _question(where: str, value: Any, repeats: Counter[str]) -> Question:
     question = joined(text, context)
     key = _identifier(where, value, question, repeats)
     references = value.get("reference") or []
+    if isinstance(references, list):
+        references = [found or None for found in references]  # an empty text is none
     good = isinstance(references, list) and all(found is None or isinstance(found, str) for found in references)
     if not good or len(references) not in (0, 1 + len(turns)):
         raise InputError(f"{where}: reference: expected one text or null per turn, found {str(references)[:60]!r}")
     return Question(
         id=key, question=question, reference=reference, turns=turns, references=references, category=category
     )
+
+
+def _context(where: str, value: dict[str, Any]) -> Any:
+    """The question's input, which Self-Instruct's test set has in its one instance."""
+    if "instances" not in value:
+        return value.get("input", "")
+    instances = value["instances"]
+    if not isinstance(instances, list) or len(instances) != 1 or not isinstance(instances[0], dict):
+        raise InputError(f"{where}: instances: expected exactly one, an object, found {str(instances)[:60]!r}")
+    return instances[0].get("input", "")
 
 
 def _texts(where: str, value: dict[str, Any]) -> Sequence[str]:

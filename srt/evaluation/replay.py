@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from srt.evaluation.judge import UNREADABLE
-from srt.evaluation.pairwise import Scores, Verdict, points_of, score_metrics, verdict
+from srt.evaluation.pairwise import Verdict, points_of, score_metrics, verdict
 from srt.evaluation.questions import text_id
+from srt.evaluation.reading import Scores
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import win_metrics, win_shares
 from srt.journal import content_key
@@ -146,7 +147,9 @@ def _one_of(rows: Sequence[Mapping[str, Any]], name: str) -> str | None:
 
 
 def _scores(row: Mapping[str, Any], name: str, where: str) -> Scores | None:
-    value = row.get(name)
+    if name not in row:
+        raise InputError(f"{where}: {name}: is missing, expected two scores, or null where there are none")
+    value = row[name]
     if value is None or (isinstance(value, list) and None in value):
         return None
     numbers = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)

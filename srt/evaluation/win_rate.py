@@ -86,6 +86,8 @@ def length_controlled(
     judged = [{**row, "preference": preference} for row, preference in both if preference is not None]
     if not judged:
         return Metric(name=LC_WIN_RATE, value=None, se=None, n=0)
+    if len({len(row["output_1"]) - len(row["output_2"]) for row in judged}) == 1:  # of which nothing can be fitted
+        return Metric(name=LC_WIN_RATE, value=None, se=None, n=len(judged))
     _check_difficulty(difficulty, [row["position"] for row in judged])
     frame = pd.DataFrame(judged).set_index("position").rename_axis(None)
     frame["generator_1"], frame["generator_2"] = "reference", "model"

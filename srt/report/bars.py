@@ -12,23 +12,25 @@ from matplotlib.patches import Patch
 
 from srt.report.formats import NOT_RUN, REPORTED, Row
 from srt.report.sources import reported
-from srt.report.style import BLUE, INK, LIGHT, VERMILION, styled
+from srt.report.style import BLUE, INK, LIGHT, ORANGE, styled
 from srt.report.tables import read_tables
 from srt.report.verdicts import human_study, reported_verdicts
 
-WIDTH = 9.0  # inches
+WIDTH = 6.2  # inches of the figure without the names
+LETTER = 0.078  # inches of a letter of a name
 ROW = 0.36  # inches of height per bar
-OUTCOMES = (("wins", "Win", BLUE, "white"), ("ties", "Tie", LIGHT, INK), ("losses", "Lose", VERMILION, "white"))
+OUTCOMES = (("wins", "Win", BLUE, "white"), ("ties", "Tie", LIGHT, INK), ("losses", "Lose", ORANGE, INK))
 NARROW = 3.5  # percent of the width below which a bar has no room for its number
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One comparison: its name, the verdicts in the order of OUTCOMES, the winning score."""
+    """One comparison: its name, the verdicts in the order of OUTCOMES, the winning score with its standard error."""
 
     name: str
     counts: tuple[int, ...]
     score: float | None
+    se: float | None
 
 
 def pairwise(tables: Path) -> Figure:
@@ -55,13 +57,14 @@ def pairwise(tables: Path) -> Figure:
 
 def _bar(row: Row, prefix: str, name: str) -> Bar:
     counts = tuple(row[prefix + key] for key, *_ in OUTCOMES)
-    return Bar(f"{name}  (n = {sum(counts)})", counts, row[prefix + "winning_score"])
+    return Bar(f"{name}  (n = {sum(counts)})", counts, row[prefix + "winning_score"], row.get(prefix + "se"))
 
 
 def _figure(groups: Sequence[tuple[str, list[Bar]]]) -> Figure:
     heights = [len(bars) for _, bars in groups]
     height = ROW * sum(heights) + 0.35 * len(groups) + 0.8  # bars, titles, axis and legend
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    longest = max((len(bar.name) for _, bars in groups for bar in bars), default=0)
+    figure = Figure(figsize=(WIDTH + LETTER * longest, height), layout="constrained")
     all_axes = figure.subplots(len(groups), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
     for axes, (title, bars) in zip(all_axes, groups, strict=True):
         _draw(axes, bars)
@@ -82,9 +85,10 @@ def _draw(axes: Axes, bars: Sequence[Bar]) -> None:
                 axes.text(left + width / 2, place, f"{count}", color=ink, ha="center", va="center", fontsize=8)
             left += width
         score = "" if bar.score is None else f"{bar.score:.3f}"
+        score += "" if bar.se is None else f" ± {bar.se:.3f}"
         axes.text(101.5, place, score, va="center", fontsize=8.5)
     above = (1.015, 1), (0, 6), "axes fraction", "offset points"
-    axes.annotate("Winning score", *above, va="baseline", fontsize=8.5, fontweight="bold")
+    axes.annotate("Winning score ± SE", *above, va="baseline", fontsize=8.5, fontweight="bold")
     axes.set(xlim=(0, 100), ylim=(len(bars) - 0.5, -0.5), yticks=range(len(bars)))
     axes.set_yticklabels([bar.name for bar in bars])
     axes.tick_params(axis="both", length=0)

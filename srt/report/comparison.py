@@ -9,14 +9,19 @@ from pathlib import Path
 
 from srt import layout
 from srt.evaluation.result import groups_of
+from srt.evaluation.win_rate import LC_WIN_RATE
 from srt.records import ItemValue, read_records
+from srt.report.columns import JUDGE
 from srt.report.formats import Column, Part, Row
+from srt.report.judged import judge_facts
 from srt.report.sources import evaluation, profiles
 from srt.runs import Run
-from srt.statistics import paired_difference
+from srt.statistics import Difference, paired_difference
 
 # What is compared of a benchmark; of every profile of open_llm it is the average.
 METRICS = {"alpaca_eval": "win_rate", "alpaca_eval_2": "win_rate", "mt_bench": "score"}
+SEEDS_METRICS = {"alpaca_eval_2": LC_WIN_RATE}  # no mean over questions, so that it has no paired interval
+FORMS = {"alpaca_eval": "alpaca_eval", "alpaca_eval_2": "alpaca_eval", "mt_bench": "mt_bench"}  # of their judges
 PAIRED_COLUMNS = (
     Column("run", "Run"),
     Column("baseline", "Against"),
@@ -27,6 +32,7 @@ PAIRED_COLUMNS = (
     Column("high", "to", 2, group="95% interval", signed=True),
     Column("n", "Questions", 0),
     Column("told_apart", "Told apart"),
+    *JUDGE,
     Column("source", "Source", path=True),
 )
 SEED_COLUMNS = (
@@ -42,6 +48,7 @@ SEED_COLUMNS = (
     Column("deviation", "Deviation", 2),
     Column("seeds", "Seeds", 0),
     Column("runs", "Runs"),
+    *JUDGE,
 )
 
 
@@ -78,14 +85,20 @@ def _paired(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) -> I
         baseline = baseline_of(run, runs)
         for benchmark, metric in metrics.items() if baseline else ():
             assert baseline is not None  # noqa: S101 (for the type checker)
-            ours, theirs = (_items(results, name, benchmark) for name in (run.run, baseline.run))
-            found = paired_difference(ours, theirs, _groups(results, run.run, benchmark))
+            found = compared(results, run.run, baseline.run, benchmark)
             if found is None:
                 continue
             source = layout.items_of(layout.EVALUATION.format(run=run.run, benchmark=benchmark))
             row = {"run": run.run, "baseline": baseline.run, "benchmark": benchmark, "metric": metric, "n": found.n}
             row |= {"difference": found.value, "low": found.low, "high": found.high, "source": source}
+            row |= _judge(results, run.run, benchmark)
             yield row | {"told_apart": {True: "yes", False: "no", None: "too few"}[found.told_apart]}
+
+
+def compared(results: Path, run: str, other: str, benchmark: str) -> Difference | None:
+    """A run minus another one on the questions that both answered; None where they share none."""
+    ours, theirs = (_items(results, name, benchmark) for name in (run, other))
+    return paired_difference(ours, theirs, _groups(results, run, benchmark))
 
 
 def _groups(results: Path, run: str, benchmark: str) -> Callable[[str], tuple[str, ...]]:
@@ -103,6 +116,12 @@ def _items(results: Path, run: str, benchmark: str) -> dict[str, float]:
     return {item.id: item.value for item in read_records(path, ItemValue)} if path.exists() else {}
 
 
+def _judge(results: Path, run: str, benchmark: str) -> Row:
+    """Who judged a run's benchmark, and what that judge is worth; nothing for a benchmark without a judge."""
+    found = evaluation(results, run, benchmark) if benchmark in FORMS else None
+    return judge_facts(results, found[0], FORMS[benchmark]) if found else {}
+
+
 def _over_seeds(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) -> Iterator[Row]:
     """Mean and standard deviation of a metric over runs that are the same but for the seed."""
     groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
@@ -111,8 +130,10 @@ def _over_seeds(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) 
             fields = run.model_dump(exclude={"run", "seed"})
             groups[tuple(fields.values())].append(run)
     for members in groups.values():
-        for benchmark, metric in metrics.items():
-            found = {run.run: evaluation(results, run.run, benchmark) for run in members}
+        by_seed = {run.seed: run for run in reversed(members)}  # a run that was named twice is one seed
+        for benchmark, compared in metrics.items():
+            metric = SEEDS_METRICS.get(benchmark, compared)
+            found = {run.run: evaluation(results, run.run, benchmark) for run in reversed(by_seed.values())}
             values = {name: result[0].value(metric) for name, result in found.items() if result is not None}
             known = {name: value for name, value in values.items() if value is not None}
             if len(known) < 2:
@@ -120,4 +141,4 @@ def _over_seeds(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) 
             setup = members[0].model_dump(include={"dataset", "teacher", "student", "method", "ratio", "recipe"})
             numbers = {"mean": statistics.fmean(known.values()), "deviation": statistics.stdev(known.values())}
             about = {"benchmark": benchmark, "metric": metric, "seeds": len(known), "runs": ", ".join(known)}
-            yield {**setup, **numbers, **about}
+            yield {**setup, **numbers, **about, **_judge(results, next(iter(known)), benchmark)}

@@ -11,6 +11,7 @@ from statistics import fmean
 from srt import layout
 from srt.cleaning import OUTCOMES
 from srt.records import LedgerEntry, Pair, ReflectedPair, Score, read_records
+from srt.report import before_after
 from srt.report.formats import NOT_RUN, Column, Part, Row
 from srt.runs import Run
 
@@ -100,12 +101,15 @@ def data_parts(results: Path, runs: Sequence[Run], responses: str) -> list[Part]
     reflected = {version.pairs: version for version in files if version.variant != "original"}
     outcomes = [row for version in reflected.values() for row in _outcomes(results, version)]
     branches = [row for run in runs if run.method != "none" for row in _branches(results, run)]
-    return parts(versions, outcomes, branches)
+    return parts(versions, outcomes, branches, before_after.before_after(results, runs, responses))
 
 
-def parts(versions: Sequence[Row], outcomes: Sequence[Row], branches: Sequence[Row]) -> list[Part]:
+def parts(
+    versions: Sequence[Row], outcomes: Sequence[Row], branches: Sequence[Row], stages: Part | None = None
+) -> list[Part]:
     """The parts around their rows."""
     return [
+        stages or before_after.part([]),
         Part("variant", "Versions of the data", VARIANT_COLUMNS, versions, "None: no run reads data."),
         Part("outcome", "Outcomes of reflection", OUTCOME_COLUMNS, outcomes, "None: no run reads reflections."),
         Part("selection", "Branches taken in selection", SELECTION_COLUMNS, branches, "None: no run selects data."),

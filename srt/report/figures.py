@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from srt import layout
+from srt.records import InputError
 from srt.report.bars import pairwise
 from srt.report.distributions import ifd_distributions
+from srt.report.ratio_figure import selection_ratio
 from srt.report.scatter import score_vs_data
+from srt.report.style import styled
+from srt.runs import Run
 
-__all__ = ["folder", "ifd_distributions", "pairwise", "save", "score_vs_data", "tables_folder"]
+__all__ = ["folder", "ifd_distributions", "pairwise", "save", "score_vs_data", "selection_ratio", "tables_folder"]
 
 DPI = 160
 # Without the date and the library's version the same figure is the same file, byte for byte.
@@ -21,6 +25,30 @@ METADATA: Mapping[str, dict[str, None]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "png": {"Software": None},
 }
+
+
+# What draws a figure, and the tables that it reads.
+Draw = Callable[[Path, Sequence[Run], str], Figure]
+FIGURES: Mapping[str, tuple[Draw, Sequence[str]]] = {
+    "score_vs_data": (lambda results, *_: score_vs_data(tables_folder(results)), ("alpaca_eval", "open_llm")),
+    "selection_ratio": (lambda results, *_: selection_ratio(tables_folder(results)), ("selection_ratio",)),
+    "pairwise": (lambda results, *_: pairwise(tables_folder(results)), ("pairwise",)),
+    "ifd_distributions": (ifd_distributions, ()),
+}
+
+
+def tables_of(only: Sequence[str]) -> list[str]:
+    """The tables that these figures read; InputError for a figure that is not known."""
+    for name in only:
+        if name not in FIGURES:
+            raise InputError(f"figure: expected one of {', '.join(layout.FIGURES)}, found {name!r}")
+    return [table for name in only for table in FIGURES[name][1]]
+
+
+def draw(results: Path, runs: Sequence[Run], responses: str, only: Sequence[str]) -> None:
+    """Draw figures from the tables and scores below the results folder, and save them there."""
+    for name in only:
+        save(FIGURES[name][0](results, runs, responses), folder(results), name)
 
 
 def folder(results: str | Path) -> Path:
@@ -39,7 +67,8 @@ def save(figure: Figure, out: Path, name: str) -> Path:
     for extension, metadata in METADATA.items():
         partial = out / f".{name}.{os.getpid()}.partial"
         try:
-            figure.savefig(partial, format=extension, dpi=DPI, metadata=metadata)
+            with styled():  # how letters are put into a PDF is read here, not when the figure is made
+                figure.savefig(partial, format=extension, dpi=DPI, metadata=metadata)
             os.replace(partial, out / f"{name}.{extension}")
         finally:
             partial.unlink(missing_ok=True)

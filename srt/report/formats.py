@@ -33,6 +33,7 @@ class Column:
         main: the column that says `not run` where the row was not run.
         path: a file's path: shown as code, and left to a comment in LaTeX.
         setup: what the run table has as well: left out where width is dear (LaTeX, HTML).
+        letters: the most letters of a text that are shown for reading; None for all.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Column:
     main: bool = False
     path: bool = False
     setup: bool = False
+    letters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,12 @@ def cell(column: Column, row: Row) -> str:
     if value is None:
         return NOT_RUN if column.main and row.get("source") == NOT_RUN else ""
     if column.digits is None or isinstance(value, str):
-        return str(value)
+        return _shortened(str(value), column.letters)
     return f"{value:{'+' if column.signed else ''},.{column.digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _shortened(text: str, most: int | None) -> str:
+    return text if most is None or len(text) <= most else text[: most - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def headings(columns: Sequence[Column]) -> list[tuple[str, int]]:
@@ -143,13 +149,14 @@ def to_markdown(title: str, parts: Sequence[Part], notes: Iterable[str] = ()) ->
 
 def _markdown_lines(part: Part) -> list[str]:
     columns = part.shown(setup=True)
-    header = [_markdown(f"{c.group}: {c.header}" if c.group else c.header) for c in columns]
+    header = [markdown(f"{c.group}: {c.header}" if c.group else c.header) for c in columns]
     rule = ["---" if column.digits is None else "---:" for column in columns]
-    lines = [[_markdown(cell(column, row), column.path) for column in columns] for row in part.rows]
+    lines = [[markdown(cell(column, row), column.path) for column in columns] for row in part.rows]
     return ["| " + " | ".join(line) + " |" for line in [header, rule, *lines]]
 
 
-def _markdown(text: str, code: bool = False) -> str:
+def markdown(text: str, code: bool = False) -> str:
+    """A text as a cell of a Markdown table: one line in which nothing is markup."""
     line = " ".join(text.split()).replace("|", "\\|")
     if code and line and "`" not in line:
         return f"`{line}`"

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from srt import layout
-from srt.config import flag_text
+from srt.config import flag_text, load
 from srt.records import Evaluation, write_text
-from srt.report import formats, stories
+from srt.report import deviations, examples, formats, ledgers, making, standing
 from srt.report.formats import NOT_RUN, Part
 from srt.report.sources import read_evaluation, trained_on
-from srt.report.tables import TITLES, for_reading, notes, read_tables
+from srt.report.tables import for_reading, read_tables
+from srt.report.wording import TITLES, notes
 from srt.runs import Run
 
 TEMPLATE = "report.html.j2"
@@ -25,6 +29,11 @@ FIGURES = {  # name: heading, what stands in the picture's place for who cannot 
         "Score against training records",
         "Two scatter plots of AlpacaEval win rate and Open LLM average against the number of training records, "
         "our runs among the models that the paper reports; the numbers stand in the tables above.",
+    ),
+    "selection_ratio": (
+        "Score against the selection ratio",
+        "Two line plots of AlpacaEval win rate and Open LLM average against the share of the selected records, the "
+        "paper's line and ours; the numbers stand in the table of the selection ratio.",
     ),
     "pairwise": (
         "Pairwise comparisons",
@@ -40,14 +49,18 @@ FIGURES = {  # name: heading, what stands in the picture's place for who cannot 
 RUN_COLUMNS = ("run", "dataset", "teacher", "student", "method", "ratio", "recipe", "seed")
 
 
-def write_html(results: Path, runs: Sequence[Run], notice: str | None, out: Path) -> None:
+def write_html(
+    results: Path, runs: Sequence[Run], responses: str, notice: str | None, out: Path, config: Path | None = None
+) -> None:
     """Write the report from the tables, figures, evaluations and ledgers below the results folder.
 
     Args:
         results: folder of all artefacts; its tables have been written.
         runs: the run table.
+        responses: the plan of the response reflection, `all` or `selected`.
         notice: a warning for the head of the page; None for none.
         out: the HTML file.
+        config: the config file of the results, which is shown and compared with the paper; None where none is known.
 
     Raises:
         InputError: a table is missing, or a file is malformed.
@@ -56,27 +69,45 @@ def write_html(results: Path, runs: Sequence[Run], notice: str | None, out: Path
     environment = Environment(loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined)
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.globals |= {"cell": formats.cell, "headings": formats.headings, "not_run": NOT_RUN}
-    environment.filters |= {"plain": plain, "number": number}
-    tables = results / Path(layout.TABLE).parent
+    environment.filters.update(plain=plain, number=number, coded=coded)
+    tables, found = results / Path(layout.TABLE).parent, evaluations(results, runs)
+    told = examples.stories(results, runs, responses)
     page = environment.get_template(TEMPLATE).render(
-        notice=notice,
+        standing=standing.standing(results, found, notice),
         run_columns=RUN_COLUMNS,
         runs=[_run(results, run) for run in runs],
-        tables=[(name, TITLES[name], _parts(tables, name), notes(name)) for name in layout.TABLES],
+        tables=[_table(tables, name) for name in layout.TABLES if name != "examples"],  # told in full below
         figures=[_figure(results, name) for name in layout.FIGURES],
-        evaluations=evaluations(results, runs),
-        stories=stories.stories(results, runs),
-        statistics=stories.STATISTICS,
+        evaluations=found,
+        stories=told,
+        statistics=examples.STATISTICS,
+        kinds=ledgers.ledgers(results, runs),
+        told={story.entry.id for story in told},
+        making=making.making(results, runs),
+        commit=making.commit(Path(__file__).parent),
+        machine=making.machine(),
+        **_config(config, runs),
     )
     write_text(out, formats.printable(page))
+
+
+def _config(path: Path | None, runs: Sequence[Run]) -> dict[str, Any]:
+    """The config file as it stands, and what it changes against the paper."""
+    config = load(path)[0] if path else None
+    part, same = deviations.deviations(config, runs)
+    text = path.read_text(encoding="utf-8") if path else None
+    digest = hashlib.sha256(text.encode()).hexdigest() if text else None
+    shown = {"config_name": str(path) if path else "not given", "config_text": text, "config_sha256": digest}
+    return {"deviations": part, "as_the_paper": same, **shown}
 
 
 def _run(results: Path, run: Run) -> dict[str, Any]:
     return {**run.model_dump(), "records": trained_on(results, run.run)}
 
 
-def _parts(tables: Path, name: str) -> list[Part]:
-    return for_reading(read_tables(tables, name))
+def _table(tables: Path, name: str) -> tuple[str, str, list[Part], list[str]]:
+    parts = read_tables(tables, name)
+    return name, TITLES[name], for_reading(parts), notes(name, parts)
 
 
 def _figure(results: Path, name: str) -> dict[str, str | None]:
@@ -99,6 +130,11 @@ def evaluations(results: Path, runs: Sequence[Run]) -> list[tuple[str, str, Eval
 def plain(value: Any) -> str:
     """A setting as text: what has parts as indented JSON."""
     return json.dumps(value, indent=2, ensure_ascii=False) if isinstance(value, dict | list) else flag_text(value)
+
+
+def coded(text: str) -> Markup:
+    """A note in which what stands between backticks is code; everything else is escaped."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
 
 
 def number(value: float | None) -> str:

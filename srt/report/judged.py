@@ -54,6 +54,7 @@ CATEGORY_GRADES = (
     Column("score", "Score", 2, main=True),
     Column("se", "SE", 2),
     Column("n", "n", 0),
+    *JUDGE,
     SOURCE,
 )
 JUDGES = (
@@ -64,20 +65,25 @@ JUDGES = (
     Column("agreement", "%", 1, group="Agreement", main=True),
     Column("agreement_se", "SE", 1, group="Agreement"),
     Column("kappa", "kappa", 2, group="Agreement"),
-    Column("consistency", "Consistency (%)", 1),
+    Column("kappa_se", "SE", 2, group="Agreement"),
+    Column("consistency", "%", 1, group="Consistency"),
+    Column("consistency_se", "SE", 1, group="Consistency"),
     Column("first_bias", "first", 1, group="Bias (%)", signed=True),
+    Column("first_bias_se", "SE", 1, group="Bias (%)"),
     Column("length_bias", "longer", 1, group="Bias (%)", signed=True),
+    Column("length_bias_se", "SE", 1, group="Bias (%)"),
     Column("rank_correlation", "Rank correlation", 2),
     *SCORES,
     SOURCE,
 )
 CATEGORY = "category_"
+SAME = ("version", "model", "revision", "dtype", "max_model_len")
 
 
 def judge_facts(results: Path, found: Evaluation, form: str) -> Row:
     """Who judged, and how far that judge agrees with published judgments in this form.
 
-    The calibration counts only if it is of the same judge: the same version, model and revision.
+    The calibration counts only if it is of the same judge, asked in the same way: SAME, and the prompt's hash.
     """
     judge = found.judge or {}
     row: Row = {"judge": told(judge)}
@@ -85,8 +91,10 @@ def judge_facts(results: Path, found: Evaluation, form: str) -> Row:
     if not path.exists():
         return row
     calibration = read_evaluation(path)
-    same = all((calibration.judge or {}).get(key) == judge.get(key) for key in ("version", "model", "revision"))
-    values = {metric.name: metric.value for metric in calibration.metrics} if same else {}
+    theirs = calibration.judge or {}
+    same = all(theirs.get(key) == judge.get(key) for key in SAME)
+    asked_alike = theirs.get("prompts", {}).get(form) == judge.get("prompt_sha256")
+    values = {metric.name: metric.value for metric in calibration.metrics} if same and asked_alike else {}
     return row | {f"judge_{key}": values.get(metric_name(form, key)) for key in ("agreement", "kappa")}
 
 
@@ -105,7 +113,7 @@ def told(judge: dict[str, object]) -> str | None:
 def alpaca_eval_2_parts(results: Path, runs: Sequence[Run]) -> list[Part]:
     """AlpacaEval 2: one row per run."""
     rows = [_alpaca_eval_2(results, run) for run in runs]
-    return [Part("alpaca_eval_2", "AlpacaEval 2", RATES, _if_any(rows), NO_RUN)]
+    return [Part("alpaca_eval_2", "AlpacaEval 2", RATES, rows, NO_RUN)]
 
 
 def _alpaca_eval_2(results: Path, run: Run) -> Row:
@@ -127,7 +135,7 @@ def mt_bench_parts(results: Path, runs: Sequence[Run]) -> list[Part]:
     rows = [_mt_bench(results, run) for run in runs]
     categories = [row for run in runs for row in _categories(results, run)]
     return [
-        Part("score", "Scores from 1 to 10", GRADES, _if_any(rows), NO_RUN),
+        Part("score", "Scores from 1 to 10", GRADES, rows, NO_RUN),
         Part("category", "By category", CATEGORY_GRADES, categories, "None: no run has a grade in a category."),
     ]
 
@@ -153,11 +161,8 @@ def _categories(results: Path, run: Run) -> Iterator[Row]:
     for known in found[0].metrics if found else []:
         if found and known.name.startswith(CATEGORY):
             numbers = {"score": known.value, "se": known.se, "n": known.n}
-            yield {"run": run.run, "category": known.name.removeprefix(CATEGORY), **numbers, "source": found[1]}
-
-
-def _if_any(rows: list[Row]) -> list[Row]:
-    return rows if any(row["source"] != NOT_RUN for row in rows) else []
+            about = {"run": run.run, "category": known.name.removeprefix(CATEGORY), "source": found[1]}
+            yield about | numbers | judge_facts(results, found[0], "mt_bench")
 
 
 def judges_parts(results: Path) -> list[Part]:
@@ -171,9 +176,9 @@ def _judge(path: Path, source: str) -> Iterator[Row]:
     found = read_evaluation(path)
     judge = found.judge or {}
     about = {"judge": told(judge), "model": judge.get("model"), "answered_as": found.versions.get("answered_as")}
-    for form in judge.get("forms", []):
+    for form in judge.get("prompts", {}):
         numbers = {key: metric(found, metric_name(form, key), source) for key in QUANTITIES}
         row: Row = {key: number.value for key, number in numbers.items()}
-        row |= {"agreement_se": numbers["agreement"].se, "n": numbers["agreement"].n}
+        row |= {f"{key}_se": number.se for key, number in numbers.items()} | {"n": numbers["agreement"].n}
         missing = sum(count for reason, count in found.missing.items() if reason.startswith(f"{form}: "))
         yield {**about, "form": form, **row, "missing": missing, "source": source}

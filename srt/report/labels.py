@@ -14,10 +14,11 @@ from matplotlib.patheffects import withStroke
 
 SIZE = 7.5  # points
 MARKER = 5.0  # points around a marker's centre that a label leaves free
-RINGS = (6.0, 11.0, 18.0, 26.0, 36.0, 48.0, 62.0)  # distances from the marker that are tried, in points
+RINGS = (6.0, 11.0, 18.0, 26.0, 36.0, 48.0, 62.0, 80.0)  # distances from the marker that are tried, in points
 DIRECTIONS = tuple(pi * step / 8 for step in (0, 8, 4, 12, 2, 6, 10, 14, 1, 15, 7, 9, 3, 5, 11, 13))
 LEADER_FROM = 18.0  # a label as far away as this gets a line to its point
-PASSES = 4
+PASSES = 6
+CROSSING = 4.0  # how much worse a line through a name is than the area that it hides
 DISTANCE = 0.4  # what a point of distance costs, in square points of hidden area
 Boxes = np.ndarray
 NOTHING: Boxes = np.empty((0, 4))
@@ -49,18 +50,23 @@ class _Places:
             [x + dx - width / 2, y + dy - height / 2, x + dx + width / 2, y + dy + height / 2], axis=1
         )
         self.leaders = []
+        self.starts = []  # where on its text's box the line to a far label begins, as shares of width and height
         for (ring, _), box in zip(tried, self.boxes, strict=True):
             edge = min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])
+            self.starts.append(((edge[0] - box[0]) / width, (edge[1] - box[1]) / height))
             # The line to a far label, from the marker's edge on.
             self.leaders.append(_course([(x, y), edge], scale)[3:] if ring >= LEADER_FROM else NOTHING)
         self.owner = np.repeat(np.arange(len(tried)), [len(leader) for leader in self.leaders])
         self.steps = np.concatenate(self.leaders)
 
-    def cost(self, boxes: Boxes, leaders: Boxes) -> Any:
-        """Per place, the area in square pixels that its text and leader share with labels and lines."""
+    def cost(self, boxes: Boxes, leaders: Boxes, crossing: float = 1.0) -> Any:
+        """Per place, the area in square pixels that its text and leader share with labels and lines.
+
+        Where a line is one of the two, the area counts `crossing` times.
+        """
         under = _overlap(self.steps, np.concatenate([boxes, leaders]))
         crossed = np.bincount(self.owner, under, minlength=len(self.boxes))
-        return 2 * _overlap(self.boxes, boxes) + _overlap(self.boxes, leaders) + crossed
+        return 2 * _overlap(self.boxes, boxes) + crossing * (_overlap(self.boxes, leaders) + crossed)
 
 
 def place_labels(axes: Axes, labels: Sequence[Label], lines: Sequence[Sequence[tuple[float, float]]] = ()) -> None:
@@ -82,7 +88,7 @@ def place_labels(axes: Axes, labels: Sequence[Label], lines: Sequence[Sequence[t
     inside = np.array([[*axes.transAxes.transform((0, 0)), *axes.transAxes.transform((1, 1))]])
     places = [_Places(axes, label, scale) for label in labels]
     for label, place, best in zip(labels, places, _choose(places, fixed, inside, scale), strict=True):
-        _write(axes, label, place.offsets[best], leader=len(place.leaders[best]) > 0)
+        _write(axes, label, place.offsets[best], place.starts[best] if len(place.leaders[best]) else None)
 
 
 def _choose(places: Sequence[_Places], fixed: Boxes, inside: Boxes, scale: float) -> list[int]:
@@ -99,7 +105,7 @@ def _choose(places: Sequence[_Places], fixed: Boxes, inside: Boxes, scale: float
             others = [(places[other], best) for other, best in chosen.items() if other != index]
             boxes = np.concatenate([NOTHING, *(other.boxes[best : best + 1] for other, best in others)])
             leaders = np.concatenate([NOTHING, *(other.leaders[best] for other, best in others)])
-            chosen[index] = int(np.argmin(alone[index] + place.cost(boxes, leaders)))
+            chosen[index] = int(np.argmin(alone[index] + place.cost(boxes, leaders, CROSSING)))
     return [chosen[index] for index in range(len(places))]
 
 
@@ -121,7 +127,7 @@ def _text_size(axes: Axes, label: Label, scale: float) -> tuple[float, float]:
     text = axes.text(0, 0, label.text, fontsize=SIZE, fontweight=label.weight)
     extent = text.get_window_extent()
     text.remove()
-    return float(extent.width) + 2 * scale, float(extent.height) + scale
+    return float(extent.width) + 5 * scale, float(extent.height) + scale
 
 
 def _overlap(boxes: Boxes, others: Boxes) -> Any:
@@ -131,8 +137,8 @@ def _overlap(boxes: Boxes, others: Boxes) -> Any:
     return (width.clip(0) * height.clip(0)).sum(axis=1)
 
 
-def _write(axes: Axes, label: Label, offset: Any, leader: bool) -> None:
-    line = {"arrowstyle": "-", "color": "0.55", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3.5}
+def _write(axes: Axes, label: Label, offset: Any, start: tuple[float, float] | None) -> None:
+    line = {"arrowstyle": "-", "color": "0.55", "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3.5, "relpos": start}
     axes.annotate(
         label.text,
         (label.x, label.y),
@@ -143,7 +149,7 @@ def _write(axes: Axes, label: Label, offset: Any, leader: bool) -> None:
         fontsize=SIZE,
         color=label.color,
         fontweight=label.weight,
-        arrowprops=line if leader else None,
+        arrowprops=line if start else None,
         zorder=5,
         path_effects=[withStroke(linewidth=2, foreground="white")],
     )

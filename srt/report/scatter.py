@@ -1,10 +1,11 @@
-"""Score against the number of training records: AlpacaEval on the left, the Open LLM Leaderboard on the right."""
+"""Score against the number of training records: AlpacaEval above, the Open LLM Leaderboard below."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -18,15 +19,19 @@ from srt.report.sources import ReportedOpenLlm, ReportedWinRate, reported
 from srt.report.style import BLUE, GREY, INK, VERMILION, styled
 from srt.report.tables import read_tables
 
-SIZE = (13.0, 7.6)  # inches
-NOTE_WIDTH = 95  # letters in a line of the note below a panel
+SIZE = (11.0, 11.5)  # inches
+NAMED = 8  # the most of our runs that are named in a panel; more are numbered, with a key beside it
+NOTE_WIDTH = 150  # letters in a line of the note below a panel
 PATH = "Paper: the same model on 2 to 100% of its records"
-KINDS = {  # how a point is drawn: marker, colour, filled
-    "ours": ("Ours (±1 SE)", "o", BLUE, True),
-    "own": ("Paper: sRecycled models", "D", VERMILION, False),
-    "other": ("Paper: other models", "o", GREY, False),
-    "rlhf": ("Paper: other models with RLHF or AI feedback", "^", GREY, False),
+KINDS = {  # how a point is drawn: its name in the legend, edge and face; they differ in grey as well
+    "ours": ("Ours (±1 SE)", BLUE, BLUE),
+    "own": ("Paper: sRecycled models (±1 SE)", INK, VERMILION),
+    "other": ("Paper: other models", GREY, "white"),
+    "rlhf": ("Paper: other models with RLHF or AI feedback", GREY, "#C4C4C4"),
 }
+# The marker's form is the model's size, as in the paper's plot; ours have one of their own.
+SIZES = {"7B": "o", "13B": "s", "65B": "D"}
+OURS = "*"
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,17 @@ class Point:
     value: float
     se: float | None
     kind: str
+
+    @property
+    def size(self) -> str:
+        """The number of parameters, as the name of a reported model has it."""
+        found = re.search(r"\b\d+B\b", self.name, re.IGNORECASE)
+        return found.group().upper() if found else ""
+
+    @property
+    def marker(self) -> str:
+        """The form that is drawn."""
+        return OURS if self.kind == "ours" else SIZES.get(self.size, "v")
 
 
 @dataclass(frozen=True)
@@ -74,12 +90,12 @@ def score_vs_data(tables: Path) -> Figure:
     )
     with styled():
         figure = Figure(figsize=SIZE, layout="constrained")
-        axes = figure.subplots(1, 2, width_ratios=(1.45, 1))
+        axes = figure.subplots(2, 1, height_ratios=(1.55, 1))
         kinds: set[str] = set()
         labels = [_draw(ax, panel) for ax, panel in zip(axes, (alpaca_eval, open_llm), strict=True)]
         for panel in (alpaca_eval, open_llm):
             kinds |= {point.kind for point in panel.points} | ({"ours"} if panel.untuned else set())
-        figure.legend(handles=_legend(kinds), loc="outside lower center", ncols=len(kinds) + 1, handletextpad=0.4)
+        figure.legend(handles=_legend(kinds), loc="outside lower center", ncols=3, handletextpad=0.4)
         for ax, panel, names in zip(axes, (alpaca_eval, open_llm), labels, strict=True):
             place_labels(ax, names, _lines(panel, ax.get_xlim()))
     return figure
@@ -113,7 +129,7 @@ def _panel(title: str, label: str, rows: Sequence[Row], key: str, se: str, bench
         if name in facts.ratio_names():
             continue
         if records:
-            points.append(Point(name, records, getattr(row, key), None, _kind(name)))
+            points.append(Point(name, records, getattr(row, key), getattr(row, "se", None), _kind(name)))
         else:
             left_out.append(name)
     ratios = {**facts.ratio_names(), facts.selection_ratio.model: facts.selection_ratio.rows[-1]}
@@ -134,11 +150,13 @@ def _draw(axes: Axes, panel: Panel) -> list[Label]:
     small = panel.path[:-1]  # the last one is the model itself and has a marker of its own
     axes.scatter([x for _, x, _ in small], [y for *_, y in small], s=16, color=VERMILION, zorder=3)
     for point in panel.points:
-        _, marker, color, filled = KINDS[point.kind]
+        _, edge, face = KINDS[point.kind]
         if point.se:
-            axes.errorbar(point.records, point.value, point.se, color=color, capsize=2.5, lw=1, zorder=3)
-        face = color if filled else "white"
-        axes.scatter(point.records, point.value, s=36, marker=marker, facecolor=face, edgecolor=color, lw=1.2, zorder=4)
+            axes.errorbar(point.records, point.value, point.se, color=edge, capsize=2, lw=0.8, zorder=3)
+        size = 110 if point.kind == "ours" else 38
+        axes.scatter(
+            point.records, point.value, s=size, marker=point.marker, facecolor=face, edgecolor=edge, lw=1.1, zorder=4
+        )
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -148,10 +166,25 @@ def _draw(axes: Axes, panel: Panel) -> list[Label]:
         axes.annotate(note, (0, 0), (0, -36), "axes fraction", "offset points", va="top", fontsize=7, color=GREY)
     axes.margins(x=0.12, y=0.07)
     axes.autoscale_view()
-    names = [_label(point) for point in sorted(panel.points, key=lambda point: list(KINDS).index(point.kind))]
+    points = sorted(panel.points, key=lambda point: list(KINDS).index(point.kind))
+    names = [_label(point) for point in _numbered(axes, points)]
     steps = [Label(name, x, y, VERMILION) for name, x, y in small]
     ours = sum(point.kind == "ours" for point in panel.points)
     return [*names[:ours], *steps, *_untuned(axes, panel), *names[ours:]]
+
+
+def _numbered(axes: Axes, points: Sequence[Point]) -> Sequence[Point]:
+    """The points as they are named: where we have many, ours by a number, which a key right of the panel explains."""
+    ours = [point for point in points if point.kind == "ours"]
+    if len(ours) <= NAMED:
+        return points
+    key = "\n".join(f"{number}  {point.name}" for number, point in enumerate(ours, start=1))
+    place = (1, 1), (8, 0), "axes fraction", "offset points"
+    axes.annotate(key, *place, va="top", fontsize=7.5, color=BLUE, linespacing=1.5)
+    return [
+        *(replace(point, name=str(number)) for number, point in enumerate(ours, start=1)),
+        *(point for point in points if point.kind != "ours"),
+    ]
 
 
 def _lines(panel: Panel, limits: tuple[float, float]) -> list[list[tuple[float, float]]]:
@@ -183,8 +216,13 @@ def _label(point: Point) -> Label:
 
 def _legend(kinds: set[str]) -> list[Line2D]:
     handles = [
-        Line2D([], [], ls="", marker=marker, ms=6, color=color, mfc=color if filled else "white", label=label)
-        for kind, (label, marker, color, filled) in KINDS.items()
+        _handle(label, OURS if kind == "ours" else "o", edge, face)
+        for kind, (label, edge, face) in KINDS.items()
         if kind in kinds
     ]
-    return [*handles, Line2D([], [], ls="--", lw=1, marker="o", ms=4, color=VERMILION, label=PATH)]
+    handles.append(Line2D([], [], ls="--", lw=1, marker=".", ms=6, color=VERMILION, label=PATH))
+    return [*handles, *(_handle(f"Paper: {size}", marker, GREY, "white") for size, marker in SIZES.items())]
+
+
+def _handle(label: str, marker: str, edge: str, face: str) -> Line2D:
+    return Line2D([], [], ls="", marker=marker, ms=9 if marker == OURS else 6, color=edge, mfc=face, label=label)

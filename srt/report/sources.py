@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -48,6 +48,7 @@ class ReportedWinRate(ReportedRow):
     wins: Count | None = None
     draws: Count | None = None
     length: Count | None = None
+    leaderboard: str | None = Field(default=None, description="the model's name in AlpacaEval's own leaderboard")
 
 
 class ReportedOpenLlm(ReportedRow):
@@ -118,6 +119,13 @@ class RatioBlock(Settings):
     rows: list[ReportedRatio]
 
 
+class ReportedData(ReportedRow):
+    """Which version of which data set a model was finetuned on."""
+
+    data: str
+    method: str = Field(description="as `srt.runs.METHODS` names it")
+
+
 class Reported(Settings):
     """All of `srt/reported.yaml`."""
 
@@ -125,6 +133,7 @@ class Reported(Settings):
     models: dict[str, ReportedModel]
     alpaca_eval: Block[ReportedWinRate]
     open_llm: Block[ReportedOpenLlm]
+    ablation: Block[ReportedData]
     selection_ratio: RatioBlock
     pairwise: PairwiseBlock
     human_study: PairwiseBlock
@@ -135,6 +144,7 @@ class Reported(Settings):
         named = [
             *self.aliases.values(),
             *self.models,
+            *self.ablation.rows,
             self.selection_ratio.model,
             self.pairwise.model,
             self.human_study.model,
@@ -227,9 +237,18 @@ def metric(found: Evaluation, name: str, source: str) -> Metric:
 
 
 def setup(results: Path, run: Run) -> Row:
-    """What the run table says of a run, and how many records it was trained on."""
-    row = run.model_dump(include={"run", "dataset", "teacher", "student", "method", "ratio"})
-    return {**row, "training_records": trained_on(results, run.run)}
+    """What the run table says of a run, and how it was trained: records, steps, records of a step, optimizer."""
+    row = run.model_dump(include={"run", "dataset", "teacher", "student", "method", "ratio", "seed"})
+    trained = training(results, run.run)
+    settings = trained.get("settings", {})
+    facts = {"steps": trained.get("steps"), **{key: settings.get(key) for key in ("global_batch", "optimizer")}}
+    return {**row, "training_records": trained_on(results, run.run), **facts}
+
+
+def training(results: Path, run: str) -> dict[str, Any]:
+    """What finetuning wrote beside a run's weights; empty where it has not been finetuned."""
+    path = results / layout.TRAINING.format(run=run)
+    return read_json(path) if path.exists() else {}
 
 
 def trained_on(results: Path, run: str) -> int | None:

@@ -9,11 +9,11 @@ import seaborn as sns
 from matplotlib import rc_context
 
 BLUE = "#0072B2"  # ours; a win
-VERMILION = "#D55E00"  # the paper's own models; a loss
-ORANGE = "#E69F00"
+VERMILION = "#D55E00"  # the paper's own models
+ORANGE = "#E69F00"  # a loss: in grey, vermilion would be as dark as blue
 GREEN = "#009E73"
 GREY = "#7A7A7A"  # other reported models
-LIGHT = "#D0D0D0"  # a tie
+LIGHT = "#E2E2E2"  # a tie
 INK = "#222222"
 VARIANT_COLORS = {"original": GREY, "instruction": ORANGE, "response": GREEN, "both": BLUE}
 

@@ -36,7 +36,6 @@ from srt.settings.execution import (
 from srt.settings.given import GivenConfig, GivenJudgments, GivenReflections, GivenScores, GivenTrain
 from srt.settings.steps import (
     CoherenceConfig,
-    FinetuneConfig,
     GenerateConfig,
     PrepareConfig,
     ReflectConfig,
@@ -45,6 +44,7 @@ from srt.settings.steps import (
     SelectionConfig,
     StudentConfig,
 )
+from srt.settings.training import FinetuneConfig
 from srt.settings.whole import Config
 
 __all__ = [

@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, field_validator
 from srt.settings.base import Dtype, Settings
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # it is part of a file's name
-MISSING_SHARE = "largest share of judged questions without a usable verdict; above it the job fails"
+MISSING_SHARE = "largest share of the questions without a usable verdict, answered or not; above it the job fails"
 MissingShare = Annotated[float, Field(ge=0, le=1, description=MISSING_SHARE)]
 JudgeFile = Annotated[str, Field(description="the judge's file (config/judges/*.yaml)")]
 SOURCE = "a JSON, JSONL or Parquet file, or hub:OWNER/NAME/FILE[@REVISION] for a file of a hub data set"
@@ -90,6 +90,7 @@ class CalibrationConfig(Settings):
     annotations: list[str] = Field(description=f"AlpacaEval's published annotations, one for each model: {SOURCE}")
     sample: int = Field(ge=1, description="pairs in all, each asked about in both orders")
     seed: int = Field(ge=0, description="of the drawing")
+    missing_share: MissingShare
 
 
 class EvaluateConfig(Settings):

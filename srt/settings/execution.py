@@ -17,7 +17,7 @@ STEP_VERSIONS = {
     "score": 1,
     "coherence": 1,
     "selection": 1,
-    "finetune": 1,
+    "finetune": 2,
     "generate": 2,
     "evaluate": 3,
     "report": 3,
@@ -31,7 +31,15 @@ EXECUTION_FLAGS = {
     "rescore": ("device", "score_batch_tokens", "score_compile", "score_gpus"),
     "agreement": ("device", "score_batch_tokens", "score_compile", "score_gpus"),
     "coherence": ("device", "score_batch_tokens"),
-    "finetune": ("device", "device_batch", "gradient_checkpointing", "save_steps"),
+    "finetune": (
+        "device",
+        "device_batch",
+        "save_steps",
+        "keep_checkpoints",
+        "finetune_gpus",
+        "finetune_nodes",
+        "card_gb",
+    ),
     "generate": ("device", "generation_batch", "server_memory_gb"),
     "evaluate": ("device", "evaluation_batch", "server_memory_gb", *SENDING),
 }
@@ -77,12 +85,16 @@ class ExecutionConfig(Settings):
     score_shards: int = Field(ge=1, description="parts of a file of pairs that are scored side by side")
     score_gpus: int = Field(ge=1, description="GPUs over which one scoring job spreads a student too big for one")
     device_batch: int = Field(ge=1, description="records per device and forward pass in finetuning")
-    gradient_checkpointing: bool = Field(description="trade time for memory in finetuning")
     save_steps: int = Field(ge=1, description="optimizer steps between the trainer's checkpoints")
-    evaluation_batch: int = Field(ge=1, description="lm-eval's batch size")
-    launcher: str | None = Field(
-        description="what starts finetuning over several GPUs, as `torchrun ...`; null for one"
+    keep_checkpoints: int = Field(ge=1, description="newest checkpoints of a training that are kept until it is done")
+    keep_models: bool = Field(description="false: a finetuned model is deleted once all that reads it is done")
+    finetune_gpus: int = Field(ge=1, description="GPUs of a machine that one finetuning takes")
+    finetune_nodes: int = Field(ge=1, description="machines of a Slurm cluster that one finetuning takes")
+    card_gb: float | None = Field(gt=0, description="memory of a GPU in GB (1e9 bytes); null: the GPU is asked")
+    card_tflops: float | None = Field(
+        gt=0, description="arithmetic that a GPU keeps up in training, in TFLOP/s, for the hours of `srt plan`; or null"
     )
+    evaluation_batch: int = Field(ge=1, description="lm-eval's batch size")
     server_memory_gb: float = Field(gt=0, description="key-value cache of vLLM on a CPU")
     endpoints: dict[str, Endpoint] = Field(description="teacher or judge name: its server")
 

@@ -87,23 +87,6 @@ class SelectionConfig(Settings):
     proxy_sample: int = Field(ge=1, description="records that the student scores too, where a proxy scores for it")
 
 
-class FinetuneConfig(Settings):
-    """A named recipe (`recipes:`) of supervised finetuning."""
-
-    prompt: Literal["vicuna_v1.1", "alpaca"] = Field(description="training prompt, read from alpaca-eval's wheel")
-    learning_rate: float = Field(gt=0, description="peak learning rate")
-    epochs: float = Field(gt=0, description="passes over the training data")
-    max_steps: int | None = Field(ge=1, description="stop after this many optimizer steps; null for all epochs")
-    global_batch: int = Field(ge=1, description="records per optimizer step, over all devices")
-    max_length: int = Field(ge=2, description="most tokens of a training text")
-    weight_decay: float = Field(ge=0, description="AdamW's weight decay")
-    warmup: float = Field(ge=0, lt=1, description="share of the steps in which the learning rate rises")
-    schedule: Literal["cosine", "linear", "constant"] = Field(description="learning-rate schedule")
-    dtype: Dtype = Field(
-        description="arithmetic in training and dtype of the saved weights; training weights are float32"
-    )
-
-
 class GenerateConfig(Settings):
     """How the finetuned models answer benchmark questions."""
 
@@ -120,3 +103,4 @@ class ReportConfig(Settings):
 
     notice: str | None = Field(description="a warning at the head of the report; null for none")
     compare: dict[str, str] = Field(description="run: the name of the reported row that it is compared with")
+    licences: dict[str, str] = Field(description="data set: the licence of its records, and so of what is made of them")

@@ -7,12 +7,11 @@ from typing import Literal
 from pydantic import Field
 
 from srt.settings.base import Settings
-from srt.settings.evaluation import EvaluateConfig, QuestionsConfig
+from srt.settings.evaluation import EvaluateConfig, Name, QuestionsConfig
 from srt.settings.execution import ExecutionConfig
 from srt.settings.given import GivenConfig
 from srt.settings.steps import (
     CoherenceConfig,
-    FinetuneConfig,
     GenerateConfig,
     PrepareConfig,
     ReflectConfig,
@@ -21,6 +20,7 @@ from srt.settings.steps import (
     SelectionConfig,
     StudentConfig,
 )
+from srt.settings.training import FinetuneConfig
 
 
 class Config(Settings):
@@ -35,7 +35,7 @@ class Config(Settings):
     students: dict[str, StudentConfig]
     given: GivenConfig = Field(description="what is imported in the place of the step that would make it")
     recipes: dict[str, FinetuneConfig]
-    questions: dict[str, QuestionsConfig] = Field(description="sets of questions by name")
+    questions: dict[Name, QuestionsConfig] = Field(description="sets of questions by name")
     score: ScoreConfig
     coherence: CoherenceConfig
     selection: SelectionConfig

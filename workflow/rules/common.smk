@@ -18,6 +18,7 @@ try:
     CONFIG, RUN_TABLE = settings.parse(
         config, str(workflow.configfiles[-1]) if workflow.configfiles else "--config"
     )
+    layout.check_names(CONFIG, RUN_TABLE, CONFIG.run_table)
     for student in CONFIG.students.values():
         if student.model != DEMO_MODEL:
             models.require(student.model)
@@ -26,7 +27,9 @@ except InputError as error:
     sys.exit(2)
 
 RUNS = {run.run: run for run in RUN_TABLE}
+TRAINED = [name for name, run in RUNS.items() if run.recipe is not None]
 RESULTS = f"{CONFIG.results}/"
+CONFIG_FILE = str(workflow.configfiles[-1])
 VERSION = STEP_VERSIONS
 # A job that runs a model holds one GPU. Without GPUs it gets half of the cores, so that two run side by side: half
 # of a small job is loading libraries, which takes one core.
@@ -39,9 +42,8 @@ HOW = {
     + ("" if step == "coherence" else f" --cache {CONFIG.cache}")
     for step, keys in EXECUTION_FLAGS.items()
 }
-LAUNCHER = (
-    f"{CONFIG.execution.launcher} -m srt.cli" if CONFIG.execution.launcher else "srt"
-)
+# Finetuning starts a process for each of its GPUs by itself; the GPUs of all its machines are asked for.
+FINETUNE_GPUS = GPU * CONFIG.execution.finetune_gpus * CONFIG.execution.finetune_nodes
 # Where teachers and judges listen; the keys themselves stay in the environment.
 SERVERS = "".join(
     f" --endpoint {name}={server.base_url}"
@@ -72,8 +74,15 @@ wildcard_constraints:
     variant=r"instruction|response|both",
 
 
+def timing(path):
+    """Where Snakemake notes what a job took (`benchmark:`): by the path of its log."""
+    return f"{RESULTS}{layout.TIMINGS}{path}"
+
+
 def present(path):
-    """A file as a rule's input where it is one here; a hub name or a packaged file is none."""
+    """A file, or a folder's files, as a rule's input where they are here; a hub name or a packaged file is none."""
+    if os.path.isdir(path):
+        return sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
     return [path] if os.path.exists(path) else []
 
 
@@ -114,7 +123,7 @@ def run_model_flags(run):
         if RUNS[run].method == "none"
         else None
     )
-    return f"--model {run_model(run)} --revision {settings.flag_text(revision)}"
+    return f"--model {shlex.quote(run_model(run))} --revision {settings.flag_text(revision)}"
 
 
 def shards_of(wildcards):
@@ -153,6 +162,11 @@ def below_results(paths, flag):
     return " ".join(
         f"{flag} {variant}={RESULTS}{path}" for variant, path in paths.items()
     )
+
+
+def kept_model(output):
+    """A finetuned model as an output that stays, or goes when all that reads it is done (execution.keep_models)."""
+    return output if CONFIG.execution.keep_models else temp(output)
 
 
 def teacher_settings(wildcards):
@@ -257,6 +271,16 @@ REPORT_FLAGS = " ".join(
         *(
             f"--compare {run}={shlex.quote(name)}"
             for run, name in CONFIG.report.compare.items()
+        ),
+    ]
+)
+CARD_FLAGS = " ".join(
+    [
+        f"--run-table {CONFIG.run_table} --responses {CONFIG.responses}",
+        f"--notice {shlex.quote(CONFIG.report.notice or '')}",
+        *(
+            f"--licence {name}={shlex.quote(licence)}"
+            for name, licence in CONFIG.report.licences.items()
         ),
     ]
 )

@@ -15,6 +15,8 @@ if CONFIG.evaluate.alpaca_eval is not None:
             by_question=ITEMS.replace("{benchmark}", "alpaca_eval"),
         log:
             "logs/evaluate/{run}/alpaca_eval.log",
+        benchmark:
+            timing("evaluate/{run}/alpaca_eval.tsv")
         conda:
             "../../environment.yml"
         threads: CORES
@@ -42,6 +44,8 @@ if CONFIG.evaluate.alpaca_eval_2 is not None:
             by_question=ITEMS.replace("{benchmark}", "alpaca_eval_2"),
         log:
             "logs/evaluate/{run}/alpaca_eval_2.log",
+        benchmark:
+            timing("evaluate/{run}/alpaca_eval_2.tsv")
         conda:
             "../../environment.yml"
         threads: CORES
@@ -64,11 +68,16 @@ if CONFIG.evaluate.open_llm:
             suite=lambda wildcards: present(
                 CONFIG.evaluate.open_llm[wildcards.profile].suite
             ),
+            data=lambda wildcards: present(
+                CONFIG.evaluate.open_llm[wildcards.profile].data or ""
+            ),
         output:
             result=EVALUATION.replace("{benchmark}", layout.open_llm("{profile}")),
             by_question=ITEMS.replace("{benchmark}", layout.open_llm("{profile}")),
         log:
             "logs/evaluate/{run}/open_llm_{profile}.log",
+        benchmark:
+            timing("evaluate/{run}/open_llm_{profile}.tsv")
         conda:
             "../../environment.yml"
         threads: CORES
@@ -101,6 +110,8 @@ if CONFIG.evaluate.pairwise is not None:
             by_question=ITEMS.replace("{benchmark}", "pairwise_{questions}_{opponent}"),
         log:
             "logs/evaluate/{run}/pairwise_{questions}_{opponent}.log",
+        benchmark:
+            timing("evaluate/{run}/pairwise_{questions}_{opponent}.tsv")
         conda:
             "../../environment.yml"
         threads: CORES
@@ -108,7 +119,9 @@ if CONFIG.evaluate.pairwise is not None:
             gpu=judge_gpus(CONFIG.evaluate.pairwise.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
-            questions=lambda wildcards: CONFIG.questions[wildcards.questions].source,
+            questions=lambda wildcards: shlex.quote(
+                CONFIG.questions[wildcards.questions].source
+            ),
             settings=settings.as_flags(CONFIG.evaluate.pairwise),
             version=VERSION["evaluate"],
         shell:
@@ -129,6 +142,8 @@ if CONFIG.evaluate.mt_bench is not None:
             by_question=ITEMS.replace("{benchmark}", "mt_bench"),
         log:
             "logs/evaluate/{run}/mt_bench.log",
+        benchmark:
+            timing("evaluate/{run}/mt_bench.tsv")
         conda:
             "../../environment.yml"
         threads: CORES
@@ -136,7 +151,7 @@ if CONFIG.evaluate.mt_bench is not None:
             gpu=judge_gpus(CONFIG.evaluate.mt_bench.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
-            questions=lambda wildcards: CONFIG.questions[MT_BENCH].source,
+            questions=lambda wildcards: shlex.quote(CONFIG.questions[MT_BENCH].source),
             settings=settings.as_flags(CONFIG.evaluate.mt_bench),
             version=VERSION["evaluate"],
         shell:
@@ -161,6 +176,8 @@ if CONFIG.evaluate.calibration is not None:
             by_question=RESULTS + layout.items_of(layout.CALIBRATION),
         log:
             "logs/evaluate/judges/{judge}.log",
+        benchmark:
+            timing("evaluate/judges/{judge}.tsv")
         conda:
             "../../environment.yml"
         threads: CORES

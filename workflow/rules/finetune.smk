@@ -5,7 +5,7 @@ rule finetuned:
             CONFIG.students[RUNS[wildcards.run].student].model
         ),
     output:
-        directory(RESULTS + layout.MODEL),
+        kept_model(directory(RESULTS + layout.MODEL)),
     log:
         "logs/finetune/{run}.log",
     priority: 70
@@ -13,9 +13,9 @@ rule finetuned:
         "../../environment.yml"
     threads: CORES
     resources:
-        gpu=GPU,
+        gpu=FINETUNE_GPUS,
+        nodes=CONFIG.execution.finetune_nodes,
         how=HOW["finetune"],
-        launcher=LAUNCHER,
     params:
         student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
         seed=lambda wildcards: RUNS[wildcards.run].seed,
@@ -24,5 +24,5 @@ rule finetuned:
         ),
         version=VERSION["finetune"],
     shell:
-        "{resources.launcher} finetune {input.train} {output} {params.student} --seed {params.seed} {params.settings}"
+        "srt finetune {input.train} {output} {params.student} --seed {params.seed} {params.settings}"
         " {resources.how} > {log} 2>&1"

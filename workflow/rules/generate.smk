@@ -9,6 +9,8 @@ rule answers:
         meta=RESULTS + layout.meta_of(layout.ANSWERS),
     log:
         "logs/generate/{run}/{questions}.log",
+    benchmark:
+        timing("generate/{run}/{questions}.tsv")
     priority: 60
     conda:
         "../../environment.yml"
@@ -17,7 +19,9 @@ rule answers:
         gpu=GPU,
         how=HOW["generate"],
     params:
-        questions=lambda wildcards: CONFIG.questions[wildcards.questions].source,
+        questions=lambda wildcards: shlex.quote(
+            CONFIG.questions[wildcards.questions].source
+        ),
         model=lambda wildcards: run_model_flags(wildcards.run),
         prompt=evaluation_prompt,
         settings=lambda wildcards: settings.as_flags(

@@ -20,6 +20,8 @@ rule original:
         meta=RESULTS + layout.meta_of(layout.ORIGINAL),
     log:
         "logs/prepare/{dataset}.log",
+    benchmark:
+        timing("prepare/{dataset}.tsv")
     priority: 110
     conda:
         "../../environment.yml"

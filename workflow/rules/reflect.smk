@@ -7,6 +7,8 @@ rule reflected:
         meta=RESULTS + layout.meta_of(layout.REFLECTED),
     log:
         "logs/reflect/{dataset}/{teacher}/{variant}.log",
+    benchmark:
+        timing("reflect/{dataset}/{teacher}/{variant}.tsv")
     priority: 100
     conda:
         "../../environment.yml"
@@ -35,6 +37,8 @@ rule reflected_winners:
         meta=RESULTS + layout.meta_of(layout.REFLECTED_FOR_STUDENT),
     log:
         "logs/reflect/{dataset}/{teacher}/{student}/{variant}.log",
+    benchmark:
+        timing("reflect/{dataset}/{teacher}/{student}/{variant}.tsv")
     priority: 100
     conda:
         "../../environment.yml"

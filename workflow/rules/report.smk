@@ -49,10 +49,104 @@ rule html:
         "logs/report/html.log",
     conda:
         "../../environment.yml"
+    resources:
+        how=f"--config {CONFIG_FILE}",  # shown; its path decides nothing
     params:
         results=lambda wildcards: CONFIG.results,
         flags=REPORT_FLAGS,
         notice=shlex.quote(CONFIG.report.notice or ""),
         version=VERSION["report"],
     shell:
-        "srt report html {params.results} {params.flags} --notice {params.notice} > {log} 2>&1"
+        "srt report html {params.results} {params.flags} --notice {params.notice} {resources.how} > {log} 2>&1"
+
+
+rule data_card:
+    input:
+        RESULTS + layout.TRAIN,
+        RESULTS + layout.LEDGER,
+        RESULTS + layout.REPORT,
+    output:
+        RESULTS + layout.DATA_CARD,
+    log:
+        "logs/report/{run}.data_card.log",
+    conda:
+        "../../environment.yml"
+    params:
+        results=lambda wildcards: CONFIG.results,
+        flags=CARD_FLAGS,
+        version=VERSION["report"],
+    shell:
+        "srt report cards {params.results} {params.flags} --kind data --only {wildcards.run} > {log} 2>&1"
+
+
+rule model_card:
+    input:
+        RESULTS + layout.MODEL,
+        RESULTS + layout.REPORT,
+    output:
+        RESULTS + layout.MODEL_CARD,
+    log:
+        "logs/report/{run}.model_card.log",
+    conda:
+        "../../environment.yml"
+    params:
+        results=lambda wildcards: CONFIG.results,
+        flags=CARD_FLAGS,
+        version=VERSION["report"],
+    shell:
+        "srt report cards {params.results} {params.flags} --kind model --only {wildcards.run} > {log} 2>&1"
+
+
+# The same from whatever is there: `snakemake table_open_llm`, `figure_pairwise`, `so_far`. They wait for no run and
+# start none; what has not been run is listed. Nothing is declared, so that they are made each time they are asked for.
+for table in layout.TABLES:
+
+    rule:
+        name:
+            f"table_{table}"
+        log:
+            f"logs/report/table_{table}.log",
+        conda:
+            "../../environment.yml"
+        params:
+            results=CONFIG.results,
+            flags=REPORT_FLAGS,
+            only=table,
+        shell:
+            "srt report tables {params.results} {params.flags} --only {params.only} > {log} 2>&1"
+
+
+for figure in layout.FIGURES:
+
+    rule:
+        name:
+            f"figure_{figure}"
+        log:
+            f"logs/report/figure_{figure}.log",
+        conda:
+            "../../environment.yml"
+        params:
+            results=CONFIG.results,
+            flags=REPORT_FLAGS,
+            only=figure,
+        shell:
+            "srt report figures {params.results} {params.flags} --only {params.only} > {log} 2>&1"
+
+
+rule so_far:
+    log:
+        "logs/report/so_far.log",
+    conda:
+        "../../environment.yml"
+    resources:
+        how=f"--config {CONFIG_FILE}",
+    params:
+        results=CONFIG.results,
+        flags=REPORT_FLAGS,
+        notice=shlex.quote(CONFIG.report.notice or ""),
+        cards=CARD_FLAGS,
+    shell:
+        "(srt report tables {params.results} {params.flags}"
+        " && srt report figures {params.results} {params.flags}"
+        " && srt report html {params.results} {params.flags} --notice {params.notice} {resources.how}"
+        " && srt report cards {params.results} {params.cards}) > {log} 2>&1"

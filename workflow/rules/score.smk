@@ -8,6 +8,8 @@ rule score_shard:
         meta=temp(RESULTS + layout.meta_of(SHARD)),
     log:
         "logs/score/{student}/{pairs}.{shard}-of-{shards}.log",
+    benchmark:
+        timing("score/{student}/{pairs}.{shard}-of-{shards}.tsv")
     priority: 90
     conda:
         "../../environment.yml"
@@ -34,6 +36,8 @@ rule scores:
         meta=RESULTS + layout.meta_of(SCORES),
     log:
         "logs/score/{student}/{pairs}.log",
+    benchmark:
+        timing("score/{student}/{pairs}.tsv")
     priority: 91
     conda:
         "../../environment.yml"
@@ -54,6 +58,8 @@ rule coherence:
         meta=RESULTS + layout.meta_of(layout.coherence_of(layout.PAIRS)),
     log:
         "logs/coherence/{student}/{pairs}.log",
+    benchmark:
+        timing("coherence/{student}/{pairs}.tsv")
     priority: 90
     conda:
         "../../environment.yml"

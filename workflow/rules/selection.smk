@@ -10,6 +10,8 @@ rule rescored:
         meta=RESULTS + layout.meta_of(layout.RESCORED),
     log:
         "logs/score/{run}.rescored.log",
+    benchmark:
+        timing("score/{run}.rescored.tsv")
     priority: 92
     conda:
         "../../environment.yml"
@@ -38,6 +40,8 @@ rule agreement:
         RESULTS + layout.AGREEMENT,
     log:
         "logs/score/{run}.agreement.log",
+    benchmark:
+        timing("score/{run}.agreement.tsv")
     priority: 92
     conda:
         "../../environment.yml"
@@ -65,6 +69,8 @@ rule selected:
         ledger=RESULTS + layout.LEDGER,
     log:
         "logs/selection/{run}.log",
+    benchmark:
+        timing("selection/{run}.tsv")
     priority: 95
     conda:
         "../../environment.yml"

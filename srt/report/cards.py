@@ -1,0 +1,113 @@
+"""A data card and a model card beside what a run has made, in the form that the hub reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from srt import layout
+from srt.records import InputError, read_json, write_text
+from srt.report import before_after, formats, ledgers, making, standing
+from srt.report.html import evaluations, number
+from srt.report.sources import training
+from srt.runs import Run
+
+Kind = Literal["data", "model"]
+FILES: dict[Kind, str] = {"data": layout.DATA_CARD, "model": layout.MODEL_CARD}
+NOT_STATED = "not stated: ask where the data comes from before you publish it"
+
+
+def write_cards(
+    results: Path,
+    runs: Sequence[Run],
+    responses: str,
+    licences: Mapping[str, str],
+    notice: str | None,
+    kinds: Sequence[Kind],
+    only: Sequence[str] = (),
+) -> None:
+    """Write the cards of every run that has what they describe; a run that is named and has not is an InputError.
+
+    Args:
+        results: folder of all artefacts.
+        runs: the run table.
+        responses: the plan of the response reflection, `all` or `selected`.
+        licences: data set: the licence of its records.
+        notice: what the config says of these results; None for nothing.
+        kinds: which cards.
+        only: the runs that are wanted; all where none is named.
+    """
+    known = {run.run: run for run in runs}
+    for name in only:
+        if name not in known:
+            raise InputError(f"run: expected one of {sorted(known)}, found {name!r}")
+    for run in [known[name] for name in only] or runs:
+        for kind in kinds:
+            made = layout.TRAIN if kind == "data" else layout.TRAINING
+            path = results / made.format(run=run.run)
+            if path.exists():
+                text = card(results, run, responses, licences, notice, kind)
+                write_text(results / FILES[kind].format(run=run.run), formats.printable(text))
+            elif only:
+                raise InputError(f"{path}: no such file, so that there is nothing to write a {kind} card of")
+
+
+def card(results: Path, run: Run, responses: str, licences: Mapping[str, str], notice: str | None, kind: Kind) -> str:
+    """The text of one card."""
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined)  # noqa: S701
+    environment.trim_blocks = environment.lstrip_blocks = True
+    environment.filters.update(number=number, cell=_cell)
+    found = evaluations(results, [run])
+    licence = licences.get(run.dataset or "")
+    facts: dict[str, Any] = {
+        "run": run,
+        "licence": licence or NOT_STATED,
+        "origin": _meta(results, layout.ORIGINAL.format(dataset=run.dataset)),
+        "teacher_facts": _teacher_facts(results, run, responses),
+        "stages": before_after.before_after(results, [run], responses).rows,
+        "kinds": ledgers.ledgers(results, [run]),
+        "train_sha256": _sha256(results / layout.TRAIN.format(run=run.run)),
+        "training": training(results, run.run),
+        "evaluations": found,
+        "standing": standing.standing(results, found, notice),
+        "commit": making.commit(Path(__file__).parent),
+    }
+    header = yaml.safe_dump(_header(run, licence, facts["training"], kind), sort_keys=False)
+    return environment.get_template(f"{kind}_card.md.j2").render(header=header, **facts)
+
+
+def _header(run: Run, licence: str | None, trained: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+    """What the hub reads at a card's head."""
+    tags = ["selective-reflection-tuning", "instruction-tuning", "synthetic"]
+    if kind == "data":
+        known = licence.lower() if licence else "unknown"
+        return {"license": known, "tags": tags, "pretty_name": f"{run.dataset}, {run.method}, {run.student}"}
+    # Base model and data bind the weights together, which no single name says.
+    return {"license": "other", "tags": tags, "base_model": trained.get("base_model"), "library_name": "transformers"}
+
+
+def _meta(results: Path, path: str) -> dict[str, Any]:
+    sidecar = results / layout.meta_of(path)
+    return read_json(sidecar) if sidecar.exists() else {}
+
+
+def _teacher_facts(results: Path, run: Run, responses: str) -> list[str]:
+    """The models and prompts that wrote the reflections which the run reads, each once."""
+    paths = [path for variant, path in layout.pairs_paths(run, responses).items() if variant != "original"]
+    settings = [_meta(results, path).get("settings", {}) for path in paths]
+    told = [f"{key} {known[key]}" for key in ("model", "prompts") for known in settings if known.get(key)]
+    return list(dict.fromkeys(told))
+
+
+def _sha256(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def _cell(text: object) -> str:
+    """A text as a cell of a Markdown table, in which nothing that a model wrote is markup."""
+    return formats.markdown("" if text is None else str(text))

@@ -1,0 +1,104 @@
+"""What on the page is evidence, what is demo, and what is the paper's: said by rule, in its first lines."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from srt.records import Evaluation
+from srt.report.judged import judge_facts, told
+
+# How many questions the published benchmarks have (PROTOCOL.md, evaluation). Of a comparison, those of the smallest
+# published set, and of the leaderboard the items of its four benchmarks together.
+WHOLE = {"alpaca_eval": 805, "alpaca_eval_2": 805, "mt_bench": 80, "pairwise": 80, "open_llm": 26_073}
+NAMES = {
+    "alpaca_eval": "AlpacaEval 1.0",
+    "alpaca_eval_2": "AlpacaEval 2",
+    "mt_bench": "MT-Bench",
+    "pairwise": "Pairwise comparisons",
+    "open_llm": "The Open LLM Leaderboard",
+}
+FORMS = {"alpaca_eval_2": "alpaca_eval"}  # the form in which a benchmark's judge is calibrated, if not its own name
+PAPERS_JUDGE = "gpt-4"
+EVIDENCE, DEMO, PAPER = "Evidence", "Demo", "The paper's"
+Found = tuple[str, str, Evaluation]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One of the first lines: what kind of thing it speaks of, and what it says."""
+
+    kind: str
+    text: str
+
+
+def standing(results: Path, evaluations: Sequence[Found], notice: str | None) -> list[Line]:
+    """The first lines of the report.
+
+    An evaluation is evidence if it has all questions of the published benchmark, each with a verdict, and its judge
+    is the paper's or agrees with published judgments better than chance. With a notice everything is demo.
+
+    Args:
+        results: folder of all artefacts.
+        evaluations: (run, source, evaluation) of all that has been evaluated.
+        notice: what the config says of these results; None for nothing.
+    """
+    lines = [Line(DEMO, notice)] if notice else []
+    groups: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    for run, _, found in evaluations:
+        benchmark = family(found.benchmark)
+        if benchmark in WHOLE:
+            groups[benchmark, tuple(shortcomings(results, benchmark, found))].append(run)
+    for (benchmark, reasons), runs in groups.items():
+        text = f"{NAMES[benchmark]} of {_listed(runs)}"
+        if reasons:
+            lines.append(Line(DEMO, f"{text}: {'; '.join(reasons)}."))
+        elif notice:
+            lines.append(Line(DEMO, f"{text}: complete, but see the first line."))
+        else:
+            lines.append(Line(EVIDENCE, f"{text}: all {WHOLE[benchmark]:,} questions or more, each with a verdict."))
+    if not groups:
+        lines.append(Line(PAPER, "Nothing of ours has been evaluated yet: every number on this page is the paper's."))
+    else:
+        lines.append(Line(PAPER, "What stands under Paper was reported there and not measured here."))
+    return lines
+
+
+def shortcomings(results: Path, benchmark: str, found: Evaluation) -> list[str]:
+    """Why an evaluation is no evidence; empty where it is."""
+    reasons = []
+    asked = max((metric.n for metric in found.metrics), default=0)
+    if asked < WHOLE[benchmark]:
+        reasons.append(f"{asked:,} of {WHOLE[benchmark]:,} questions")
+    missing = sum(found.missing.values())
+    if missing:
+        reasons.append(f"{missing:,} without a value")
+    if found.judge is not None:
+        reasons += _of_the_judge(results, benchmark, found)
+    return reasons
+
+
+def _of_the_judge(results: Path, benchmark: str, found: Evaluation) -> list[str]:
+    judge = found.judge or {}
+    name = told(judge) or "replayed judgments"
+    kappa = judge_facts(results, found, FORMS.get(benchmark, benchmark)).get("judge_kappa")
+    if kappa is None:
+        return [] if judge.get("model") == PAPERS_JUDGE else [f"the judge {name} was not calibrated"]
+    if kappa <= 0:
+        return [f"the judge {name} agrees with published judgments no better than chance (kappa {kappa:.2f})"]
+    return []
+
+
+def family(benchmark: str) -> str:
+    """The benchmark that a file's name belongs to: all profiles of the leaderboard are one, all comparisons another."""
+    for name in ("pairwise", "open_llm"):
+        if benchmark == name or benchmark.startswith(f"{name}_"):
+            return name
+    return benchmark
+
+
+def _listed(runs: Iterable[str]) -> str:
+    names = list(dict.fromkeys(runs))
+    return ", ".join(names) if len(names) <= 4 else f"{len(names)} runs"

@@ -1,0 +1,141 @@
+"""A tiny model, a tiny recipe and a run of both: what the tests of finetuning share."""
+
+import json
+from pathlib import Path
+
+from srt import finetune as step
+from srt.attention import implementation
+from srt.batches import plan
+from srt.config import load
+from srt.examples import tokenize
+from srt.records import Pair
+from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.trainer import make_trainer, training_arguments
+
+SMOLLM2 = Path(__file__).resolve().parents[1] / "models" / "smollm2-135m-instruct"
+CORPUS = [
+    "A chat between a curious user and an artificial intelligence assistant. USER: ASSISTANT: ### Response:",
+    "The assistant gives helpful, detailed, and polite answers to the user's questions.",
+    "Name three colours. Write a short poem about rain. Red, green and blue. Rain falls on roofs.",
+]
+
+
+def recipe(**changes):
+    values = {
+        "prompt": "vicuna_v1.1",
+        "learning_rate": 1e-3,
+        "epochs": 2.0,
+        "max_steps": None,
+        "global_batch": 4,
+        "max_length": 256,
+        "weight_decay": 0.01,
+        "warmup": 0.0,
+        "schedule": "cosine",
+        "dtype": "float32",
+        "weights": "float32",
+        "optimizer": "adamw",
+        "sharding": "none",
+        "adapter": "none",
+        "lora_rank": None,
+        "lora_alpha": None,
+        "lora_dropout": None,
+        "batches": "padding_free",
+        "attention": "sdpa",
+        "kernels": "torch",
+        "gradient_checkpointing": "auto",
+    }
+    return FinetuneConfig(**{**values, **changes})
+
+
+def execution(**changes):
+    values = {**load()[0].execution.model_dump(), "device": "cpu", "save_steps": 1000}
+    return ExecutionConfig(**{**values, **changes})
+
+
+def pairs(number=8):
+    return [
+        Pair(
+            id=str(index),
+            instruction=f"Name colour {index}.",
+            input="Red, green and blue." if index % 2 else "",
+            output=f"Rain falls on roof {index}." + " Red and blue." * (index % 3),
+        )
+        for index in range(number)
+    ]
+
+
+def tiny_tokenizer():
+    """As Llama-2's: BOS added in front, words begin with the low line, no pad token."""
+    from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
+    from tokenizers.models import BPE
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(BPE(unk_token="<unk>"))  # noqa: S106
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    letters = ["\n", *(chr(code) for code in range(33, 127))]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<unk>", "<s>", "</s>"], initial_alphabet=letters, show_progress=False
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    special = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+    fast.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    return fast
+
+
+def tiny_model(tokenizer, settings=None):
+    import torch
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    chosen = settings or recipe()
+    name = implementation(config, chosen.batches, chosen.attention)
+    return AutoModelForCausalLM.from_config(config, attn_implementation=name)
+
+
+def run(train, base, out, settings=None, how=None, seed=3):
+    step.finetune(train, out, str(base), None, seed, settings or recipe(), how or execution(), out.parent / "cache")
+    return json.loads((out / step.RECORD).read_text())
+
+
+def weights(folder):
+    from safetensors.torch import load_file
+
+    return load_file(folder / "model.safetensors")
+
+
+def assert_equal_weights(first, second, tolerance):
+    import torch
+
+    one, two = weights(first), weights(second)
+    assert one.keys() == two.keys()
+    for name in one:
+        torch.testing.assert_close(one[name], two[name], atol=tolerance, rtol=0)
+
+
+def losses(record):
+    return [entry["loss"] for entry in record["loss_curve"]]
+
+
+def trainer_of(records, settings, device_batch, folder, model=None, tokenizer=None):
+    """A trainer over the records, not yet started, and its examples."""
+    tokenizer = tokenizer or tiny_tokenizer()
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    examples = tokenize(records, tokenizer, settings, "train.jsonl")
+    batches = plan(len(examples.rows), settings, device_batch, 1)
+    arguments = training_arguments(0, settings, execution(), batches, folder / "checkpoints", False)
+    return make_trainer(
+        model or tiny_model(tokenizer, settings), tokenizer, examples, arguments, settings, batches
+    ), examples
