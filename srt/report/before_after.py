@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from srt import layout
 from srt.records import LedgerEntry, Pair, Score, read_records
@@ -87,8 +86,8 @@ def _facts(pairs: Sequence[Pair], scores: Iterable[Score]) -> Row:
     }
 
 
-def _mean(values: Iterable[Any]) -> float | None:
-    found = list(values)
+def _mean(values: Iterable[float | None]) -> float | None:
+    found = [value for value in values if value is not None]  # imported scores have no token counts
     return statistics.fmean(found) if found else None
 
 
