@@ -26,7 +26,7 @@ ROWS = ("base\t-\t-\tsmollm2\tnone\t-\t-\t-\n", "r\tdemo\tauthors\tsmollm2\trele
 def values(tmp_path: Path) -> dict[str, Any]:
     """The shipped config with reflections and scores that are given."""
     values = copy.deepcopy(read_yaml(default_config()))
-    values |= {"run_table": str(tmp_path / "runs.tsv"), "report": {"notice": None, "compare": {}}}
+    values |= {"run_table": str(tmp_path / "runs.tsv"), "report": {"notice": None, "compare": {}, "licences": {}}}
     values["evaluate"]["pairwise"]["opponents"] = ["base"]
     values["given"] = {"reflections": {"authors": {"demo": copy.deepcopy(REFLECTIONS)}}, "train": {}, "judgments": {}}
     values["given"]["scores"] = {"smollm2": {"demo": copy.deepcopy(SCORES)}}

@@ -58,6 +58,7 @@ def tree(tmp_path: Path, records: released.Rows, tiny_llamas: dict[str, Path], s
         values["students"] = {"llama2-7b": student, "own": student, RELEASED: student}
         profile = {"suite": "config/tasks/demo.yaml", "data": "config/demo/items", "limit": 1, "dtype": "float32"}
         values["evaluate"]["open_llm"] = {"v1": {**values["evaluate"]["open_llm"]["v1"], **profile}}
+        del values["report"]["licences"]["wizardlm"]
         values["report"]["compare"] = {"alpaca-7b-released": "sRecycled Alpaca 7B", RELEASED: "sRecycled Alpaca 7B"}
         values["execution"].update(device="cpu", score_batch_tokens=2048, score_compile="off", evaluation_batch=8)
         values["score"]["max_length"] = 512

@@ -18,6 +18,8 @@ if CONFIG.given.reflections:
             meta=RESULTS + layout.meta_of(layout.REFLECTED),
         log:
             "logs/import/{dataset}/{teacher}/{variant}.log",
+        benchmark:
+            timing("import/{dataset}/{teacher}/{variant}.tsv")
         wildcard_constraints:
             teacher=any_of(CONFIG.given.reflections),
         priority: 100
@@ -60,6 +62,8 @@ if CONFIG.given.scores:
             meta=RESULTS + layout.meta_of(layout.IMPORTED),
         log:
             "logs/import/scores/{imported}.log",
+        benchmark:
+            timing("import/scores/{imported}.tsv")
         wildcard_constraints:
             imported=any_of(IMPORTED_SCORES),
         priority: 91
@@ -92,6 +96,8 @@ if CONFIG.given.train:
             meta=RESULTS + layout.meta_of(layout.TRAIN),
         log:
             "logs/import/runs/{run}.log",
+        benchmark:
+            timing("import/runs/{run}.tsv")
         wildcard_constraints:
             run=any_of(CONFIG.given.train),
         priority: 95
@@ -130,6 +136,8 @@ if CONFIG.given.judgments:
             by_question=RESULTS + layout.items_of(layout.REPLAYED),
         log:
             "logs/import/runs/{judged}.log",
+        benchmark:
+            timing("import/runs/{judged}.tsv")
         wildcard_constraints:
             judged=any_of(JUDGED),
         conda:
