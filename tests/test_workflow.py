@@ -87,7 +87,7 @@ JOBS = {
         "answers": 2,
         "alpaca_eval": 2,
         "open_llm": 2,
-        **report(0),
+        **{rule: jobs for rule, jobs in report(0).items() if jobs},
     },
 }
 # Refuses the network and torch, and notes who asked: what a dry run needs must be here without a GPU.
