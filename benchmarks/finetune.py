@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from common import records_file
+from common import child, records_file
 from score import SHAPES, peak_gb
 
 from srt import attention, memory, models
@@ -145,14 +143,6 @@ def padded_tokens(sampler: StepSampler, layout: str) -> int:
             lengths = [sampler.lengths[row] for row in batch if row < len(sampler.lengths)] or [1]
             total += sum(lengths) if layout == "padding_free" else max(lengths) * len(batch)
     return total
-
-
-def child(mode: str) -> dict[str, Any]:
-    """The same command in a process of its own."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--only", mode]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
 
 
 def main() -> None:

@@ -14,15 +14,13 @@ import argparse
 import json
 import math
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from common import records_file
+from common import child, records_file
 
 from srt import models
 from srt.config import load
@@ -190,14 +188,6 @@ def memory(args: argparse.Namespace, count: int) -> dict[str, Any]:
         model, out = str(folder / "model"), folder / "scores.jsonl"
         score(folder / "pairs.jsonl", out, model, None, config.score, execution, folder / "cache")
     return {"records": len(pairs), "peak_gb": peak_gb()}
-
-
-def child(mode: str) -> dict[str, Any]:
-    """The same command in a process of its own."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--only", mode]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
 
 
 def main() -> None:

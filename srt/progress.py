@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -36,3 +37,9 @@ def track(items: Iterable[T], total: int, label: str, more: Callable[[], str] | 
             told = f"; {more()}" if more is not None else ""
             say(f"{label}: {count} of {total} ({now - start:.0f} s{told})")
             last = now
+
+
+def say_counts(counts: Counter[str], what: str) -> None:
+    """A line for each reason, the most frequent first."""
+    for reason, count in counts.most_common():
+        say(f"  {count} {what}: {reason}")

@@ -22,7 +22,7 @@ from srt.estimate import estimate
 from srt.journal import content_key
 from srt.layout import meta_of
 from srt.methods import phase_one_winner
-from srt.progress import say
+from srt.progress import say, say_counts
 from srt.records import InputError, Pair, ReflectedPair, Score, read_records, write_json, write_records
 from srt.settings import Endpoint, ExecutionConfig, Price, ReflectConfig
 from srt.sources import read_pairs
@@ -192,10 +192,8 @@ def _report(
     reasons = Counter(result.reason for result in results if result.reason)
     repairs = Counter(repair for result in results for repair in result.repairs)
     say(f"{out}: {status['reflected']} of {len(results)} reflected, {status['failed']} failed")
-    for reason, count in reasons.most_common():
-        say(f"  {count} failed: {reason}")
-    for repair, count in repairs.most_common():
-        say(f"  {count} repaired: {repair}")
+    say_counts(reasons, "failed")
+    say_counts(repairs, "repaired")
     spent = teacher.spent
     meta = {
         "variant": variant,

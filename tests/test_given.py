@@ -48,79 +48,80 @@ def test_a_config_of_what_is_given_is_accepted(values: dict[str, Any], tmp_path:
     assert [(run.run, run.is_evaluated) for run in runs] == [("base", True), ("r", False), ("t", True)]
 
 
-def refusals() -> list[Any]:
-    def of(*keys: str, **change: Any) -> Any:
-        def apply(values: dict[str, Any]) -> None:
-            for key in keys:
-                values = values[key]
-            values.update(change)
+def of(*keys: str, **change: Any) -> Any:
+    def apply(values: dict[str, Any]) -> None:
+        for key in keys:
+            values = values[key]
+        values.update(change)
 
-        return apply
-
-    def without_both(kind: str, name: str) -> Any:
-        return lambda values: values["given"][kind][name]["demo"]["files"].pop("both")
-
-    judged = {"source": "x", "outputs": None}
-    return [
-        (of(responses="selected"), (), "given: responses 'selected' asks a teacher"),
-        (
-            lambda v: v["teachers"].update(authors=v["teachers"]["smollm2"]),
-            (),
-            "given.reflections.authors: is a name under",
-        ),
-        (
-            of("given", "reflections", "authors", other=REFLECTIONS),
-            (),
-            "given.reflections.authors: expected one of ['demo'], found 'other'",
-        ),
-        (of("given", "scores", nobody={}), (), "given.scores: expected one of ['smollm2'], found 'nobody'"),
-        (
-            of("given", "scores", "smollm2", "demo", teacher="x"),
-            (),
-            "given.scores.smollm2.demo.teacher: expected one of",
-        ),
-        (of("given", "scores", "smollm2", "demo", teacher=None), (), "smollm2: demo: teacher: expected a name"),
-        (
-            without_both("reflections", "authors"),
-            (),
-            "given.reflections.authors.demo.files: both: is missing, which run 'r' reads",
-        ),
-        (
-            without_both("scores", "smollm2"),
-            (),
-            "given.scores.smollm2.demo.files: both: is missing, which run 'r' reads",
-        ),
-        (
-            of(),
-            ("o\tdemo\tsmollm2\tsmollm2\tpaper\t1\t-\t0\n",),
-            "given.scores.smollm2.demo.teacher: expected 'smollm2', which run 'o' reads",
-        ),
-        (of(), ("t\t-\t-\tsmollm2\tgiven\t-\t-\t-\n",), "given.train: run 't' needs an entry there"),
-        (of("given", train={"r": TRAIN}), (), "given.train: run 'r' has the method released, expected 'given'"),
-        (of("given", train={"nobody": TRAIN}), (), "given.train: expected one of ['base', 'r'], found 'nobody'"),
-        (of(), ("t\tdemo\t-\tsmollm2\tgiven\t-\t-\t-\n",), "method given needs a value in the column teacher"),
-        (
-            of(),
-            ("t\t-\t-\tsmollm2\tgiven\t0.5\t-\t-\n",),
-            "method given selects nothing: expected '-' in the column ratio",
-        ),
-        (of(), ("t\t-\t-\tsmollm2\tgiven\t-\tdemo\t-\n",), "method given needs a value in the column seed"),
-        (of("given", judgments={"nobody": {}}), (), "given.judgments: expected one of ['base', 'r'], found 'nobody'"),
-        (
-            of("given", judgments={"r": {"alpaca_eval": judged}}),
-            (),
-            "given.judgments.r: expected one of [], found 'alpaca_eval'",
-        ),
-        (
-            of("given", judgments={"base": {"mt_bench": judged}}),
-            (),
-            "given.judgments.base.mt_bench: only alpaca_eval and pairwise",
-        ),
-        (of("evaluate", "pairwise", opponents=["r"]), (), "evaluate.pairwise.opponents: expected a run of"),
-    ]
+    return apply
 
 
-@pytest.mark.parametrize(("change", "rows", "message"), refusals())
+def without_both(kind: str, name: str) -> Any:
+    return lambda values: values["given"][kind][name]["demo"]["files"].pop("both")
+
+
+JUDGED = {"source": "x", "outputs": None}
+REFUSALS: list[Any] = [
+    (of(responses="selected"), (), "given: responses 'selected' asks a teacher"),
+    (
+        lambda v: v["teachers"].update(authors=v["teachers"]["smollm2"]),
+        (),
+        "given.reflections.authors: is a name under",
+    ),
+    (
+        of("given", "reflections", "authors", other=REFLECTIONS),
+        (),
+        "given.reflections.authors: expected one of ['demo'], found 'other'",
+    ),
+    (of("given", "scores", nobody={}), (), "given.scores: expected one of ['smollm2'], found 'nobody'"),
+    (
+        of("given", "scores", "smollm2", "demo", teacher="x"),
+        (),
+        "given.scores.smollm2.demo.teacher: expected one of",
+    ),
+    (of("given", "scores", "smollm2", "demo", teacher=None), (), "smollm2: demo: teacher: expected a name"),
+    (
+        without_both("reflections", "authors"),
+        (),
+        "given.reflections.authors.demo.files: both: is missing, which run 'r' reads",
+    ),
+    (
+        without_both("scores", "smollm2"),
+        (),
+        "given.scores.smollm2.demo.files: both: is missing, which run 'r' reads",
+    ),
+    (
+        of(),
+        ("o\tdemo\tsmollm2\tsmollm2\tpaper\t1\t-\t0\n",),
+        "given.scores.smollm2.demo.teacher: expected 'smollm2', which run 'o' reads",
+    ),
+    (of(), ("t\t-\t-\tsmollm2\tgiven\t-\t-\t-\n",), "given.train: run 't' needs an entry there"),
+    (of("given", train={"r": TRAIN}), (), "given.train: run 'r' has the method released, expected 'given'"),
+    (of("given", train={"nobody": TRAIN}), (), "given.train: expected one of ['base', 'r'], found 'nobody'"),
+    (of(), ("t\tdemo\t-\tsmollm2\tgiven\t-\t-\t-\n",), "method given needs a value in the column teacher"),
+    (
+        of(),
+        ("t\t-\t-\tsmollm2\tgiven\t0.5\t-\t-\n",),
+        "method given selects nothing: expected '-' in the column ratio",
+    ),
+    (of(), ("t\t-\t-\tsmollm2\tgiven\t-\tdemo\t-\n",), "method given needs a value in the column seed"),
+    (of("given", judgments={"nobody": {}}), (), "given.judgments: expected one of ['base', 'r'], found 'nobody'"),
+    (
+        of("given", judgments={"r": {"alpaca_eval": JUDGED}}),
+        (),
+        "given.judgments.r: expected one of [], found 'alpaca_eval'",
+    ),
+    (
+        of("given", judgments={"base": {"mt_bench": JUDGED}}),
+        (),
+        "given.judgments.base.mt_bench: only alpaca_eval and pairwise",
+    ),
+    (of("evaluate", "pairwise", opponents=["r"]), (), "evaluate.pairwise.opponents: expected a run of"),
+]
+
+
+@pytest.mark.parametrize(("change", "rows", "message"), REFUSALS)
 def test_what_does_not_fit_is_refused_by_its_key(
     values: dict[str, Any], tmp_path: Path, change: Any, rows: Any, message: str
 ) -> None:

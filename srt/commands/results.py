@@ -48,35 +48,40 @@ def report(steps: Steps) -> None:
         ("html", html, "Write one HTML page with tables, figures, settings and samples; it needs no network."),
     ):
         part = parts.add_parser(name, help=about, description=about)
-        part.add_argument("results", metavar="RESULTS", type=Path, help="folder of all artefacts")
-        part.add_argument("--run-table", type=Path, required=True, help="TSV with one run per row")
-        part.add_argument("--responses", choices=["all", "selected"], default="all", help="the plan of the reflection")
-        part.add_argument(
-            "--opponent", action="append", default=[], metavar="RUN", help="a run that others are judged against"
-        )
-        part.add_argument(
-            "--questions", action="append", default=[], metavar="NAME", help="a set of questions on which they were"
-        )
-        part.add_argument(
-            "--compare",
-            action="append",
-            default=[],
-            metavar="RUN=REPORTED",
-            help="which reported row a run is compared with",
-        )
-        if name in ("html", "cards"):
-            part.add_argument("--notice", default=None, help="a warning at the head of the report and of the cards")
-        if name == "cards":
-            about_licence = "the licence of a data set's records"
-            part.add_argument("--licence", action="append", default=[], metavar="DATASET=LICENCE", help=about_licence)
-            part.add_argument("--kind", action="append", choices=["data", "model"], help="both where not given")
-        if name == "html":
-            about_config = "the config file of these results: shown, and compared with the paper"
-            part.add_argument("--config", type=Path, default=None, help=about_config)
-        else:
-            which = f"one of the {'runs' if name == 'cards' else name}, as often as wanted; all where not given"
-            part.add_argument("--only", action="append", default=[], metavar="NAME", help=which)
+        _report_arguments(part, name)
         part.set_defaults(call=call)
+
+
+def _report_arguments(part: argparse.ArgumentParser, name: str) -> None:
+    """The arguments of a part of the report: what all read, and what only some do."""
+    part.add_argument("results", metavar="RESULTS", type=Path, help="folder of all artefacts")
+    part.add_argument("--run-table", type=Path, required=True, help="TSV with one run per row")
+    part.add_argument("--responses", choices=["all", "selected"], default="all", help="the plan of the reflection")
+    part.add_argument(
+        "--opponent", action="append", default=[], metavar="RUN", help="a run that others are judged against"
+    )
+    part.add_argument(
+        "--questions", action="append", default=[], metavar="NAME", help="a set of questions on which they were"
+    )
+    part.add_argument(
+        "--compare",
+        action="append",
+        default=[],
+        metavar="RUN=REPORTED",
+        help="which reported row a run is compared with",
+    )
+    if name in ("html", "cards"):
+        part.add_argument("--notice", default=None, help="a warning at the head of the report and of the cards")
+    if name == "cards":
+        about_licence = "the licence of a data set's records"
+        part.add_argument("--licence", action="append", default=[], metavar="DATASET=LICENCE", help=about_licence)
+        part.add_argument("--kind", action="append", choices=["data", "model"], help="both where not given")
+    if name == "html":
+        about_config = "the config file of these results: shown, and compared with the paper"
+        part.add_argument("--config", type=Path, default=None, help=about_config)
+    else:
+        which = f"one of the {'runs' if name == 'cards' else name}, as often as wanted; all where not given"
+        part.add_argument("--only", action="append", default=[], metavar="NAME", help=which)
 
 
 def _write_tables(args: argparse.Namespace, only: Sequence[str]) -> None:

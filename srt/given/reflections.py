@@ -17,7 +17,7 @@ from pathlib import Path
 from srt import models
 from srt.given.rows import TEXTS, Misfits, Row, aligned, origin, read_texts, same, short
 from srt.layout import meta_of
-from srt.progress import say
+from srt.progress import say, say_counts
 from srt.records import InputError, Pair, ReflectedPair, read_records, write_json, write_records
 from srt.settings import GivenReflections
 
@@ -237,10 +237,8 @@ def _write(
     reasons = Counter(result.reason for result in results if result.reason)
     repairs = Counter(repair for result in results for repair in result.repairs)
     say(f"{out}: {status['reflected']} of {len(results)} imported as reflected, {status['failed']} as failed")
-    for reason, count in reasons.most_common():
-        say(f"  {count} failed: {reason}")
-    for repair, count in repairs.most_common():
-        say(f"  {count} marked: {repair}")
+    say_counts(reasons, "failed")
+    say_counts(repairs, "marked")
     meta = {
         "variant": variant,
         "given": origins,
