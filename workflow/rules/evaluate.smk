@@ -18,7 +18,7 @@ if CONFIG.evaluate.alpaca_eval is not None:
         benchmark:
             timing("evaluate/{run}/alpaca_eval.tsv")
         conda:
-            "../../environment.yml"
+            "../envs/srt.yaml"
         threads: CORES
         resources:
             gpu=judge_gpus(CONFIG.evaluate.alpaca_eval.judge),
@@ -47,7 +47,7 @@ if CONFIG.evaluate.alpaca_eval_2 is not None:
         benchmark:
             timing("evaluate/{run}/alpaca_eval_2.tsv")
         conda:
-            "../../environment.yml"
+            "../envs/srt.yaml"
         threads: CORES
         resources:
             gpu=judge_gpus(CONFIG.evaluate.alpaca_eval_2.judge),
@@ -79,7 +79,7 @@ if CONFIG.evaluate.open_llm:
         benchmark:
             timing("evaluate/{run}/open_llm_{profile}.tsv")
         conda:
-            "../../environment.yml"
+            "../envs/srt.yaml"
         threads: CORES
         resources:
             gpu=GPU,
@@ -113,7 +113,7 @@ if CONFIG.evaluate.pairwise is not None:
         benchmark:
             timing("evaluate/{run}/pairwise_{questions}_{opponent}.tsv")
         conda:
-            "../../environment.yml"
+            "../envs/srt.yaml"
         threads: CORES
         resources:
             gpu=judge_gpus(CONFIG.evaluate.pairwise.judge),
@@ -145,7 +145,7 @@ if CONFIG.evaluate.mt_bench is not None:
         benchmark:
             timing("evaluate/{run}/mt_bench.tsv")
         conda:
-            "../../environment.yml"
+            "../envs/srt.yaml"
         threads: CORES
         resources:
             gpu=judge_gpus(CONFIG.evaluate.mt_bench.judge),
@@ -179,7 +179,7 @@ if CONFIG.evaluate.calibration is not None:
         benchmark:
             timing("evaluate/judges/{judge}.tsv")
         conda:
-            "../../environment.yml"
+            "../envs/srt.yaml"
         threads: CORES
         resources:
             gpu=lambda wildcards: judge_gpus(JUDGE_FILES[wildcards.judge]),

@@ -10,7 +10,7 @@ rule finetuned:
         "logs/finetune/{run}.log",
     priority: 70
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     threads: CORES
     resources:
         gpu=FINETUNE_GPUS,

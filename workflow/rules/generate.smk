@@ -13,7 +13,7 @@ rule answers:
         timing("generate/{run}/{questions}.tsv")
     priority: 60
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     threads: CORES
     resources:
         gpu=GPU,

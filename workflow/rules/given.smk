@@ -24,7 +24,7 @@ if CONFIG.given.reflections:
             teacher=any_of(CONFIG.given.reflections),
         priority: 100
         conda:
-            "../../environment.yml"
+            "../envs/srt.yaml"
         params:
             source=lambda wildcards: shlex.quote(
                 given_reflections(wildcards).files[wildcards.variant]
@@ -68,7 +68,7 @@ if CONFIG.given.scores:
             imported=any_of(IMPORTED_SCORES),
         priority: 91
         conda:
-            "../../environment.yml"
+            "../envs/srt.yaml"
         params:
             source=lambda wildcards: shlex.quote(
                 given_scores(wildcards)[0].files[given_scores(wildcards)[1].variant]
@@ -102,7 +102,7 @@ if CONFIG.given.train:
             run=any_of(CONFIG.given.train),
         priority: 95
         conda:
-            "../../environment.yml"
+            "../envs/srt.yaml"
         params:
             run_dir=lambda wildcards: RESULTS + f"runs/{wildcards.run}",
             source=lambda wildcards: shlex.quote(
@@ -141,7 +141,7 @@ if CONFIG.given.judgments:
         wildcard_constraints:
             judged=any_of(JUDGED),
         conda:
-            "../../environment.yml"
+            "../envs/srt.yaml"
         params:
             benchmark=lambda wildcards: judgment_command(*JUDGED[wildcards.judged]),
             judgments=lambda wildcards: judgment_flags(*JUDGED[wildcards.judged]),

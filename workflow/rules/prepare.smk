@@ -5,7 +5,7 @@ rule demo_model:
         "logs/demo_model.log",
     priority: 110
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     params:
         folder=lambda wildcards: DEMO_MODEL,
     shell:
@@ -24,7 +24,7 @@ rule original:
         timing("prepare/{dataset}.tsv")
     priority: 110
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     params:
         source=lambda wildcards: CONFIG.datasets[wildcards.dataset].source,
         settings=lambda wildcards: settings.as_flags(

@@ -11,7 +11,7 @@ rule reflected:
         timing("reflect/{dataset}/{teacher}/{variant}.tsv")
     priority: 100
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     threads: CORES
     resources:
         gpu=teacher_gpus,
@@ -41,7 +41,7 @@ rule reflected_winners:
         timing("reflect/{dataset}/{teacher}/{student}/{variant}.tsv")
     priority: 100
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     threads: CORES
     resources:
         gpu=teacher_gpus,

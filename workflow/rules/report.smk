@@ -7,7 +7,7 @@ rule tables:
     log:
         "logs/report/tables.log",
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     params:
         results=lambda wildcards: CONFIG.results,
         flags=REPORT_FLAGS,
@@ -27,7 +27,7 @@ rule figure:
     log:
         "logs/report/{figure}.log",
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     params:
         parameters=f"-p results {CONFIG.results} -p run_table {CONFIG.run_table} -p responses {CONFIG.responses}",
         version=VERSION["report"],
@@ -48,7 +48,7 @@ rule html:
     log:
         "logs/report/html.log",
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     resources:
         how=f"--config {CONFIG_FILE}",  # shown; its path decides nothing
     params:
@@ -70,7 +70,7 @@ rule data_card:
     log:
         "logs/report/{run}.data_card.log",
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     params:
         results=lambda wildcards: CONFIG.results,
         flags=CARD_FLAGS,
@@ -88,7 +88,7 @@ rule model_card:
     log:
         "logs/report/{run}.model_card.log",
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     params:
         results=lambda wildcards: CONFIG.results,
         flags=CARD_FLAGS,
@@ -110,7 +110,7 @@ for target, table in {
         log:
             f"logs/report/table_{target}.log",
         conda:
-            "../../environment.yml"
+            "../envs/srt.yaml"
         params:
             results=CONFIG.results,
             flags=REPORT_FLAGS,
@@ -127,7 +127,7 @@ for figure in layout.FIGURES:
         log:
             f"logs/report/figure_{figure}.log",
         conda:
-            "../../environment.yml"
+            "../envs/srt.yaml"
         params:
             results=CONFIG.results,
             flags=REPORT_FLAGS,
@@ -140,7 +140,7 @@ rule so_far:
     log:
         "logs/report/so_far.log",
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     resources:
         how=f"--config {CONFIG_FILE}",
     params:

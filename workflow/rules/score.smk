@@ -12,7 +12,7 @@ rule score_shard:
         timing("score/{student}/{pairs}.{shard}-of-{shards}.tsv")
     priority: 90
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     threads: CORES
     resources:
         gpu=GPU * CONFIG.execution.score_gpus,
@@ -40,7 +40,7 @@ rule scores:
         timing("score/{student}/{pairs}.tsv")
     priority: 91
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     params:
         student=lambda wildcards: student_flags(wildcards.student),
         settings=settings.as_flags(CONFIG.score),
@@ -62,7 +62,7 @@ rule coherence:
         timing("coherence/{student}/{pairs}.tsv")
     priority: 90
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     threads: CORES
     resources:
         gpu=GPU,

@@ -14,7 +14,7 @@ rule rescored:
         timing("score/{run}.rescored.tsv")
     priority: 92
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     threads: CORES
     resources:
         gpu=GPU * CONFIG.execution.score_gpus,
@@ -44,7 +44,7 @@ rule agreement:
         timing("score/{run}.agreement.tsv")
     priority: 92
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     threads: CORES
     resources:
         gpu=GPU * CONFIG.execution.score_gpus,
@@ -73,7 +73,7 @@ rule selected:
         timing("selection/{run}.tsv")
     priority: 95
     conda:
-        "../../environment.yml"
+        "../envs/srt.yaml"
     params:
         run_dir=lambda wildcards: RESULTS + f"runs/{wildcards.run}",
         choice=selection_flags,
