@@ -199,7 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = build_parser().parse_args(arguments)
     watch_owner()
     try:
-        args.call(args)
+        return int(args.call(args) or 0)
     except InputError as error:
         print(f"srt: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -214,7 +214,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return 0
 
 
 if __name__ == "__main__":

