@@ -139,6 +139,6 @@ def _outcome(trainer: Any, device: str, seconds: float) -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "threads": torch.get_num_threads() if device == "cpu" else None,
         "seconds": round(seconds, 1),
-        "versions": models.versions(*packages, "flash-attn", "deepspeed"),
+        "versions": models.versions(*packages, "flash-attn"),
         "loss_curve": [{key: entry[key] for key in keys} for entry in trainer.state.log_history if "loss" in entry],
     }

@@ -64,7 +64,7 @@ def require_sharding(settings: FinetuneConfig, checkpointing: bool) -> None:
     def is_on(name: str) -> bool:
         return os.environ.get(name, "false").lower() == "true"
 
-    found = "fsdp2" if is_on("ACCELERATE_USE_FSDP") else "zero3" if is_on("ACCELERATE_USE_DEEPSPEED") else "none"
+    found = "fsdp2" if is_on("ACCELERATE_USE_FSDP") else "DeepSpeed" if is_on("ACCELERATE_USE_DEEPSPEED") else "none"
     if found != settings.sharding:
         hint = (
             f"set execution.finetune_gpus, or use accelerate launch --config_file {PROFILES}/{settings.sharding}.yaml"

@@ -54,7 +54,7 @@ def _save_weights(trainer: Any, folder: Path, settings: FinetuneConfig, base: tu
     import torch
 
     if settings.adapter == "none":
-        sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+        sharded = trainer.is_fsdp_enabled
         if not sharded:
             trainer.model.to(getattr(torch, settings.dtype))
         trainer.save_model(str(folder))

@@ -25,7 +25,6 @@ PACKAGES = {
     ("adapter", "qlora"): ("bitsandbytes", "bitsandbytes"),
     ("kernels", "liger"): ("liger_kernel", "liger-kernel"),
     ("attention", "flash_attention_2"): ("flash_attn", "flash-attn"),
-    ("sharding", "zero3"): ("deepspeed", "deepspeed"),
 }
 
 

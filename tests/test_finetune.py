@@ -1,6 +1,7 @@
 """The step as a whole: the folder it leaves, its schedule, what it refuses."""
 
 import hashlib
+import importlib.util
 import json
 
 import pytest
@@ -11,6 +12,7 @@ from srt import layout
 from srt.records import InputError, Pair, write_records
 from srt.report.sources import setup
 from srt.runs import Run
+from srt.trainer import PACKAGES
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -204,13 +206,14 @@ def test_an_adapter_is_merged_and_kept_beside(train_file, tiny_base, tmp_path):
         ),
         ({"kernels": "liger"}, "kernels: liger needs the package liger-kernel: pip install liger-kernel"),
         ({"attention": "flash_attention_2", "dtype": "bfloat16"}, "needs the package flash-attn"),
-        ({"sharding": "zero3"}, "sharding: zero3 needs the package deepspeed"),
         ({"sharding": "fsdp2"}, "sharding: the recipe says fsdp2, this process has none"),
     ],
 )
 def test_what_is_not_installed_is_asked_for_before_anything_is_loaded(
-    train_file, tiny_base, tmp_path, settings, message
+    train_file, tiny_base, tmp_path, monkeypatch, settings, message
 ):
+    optional, find = {module for module, _ in PACKAGES.values()}, importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in optional else find(name))
     with pytest.raises(InputError, match=message):
         run(train_file, tiny_base, tmp_path / "model", recipe(**settings))
     assert not (tmp_path / "model").exists()

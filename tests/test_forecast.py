@@ -53,9 +53,7 @@ def test_the_papers_recipe_fits_on_eight_cards_and_is_refused_on_one(llama2_7b: 
     assert "would fit: finetune_gpus: 2" in one.remark
 
 
-@pytest.mark.parametrize(
-    ("recipe", "card", "gpus"), [("paper_80gb", 80.0, 1), ("lora", 24.0, 1), ("paper_zero3", 80.0, 8)]
-)
+@pytest.mark.parametrize(("recipe", "card", "gpus"), [("paper_80gb", 80.0, 1), ("lora", 24.0, 1), ("paper", 80.0, 8)])
 def test_the_named_recipes_fit_where_they_say(
     llama2_7b: Path, tmp_path: Path, recipe: str, card: float, gpus: int
 ) -> None:

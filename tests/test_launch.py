@@ -72,12 +72,12 @@ def test_a_process_that_fails_ends_the_job_with_its_line(train_file, tiny_base, 
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize("sharding", ["none", "fsdp2", "zero3"])
+@pytest.mark.parametrize("sharding", ["none", "fsdp2"])
 def test_accelerate_reads_the_shipped_settings(sharding, root, monkeypatch):
     from accelerate.commands.config.config_args import load_config_from_file
 
     path = root / launch.PROFILES / f"{sharding}.yaml"
-    kind = {"none": "MULTI_GPU", "fsdp2": "FSDP", "zero3": "DEEPSPEED"}[sharding]
+    kind = {"none": "MULTI_GPU", "fsdp2": "FSDP"}[sharding]
     assert load_config_from_file(str(path)).distributed_type == kind
     assert yaml.safe_load(path.read_text())["mixed_precision"] == "no"
     words = launch.command(recipe(sharding=sharding), execution(finetune_gpus=8), "cuda", True)
@@ -144,3 +144,7 @@ def test_a_recipe_that_was_started_in_another_way_is_refused(monkeypatch):
         launch.require_sharding(recipe(), False)
     with pytest.raises(InputError, match="--fsdp_activation_checkpointing true"):
         launch.require_sharding(recipe(sharding="fsdp2"), True)
+    monkeypatch.delenv("ACCELERATE_USE_FSDP")
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(InputError, match="the recipe says none, this process has DeepSpeed"):
+        launch.require_sharding(recipe(), False)

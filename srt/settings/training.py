@@ -35,8 +35,8 @@ class FinetuneConfig(Settings):
         description="adamw is PyTorch's; the others keep the moments in 8 bits (bitsandbytes, CUDA), paged ones may "
         "move to the host's memory"
     )
-    sharding: Literal["none", "fsdp2", "zero3"] = Field(
-        description="several GPUs: none copies the model to each; fsdp2 (PyTorch) or zero3 (DeepSpeed) share it out"
+    sharding: Literal["none", "fsdp2"] = Field(
+        description="several GPUs: none copies the model to each; fsdp2 (PyTorch) shares it out"
     )
     adapter: Literal["none", "lora", "qlora"] = Field(
         description="none trains all weights; lora a low-rank adapter, merged at the end; qlora the same over 4 bits"
