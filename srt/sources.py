@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from srt import finite
 from srt.config import locate
 from srt.records import InputError, Pair, ReflectedPair, describe, pair_id, read_lines
 
@@ -68,7 +69,7 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
         text = path.read_text(encoding="utf-8")
         if not text.strip():
             raise InputError(f"{path}: is empty, expected a JSON list of records")
-        rows = json.loads(text)
+        rows = finite.parse(text)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

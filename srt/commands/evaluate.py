@@ -76,7 +76,7 @@ def _alpaca_eval(benchmarks: Steps) -> None:
     parser.add_argument("--section", choices=sections, default=sections[0], help=about)
     about = "JSONL of answers (srt generate); left out with --annotations"
     parser.add_argument("answers", metavar="ANSWERS", type=Path, nargs="?", help=about)
-    about = "recompute the row from AlpacaEval's published annotations: no network, no key, no judge"
+    about = "recompute one model's row from AlpacaEval's published annotations: no network, no key, no judge"
     parser.add_argument("--annotations", metavar="SOURCE", default=None, help=about)
     about = "with --annotations: the model's outputs, to count what was not judged and to measure its length"
     parser.add_argument("--outputs", metavar="SOURCE", default=None, help=about)
