@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 LARGEST = 1e308  # a whole number beyond it is infinite as a float
@@ -54,3 +55,28 @@ def complaint(value: Any) -> str | None:
     """`field: expected a finite number, found nan` of parsed JSON; None where every number is finite."""
     found = not_finite(value)
     return f"{found[0]}: expected a finite number, found {found[1]}" if found else None
+
+
+def null_unusable(row: Any, fields: Mapping[str, bool], has_status: bool) -> bool:
+    """Make null, with the reason, the numbers of a row that are none; whether there were any.
+
+    Args:
+        row: parsed JSON, changed in place.
+        fields: the numbers that may be null; True: a ratio of perplexities, which is above 0.
+        has_status: whether the row also says `status`, which is `failed` then.
+    """
+    if not isinstance(row, dict):
+        return False
+    reasons = {name: why for name, is_ratio in fields.items() if (why := _unusable(row.get(name), is_ratio))}
+    if reasons:
+        told = [row["reason"]] if isinstance(row.get("reason"), str) else []
+        row |= dict.fromkeys(reasons) | {"reason": "; ".join([*told, *(f"{n}: {why}" for n, why in reasons.items())])}
+        row |= {"status": "failed"} if has_status else {}
+    return bool(reasons)
+
+
+def _unusable(value: Any, is_ratio: bool) -> str | None:
+    if not is_finite(value):
+        return "not finite in the file"
+    not_positive = is_ratio and isinstance(value, int | float) and not isinstance(value, bool) and value <= 0
+    return "not above 0 in the file, as a ratio of perplexities is" if not_positive else None

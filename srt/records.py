@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from srt import finite
 from srt.progress import say
 
+ENCODING = "utf-8-sig"  # UTF-8, and without the byte order mark that some programs write before it
 VARIANTS = ("original", "instruction", "response", "both")
 
 
@@ -185,7 +186,7 @@ def describe(error: ValidationError) -> str:
 def read_lines(path: Path, nan_is_null: bool = False) -> Iterator[tuple[int, Any]]:
     """(line number from 1, parsed JSON) of every non-blank line; InputError names what cannot be parsed."""
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding=ENCODING) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
                     yield number, finite.parse(line, nan_is_null)
@@ -208,7 +209,7 @@ def read_records(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
     seen: set[str] = set()
     nulled = 0
     for number, value in read_lines(path):
-        nulled += _null_unusable(value, kind)
+        nulled += finite.null_unusable(value, NULLABLE.get(kind, {}), "status" in kind.model_fields)
         complaint = finite.complaint(value)
         if complaint:
             raise InputError(f"{path}: line {number}: {complaint}")
@@ -225,27 +226,6 @@ def read_records(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
         total = len(records)
         say(f"{path}: {nulled} of {total} records have a number that is none: null with the reason, never selected")
     return records
-
-
-def _null_unusable(row: Any, kind: type[Record]) -> bool:
-    """Make null, with the reason, the numbers of a row that are none; whether there were any."""
-    if not isinstance(row, dict):
-        return False
-    reasons = {
-        name: why for name, is_ratio in NULLABLE.get(kind, {}).items() if (why := _unusable(row.get(name), is_ratio))
-    }
-    if reasons:
-        told = [row["reason"]] if isinstance(row.get("reason"), str) else []
-        row |= dict.fromkeys(reasons) | {"reason": "; ".join([*told, *(f"{n}: {why}" for n, why in reasons.items())])}
-        row |= {"status": "failed"} if "status" in kind.model_fields else {}
-    return bool(reasons)
-
-
-def _unusable(value: Any, is_ratio: bool) -> str | None:
-    if not finite.is_finite(value):
-        return "not finite in the file"
-    not_positive = is_ratio and isinstance(value, int | float) and not isinstance(value, bool) and value <= 0
-    return "not above 0 in the file, as a ratio of perplexities is" if not_positive else None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -278,7 +258,7 @@ def read_json(path: Path, nan_is_null: bool = False) -> Any:
     With `nan_is_null` NaN is null, as pandas writes it, and what is infinite is left to the caller.
     """
     try:
-        value = finite.parse(path.read_text(encoding="utf-8"), nan_is_null)
+        value = finite.parse(path.read_text(encoding=ENCODING), nan_is_null)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
