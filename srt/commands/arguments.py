@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from srt import cli
+from srt.defaults import DEFAULTS
 from srt.records import InputError
 from srt.runs import SELECTING
 from srt.settings import Settings
@@ -21,10 +22,11 @@ def step(
 ) -> argparse.ArgumentParser:
     """A subcommand with its call, its `--config`, and the flags of some sections."""
     parser: argparse.ArgumentParser = steps.add_parser(name, help=about, description=about)
-    parser.add_argument("--config", type=Path, default=None, help="config file; the shipped default where not given")
+    about_config = f"config file, for what is not given as a flag; {DEFAULTS} where not given"
+    parser.add_argument("--config", type=Path, default=None, help=about_config)
     for kind in kinds:
         cli.add_settings(parser, kind)
-    parser.set_defaults(call=call)
+    parser.set_defaults(call=call, parser=parser)
     return parser
 
 
