@@ -11,7 +11,7 @@ import argparse
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -136,6 +136,27 @@ def _tell_arguments(args: argparse.Namespace) -> None:
     defaults.tell("arguments", "by default", {name: value for name, (value, _) in said.items() if name not in given})
 
 
+def refuse_idle(args: argparse.Namespace, kind: type[Settings], why: Mapping[str, str]) -> None:
+    """InputError for a flag of a section that has no effect, by `why` (`srt.idle`).
+
+    A section that is given whole, as the workflow gives it, may hold such a value, as its config file must.
+    """
+    if not is_whole(args, kind):
+        refuse_given([name for name, value in given_settings(args, kind).items() if value is not None], why)
+
+
+def is_whole(args: argparse.Namespace, kind: type[Settings]) -> bool:
+    """Whether every flag of a section (of `execution`: every one that the step has) is given."""
+    fields = args.execution_keys if kind is ExecutionConfig else flag_fields(kind)
+    return set(fields) <= set(given_settings(args, kind))
+
+
+def refuse_given(given: Iterable[str], why: Mapping[str, str]) -> None:
+    """InputError for the first of these flags that has no effect."""
+    for name in sorted(set(given) & set(why)):
+        raise InputError(f"{defaults.flag(name)}: has no effect {why[name]}")
+
+
 def _config(args: argparse.Namespace) -> Config:
     config, _ = settings_of.load(args.config)
     return config
@@ -163,7 +184,7 @@ def add_execution(parser: argparse.ArgumentParser, step: str) -> None:
 def execution(args: argparse.Namespace) -> ExecutionConfig:
     """The section `execution` as far as the step reads it; with all its flags given, no file is read."""
     given = given_settings(args, ExecutionConfig)
-    if set(args.execution_keys) <= set(given):
+    if is_whole(args, ExecutionConfig):
         _tell(ExecutionConfig, given, given, "")
         # Only the step's own keys: reading another one is an AttributeError, not a silent default.
         return ExecutionConfig.model_construct(**given)

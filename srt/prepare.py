@@ -41,6 +41,15 @@ def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
     say_not_used(out, lost, counts["read"])
 
 
+def idle_on_file(source: str) -> dict[str, str]:
+    """The settings that have no effect on a file; none for a hub data set's name."""
+    return dict.fromkeys(("revision", "split"), "on a file") if _is_file(source) else {}
+
+
+def _is_file(source: str) -> bool:
+    return source.startswith(HUB) or locate(source).exists() or Path(source).suffix in (".json", ".jsonl", ".parquet")
+
+
 def prepared_file(settings: PrepareConfig) -> list[Pair] | None:
     """The pairs that `prepare` would write of a file that is here; None for a hub data set."""
     if not locate(settings.source).exists():
@@ -77,9 +86,8 @@ def _kept(
 
 
 def _open_source(source: str, settings: PrepareConfig) -> tuple[Iterator[tuple[str, Any]], dict[str, str | None]]:
-    path = located(source)
-    if path.exists() or source.startswith(HUB) or path.suffix in (".json", ".jsonl", ".parquet"):
-        return read_rows(path), {"file": source}
+    if _is_file(source):
+        return read_rows(located(source)), {"file": source}
     return _hub_rows(source, settings)
 
 

@@ -411,7 +411,7 @@ def test_broken_records_are_refused(refused, tmp_path, step, kind):
         ('[{"instruction": "x"}]', "in.json: record 0: output: is missing"),
         ('[{"instruction": "x", "output": 3}]', "in.json: record 0: output: expected text, found 3"),
         ('[{"instruction": "x", "output": "y"},]', "in.json: line 1: is not JSON: "),
-        ('{"instruction": "x", "output": "y"}', "in.json: expected a JSON list of records, found dict"),
+        ('{"records": [{"instruction": "x", "output": "y"}]}', "in.json: expected a JSON list of records, found dict"),
         ("", "in.json: is empty, expected a JSON list of records"),
         ("[]", "in.json: no usable record among 0, expected at least one pair"),
     ],

@@ -85,7 +85,7 @@ def test_what_a_step_uses_is_said_first_with_its_source(called, capsys, command)
         (name, value) for name, value in section if name in flag_fields(type(section)) and name != "source"
     )
     flag = f"--{name.replace('_', '-')}"
-    words = words_of(command)
+    words = [word if word != "original" else "paper" for word in words_of(command)]  # which reads the filter's settings
     if flag not in words:
         words += shlex.split(as_flags(section, only=[name]))
     assert cli.main(words) == 0

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from srt import cli
+from srt import cli, idle
 from srt.defaults import DEFAULTS
 from srt.records import InputError
 from srt.runs import SELECTING
-from srt.settings import Settings
+from srt.settings import SelectionConfig, Settings
 
 Steps = Any  # argparse's own class of subparsers is private
 MODEL_HELP = "a model folder or a hub name"
@@ -73,7 +73,18 @@ def choice(parser: argparse.ArgumentParser) -> None:
     about = "what chooses between a record's versions (README.md has the table)"
     parser.add_argument("--method", required=True, choices=SELECTING, help=about)
     parser.add_argument("--ratio", required=True, type=float, help="share of the selected records to keep, by IFD")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the method `random`")
+    about = "seed of the methods `random` and `length`, 0 where not given"
+    parser.add_argument("--seed", type=int, default=None, help=about)
+
+
+def selection(args: argparse.Namespace, reads: Sequence[str] = ()) -> SelectionConfig:
+    """The selection's settings; InputError for what neither the method nor the step (`reads`) makes use of."""
+    settings = cli.resolve(args, SelectionConfig, lambda config: config.selection)
+    why = idle.of_selection(args.method, reads)
+    cli.refuse_idle(args, SelectionConfig, why)
+    if not cli.is_whole(args, SelectionConfig):
+        cli.refuse_given([name for name in ("seed", "coherence") if getattr(args, name) not in (None, [])], why)
+    return settings
 
 
 def ratio(value: float) -> float:
