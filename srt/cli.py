@@ -11,7 +11,7 @@ import argparse
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -88,12 +88,12 @@ def resolve(
     kind: type[AnySettings],
     section: Callable[[Config], Settings | None],
     prefix: str = "",
-    shown: Sequence[str] = (),
+    shown: Collection[str] | None = None,
 ) -> AnySettings:
     """A section's settings: the flags, and the config file or the defaults for what they leave out.
 
-    Which of them (of those in `shown`) comes from where is said before the work begins. InputError names all that is
-    neither given nor has a default.
+    Which of them (of those in `shown`, or of all) comes from where is said before the work begins. InputError names all
+    that is neither given nor has a default.
     """
     given, fields = given_settings(args, kind, prefix), flag_fields(kind)
     rest, source = ({}, "") if set(fields) <= set(given) else _rest(args, kind, section)
@@ -102,7 +102,7 @@ def resolve(
     base = {name: empty() for name, empty in origins.items() if empty in (list, dict)} | rest
     defaults.require_all(fields, {**base, **given}, prefix)
     found = settings_of.validated(kind, {**base, **given}, "flags and config")
-    _tell(kind, {name: getattr(found, name) for name in fields if not shown or name in shown}, given, source)
+    _tell(kind, {name: getattr(found, name) for name in fields if shown is None or name in shown}, given, source)
     return found
 
 
@@ -130,7 +130,7 @@ def _tell_arguments(args: argparse.Namespace) -> None:
     """Lines for a step's other arguments that are flags, given or by default."""
     flags = [action for action in args.parser._actions if action.option_strings and action.default != argparse.SUPPRESS]
     values = {action.dest: (getattr(args, action.dest), action.default) for action in flags if action.dest != "config"}
-    said = {name: value for name, value in values.items() if value[0] not in (None, False, [])}
+    said = {name: value for name, value in values.items() if value[0] not in (None, []) and value[0] is not False}
     given = {name: value for name, (value, default) in said.items() if value != default}
     defaults.tell("arguments", "from flags", given)
     defaults.tell("arguments", "by default", {name: value for name, (value, _) in said.items() if name not in given})

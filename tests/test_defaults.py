@@ -9,6 +9,7 @@ from test_cli import COMMANDS, FUNCTIONS, help_of, sections_of
 from srt import cli
 from srt.config import as_flags, flag_fields, load, locate
 from srt.defaults import defaults, section_name
+from srt.methods import uses
 from srt.progress import begin
 from srt.settings import EXECUTION_FLAGS, ExecutionConfig, FinetuneConfig, OpenLlmConfig, Settings
 
@@ -95,6 +96,7 @@ def test_what_a_step_uses_is_said_first_with_its_source(called, capsys, command)
     assert f"{name} {given}" in said
     others = set(flag_fields(type(section))) - {word[2:].replace("-", "_") for word in words if word[:2] == "--"}
     defaults = " ".join(re.findall(r"^\w+ from srt/defaults.yaml: (.*)$", said, re.MULTILINE))
+    others &= uses("paper") if command == "selection" else others
     assert not [other for other in others - {"source"} if f"{other} " not in defaults]
     for key in EXECUTION_FLAGS.get(command.split()[0], ()):
         assert f"{key} " in said
@@ -116,6 +118,18 @@ def test_other_arguments_are_said_too(called, capsys):
     said = capsys.readouterr().err
     assert "arguments from flags: model MODEL, cache elsewhere\n" in said
     assert "arguments by default: prompt vicuna_v1.1\n" in said
+    assert cli.main(words_of("finetune")) == 0
+    assert "arguments by default: seed 0, cache cache\n" in capsys.readouterr().err
+
+
+def test_a_selection_says_what_its_method_reads_and_nothing_else(called, capsys):
+    words = ["selection", "RUN_DIR", "--pairs", "original=p.jsonl", "--ratio", "0.5", "--method"]
+    assert cli.main([*words, "original"]) == 0
+    assert "selection from" not in capsys.readouterr().err
+    assert cli.main([*words, "length"]) == 0
+    said = capsys.readouterr().err
+    assert "selection from srt/defaults.yaml: ifd_below 1.0, r_ifd_below 1.0\n" in said
+    assert "arguments by default: seed 0\n" in said
 
 
 def test_what_is_refused_before_it_begins_is_one_line(capsys, tmp_path):

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from srt import cli, idle
-from srt.defaults import DEFAULTS
+from srt.defaults import DEFAULTS, tell
+from srt.methods import uses
 from srt.records import InputError
 from srt.runs import SELECTING
 from srt.settings import SelectionConfig, Settings
 
 Steps = Any  # argparse's own class of subparsers is private
+SEED = 0  # of a selection, where none is given
 MODEL_HELP = "a model folder or a hub name"
 
 
@@ -73,13 +75,16 @@ def choice(parser: argparse.ArgumentParser) -> None:
     about = "what chooses between a record's versions (README.md has the table)"
     parser.add_argument("--method", required=True, choices=SELECTING, help=about)
     parser.add_argument("--ratio", required=True, type=float, help="share of the selected records to keep, by IFD")
-    about = "seed of the methods `random` and `length`, 0 where not given"
+    about = f"seed of the methods `random` and `length`, {SEED} where not given"
     parser.add_argument("--seed", type=int, default=None, help=about)
 
 
 def selection(args: argparse.Namespace, reads: Sequence[str] = ()) -> SelectionConfig:
     """The selection's settings; InputError for what neither the method nor the step (`reads`) makes use of."""
-    settings = cli.resolve(args, SelectionConfig, lambda config: config.selection)
+    used = {*uses(args.method), *reads}
+    settings = cli.resolve(args, SelectionConfig, lambda config: config.selection, shown=used)
+    if "seed" in used and args.seed is None:
+        tell("arguments", "by default", {"seed": SEED})
     why = idle.of_selection(args.method, reads)
     cli.refuse_idle(args, SelectionConfig, why)
     if not cli.is_whole(args, SelectionConfig):
