@@ -160,6 +160,12 @@ def test_a_file_has_no_split_and_no_revision(called, capsys, tmp_path, flags):  
     assert cli.main(["prepare", "owner/name", str(tmp_path / "out.jsonl"), *flags]) == 0
 
 
+def test_rescored_scores_have_no_effect_without_scores(called, capsys):  # noqa: F811
+    words = ["selection", "RUN_DIR", "--pairs", "original=p.jsonl", "--method", "original", "--ratio", "1"]
+    assert cli.main([*words, "--rescored", "r.jsonl"]) == 2
+    assert "--rescored: has no effect without --scores" in capsys.readouterr().err
+
+
 def test_winners_of_phase_1_are_reflected_after_it(called, capsys):  # noqa: F811
     words = ["reflect", "P", "R", "--variant", "instruction", "--model", "M", "--scores", "original=s.jsonl"]
     assert cli.main(words) == 2

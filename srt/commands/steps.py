@@ -152,6 +152,8 @@ def selection(steps: Steps) -> None:
         from srt.selection import select
 
         settings = arguments.selection(args)
+        if args.rescored and not args.scores:
+            cli.refuse_given(["rescored"], {"rescored": "without --scores"})
         select(
             args.run_dir,
             cli.assignments(args.pairs, "--pairs"),
