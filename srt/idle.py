@@ -28,14 +28,15 @@ def of_selection(method: str, reads: Collection[str] = ()) -> Why:
 
 
 def of_reflection(settings: ReflectConfig) -> Why:
-    """Settings of a teacher that it does not read."""
+    """Settings of a teacher that it does not read; a greedy one reads `top_p`, as it is asked again by chance."""
     elsewhere = ("revision", "dtype", "max_total_tokens") if settings.backend == "openai" else ()
-    return _greedy(settings) | dict.fromkeys(elsewhere, "with --backend openai")
+    return dict.fromkeys(elsewhere, "with --backend openai")
 
 
 def of_answers(settings: GenerateConfig) -> Why:
-    """Settings of the answers that nothing reads."""
-    return _greedy(settings)
+    """Settings of greedy answers that only chance needs, with a value that is not the neutral one."""
+    found = {"seed": settings.seed > 0, "top_p": settings.top_p < 1} if settings.temperature == 0 else {}
+    return {name: "with --temperature 0" for name, is_idle in found.items() if is_idle}
 
 
 def of_backend(backend: str) -> Why:
@@ -54,11 +55,3 @@ def of_judge(is_served: bool) -> Why:
     """Execution settings that a judged benchmark does not read."""
     local = {} if is_served else dict.fromkeys(("device", "server_memory_gb"), "with a judge that is not served here")
     return {"evaluation_batch": "on benchmarks with a judge"} | local
-
-
-def _greedy(settings: ReflectConfig | GenerateConfig) -> Why:
-    """What drawing by chance needs alone."""
-    if settings.temperature > 0:
-        return {}
-    seed = {"seed": "with --temperature 0"} if getattr(settings, "seed", 0) else {}
-    return seed | ({"top_p": "with --temperature 0"} if settings.top_p < 1 else {})
