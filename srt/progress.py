@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
@@ -19,8 +20,12 @@ _first: list[str] = []  # waits for the beginning of the work
 
 
 def say_first(line: str) -> None:
-    """A line that stands before all others, once the work begins: a step that is refused before says only why."""
-    _first.append(line)
+    """A line that stands before all others, once the work begins: a step that is refused before says only why.
+
+    Of several processes of a training the first one says it.
+    """
+    if os.environ.get("RANK", "0") == "0":
+        _first.append(line)
 
 
 def forget_first() -> None:
