@@ -9,7 +9,6 @@ from srt import config as settings
 from srt import layout, lifeline, models
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
-from srt.methods import uses
 from srt.records import InputError, read_json
 from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, STEP_VERSIONS
 
@@ -225,7 +224,7 @@ def selection_flags(wildcards):
         below_results(layout.pairs_paths(run, CONFIG.responses), "--pairs"),
         below_results(layout.scores_paths(run, CONFIG.responses), "--scores"),
         below_results(layout.coherence_paths(run, CONFIG.responses), "--coherence"),
-        settings.as_flags(run, only=("method", *uses(run.method))),
+        settings.as_flags(run, only=("method", "ratio", "seed")),
     ]
     return " ".join(filter(None, flags))
 
