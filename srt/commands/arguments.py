@@ -12,7 +12,7 @@ from srt.defaults import DEFAULTS, tell
 from srt.methods import uses
 from srt.records import InputError
 from srt.runs import SELECTING
-from srt.settings import SelectionConfig, Settings
+from srt.settings import ExecutionConfig, ReflectConfig, SelectionConfig, Settings
 
 Steps = Any  # argparse's own class of subparsers is private
 SEED = 0  # of a selection, where none is given
@@ -65,6 +65,20 @@ def teacher(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--price", action="append", default=[], metavar="[NAME=]PROMPT,COMPLETION[,BATCH]", help=about)
     about = "folder of the received answers; CACHE/teacher where not given"
     parser.add_argument("--journal", type=Path, default=None, metavar="DIR", help=about)
+
+
+def refuse_idle_of_teacher(args: argparse.Namespace, settings: ReflectConfig) -> None:
+    """InputError for a flag that the teacher's backend, or the variant, has no use for."""
+    cli.refuse_idle(args, ReflectConfig, idle.of_reflection(settings))
+    cli.refuse_idle(args, ExecutionConfig, idle.of_backend(settings.backend))
+    if settings.backend != "openai":
+        why = dict.fromkeys(("base_url", "endpoint"), f"with --backend {settings.backend}: expected openai")
+    else:
+        why = {"endpoint": "with --base-url"} if args.base_url else {}
+    if args.variant == "instruction":
+        why["scores"] = "with --variant instruction, which is reflected before phase 1"
+    in_config = {"endpoint"} if cli.is_whole(args, ReflectConfig) else set()  # where every server is named
+    cli.refuse_given({name for name in why if getattr(args, name)} - in_config, why)
 
 
 def choice(parser: argparse.ArgumentParser) -> None:

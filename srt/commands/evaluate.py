@@ -48,6 +48,8 @@ def _judge(args: argparse.Namespace, file: str) -> dict[str, Any]:
     """The judge of a file, where it answers, and what the step may use."""
     judge = read_judge(file)
     cli.refuse_idle(args, ExecutionConfig, idle.of_judge(judge.serve))
+    if judge.serve and args.endpoint and not cli.is_whole(args, ExecutionConfig):
+        cli.refuse_given(["endpoint"], {"endpoint": f"with a judge that is served here, as {file} says"})
     endpoint = None if judge.serve else cli.endpoint(args, judge_name(file))
     return {"judge": judge, "endpoint": endpoint, "execution": cli.execution(args), "cache": args.cache}
 

@@ -50,12 +50,7 @@ def reflect(steps: Steps) -> None:
         from srt.teacher import teacher_journals
 
         settings, name = cli.resolve(args, ReflectConfig, cli.named(args, "teacher")), cli.only(args, "teacher")
-        cli.refuse_idle(args, ReflectConfig, idle.of_reflection(settings))
-        cli.refuse_idle(args, ExecutionConfig, idle.of_backend(settings.backend))
-        if args.base_url and settings.backend != "openai":
-            cli.refuse_given(["base_url"], {"base_url": f"with --backend {settings.backend}: expected openai"})
-        if args.scores and args.variant == "instruction":
-            cli.refuse_given(["scores"], {"scores": "with --variant instruction, which is reflected before phase 1"})
+        arguments.refuse_idle_of_teacher(args, settings)
         reflect(
             args.pairs,
             args.reflected,
