@@ -1,7 +1,8 @@
 """The command line: one subcommand per step, its flags made from the settings' fields.
 
-A flag overrides the config file's value; where every flag is given, as in the workflow's rules, no config file is
-read at all. Wrong input ends in one line on standard error and exit code 2.
+What is not given as a flag comes from `--config` or, without one, from srt/defaults.yaml; what has no default there
+is asked for. Where every flag is given, as in the workflow's rules, no file is read at all. Wrong input ends in one
+line on standard error and exit code 2.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import argparse
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,12 +19,13 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from srt import __version__
+from srt import __version__, defaults
 from srt import config as settings_of
 from srt.config import flag_fields
 from srt.journal import JournalError
 from srt.launch import LaunchError
 from srt.lifeline import watch_owner
+from srt.progress import begin, forget_first
 from srt.records import VARIANTS, InputError
 from srt.server import ServerError
 from srt.settings import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Price, Settings
@@ -45,18 +47,17 @@ class _Parser(argparse.ArgumentParser):
 def add_settings(
     parser: argparse.ArgumentParser, kind: type[Settings], prefix: str = "", only: Sequence[str] = ()
 ) -> None:
-    """One optional flag per field of a section (of those in `only`); what is not given is the config file's value."""
-    group = parser.add_argument_group(f"settings ({kind.__name__})", "each is taken from the config file if not given")
+    """One optional flag per field of a section (of those in `only`); `resolve` finds what is not given."""
+    about = f"what is not given comes from --config or, without one, from {defaults.DEFAULTS}"
+    group = parser.add_argument_group(f"settings ({kind.__name__})", about)
     for name, field in flag_fields(kind).items():
-        flag = f"--{prefix}{name}".replace("_", "-")
         if any(action.dest == f"{prefix}{name}".replace("-", "_") for action in parser._actions) or (
             only and name not in only
         ):
             continue
         shown = _shown_type(field)
-        group.add_argument(
-            flag, metavar=shown, default=argparse.SUPPRESS, help=(field.description or "").replace("%", "%%")
-        )
+        told = f"{field.description or ''} {defaults.told_default(kind, name)}".replace("%", "%%")
+        group.add_argument(defaults.flag(name, prefix), metavar=shown, default=argparse.SUPPRESS, help=told)
 
 
 def _shown_type(field: FieldInfo) -> str:
@@ -78,23 +79,82 @@ def given_settings(args: argparse.Namespace, kind: type[Settings], prefix: str =
                 None if text == "null" else TypeAdapter(typing.cast(Any, field.annotation)).validate_strings(text)
             )
         except ValidationError as error:
-            flag = f"--{prefix}{name}".replace("_", "-")
-            raise InputError(f"{flag}: {error.errors()[0]['msg']}, found {text!r}") from None
+            raise InputError(f"{defaults.flag(name, prefix)}: {error.errors()[0]['msg']}, found {text!r}") from None
     return given
 
 
 def resolve(
-    args: argparse.Namespace, kind: type[AnySettings], section: Callable[[Config], Settings | None], prefix: str = ""
+    args: argparse.Namespace,
+    kind: type[AnySettings],
+    section: Callable[[Config], Settings | None],
+    prefix: str = "",
+    shown: Collection[str] | None = None,
 ) -> AnySettings:
-    """A section's settings: the flags, and the config file for what they leave out."""
-    given = given_settings(args, kind, prefix)
+    """A section's settings: the flags, and the config file or the defaults for what they leave out.
+
+    Which of them (of those in `shown`, or of all) comes from where is said before the work begins. InputError names all
+    that is neither given nor has a default.
+    """
+    given, fields = given_settings(args, kind, prefix), flag_fields(kind)
+    rest, source = ({}, "") if set(fields) <= set(given) else _rest(args, kind, section)
     # Lists and maps are no flags: only the workflow reads them.
-    rest = {name: typing.get_origin(field.annotation) for name, field in kind.model_fields.items()}
-    base = {name: empty() for name, empty in rest.items() if empty in (list, dict)}
-    if not set(flag_fields(kind)) <= set(given):
+    origins = {name: typing.get_origin(field.annotation) for name, field in kind.model_fields.items()}
+    base = {name: empty() for name, empty in origins.items() if empty in (list, dict)} | rest
+    defaults.require_all(fields, {**base, **given}, prefix)
+    found = settings_of.validated(kind, {**base, **given}, "flags and config")
+    _tell(kind, {name: getattr(found, name) for name in fields if shown is None or name in shown}, given, source)
+    return found
+
+
+def _rest(
+    args: argparse.Namespace, kind: type[Settings], section: Callable[[Config], Settings | None]
+) -> tuple[dict[str, Any], str]:
+    """What the flags leave out, of the config file or, without one, of the defaults; and that file's name."""
+    if args.config:
         found = section(_config(args))
-        base |= found.model_dump() if found else {}
-    return settings_of.validated(kind, {**base, **given}, "flags and config")
+        return (found.model_dump() if found else {}), str(args.config)
+    named = [name for name, value in vars(args).items() if name.startswith("use_") and value is not None]
+    if named and not hasattr(args, "price"):  # a teacher's name also finds its --price, --endpoint
+        raise InputError(f"{defaults.flag(named[0])}: names a part of --config FILE, which is not given")
+    return dict(defaults.defaults_of(kind)), defaults.DEFAULTS
+
+
+def _tell(kind: type[Settings], values: Mapping[str, Any], given: Mapping[str, Any], source: str) -> None:
+    """Lines that say of a section what comes from flags, and what from the file `source`."""
+    name = defaults.section_name(kind)
+    defaults.tell(name, "from flags", {key: value for key, value in values.items() if key in given})
+    defaults.tell(name, f"from {source}", {key: value for key, value in values.items() if key not in given})
+
+
+def _tell_arguments(args: argparse.Namespace) -> None:
+    """Lines for a step's other arguments that are flags, given or by default."""
+    flags = [action for action in args.parser._actions if action.option_strings and action.default != argparse.SUPPRESS]
+    values = {action.dest: (getattr(args, action.dest), action.default) for action in flags if action.dest != "config"}
+    said = {name: value for name, value in values.items() if value[0] not in (None, []) and value[0] is not False}
+    given = {name: value for name, (value, default) in said.items() if value != default}
+    defaults.tell("arguments", "from flags", given)
+    defaults.tell("arguments", "by default", {name: value for name, (value, _) in said.items() if name not in given})
+
+
+def refuse_idle(args: argparse.Namespace, kind: type[Settings], why: Mapping[str, str]) -> None:
+    """InputError for a flag of a section that has no effect, by `why` (`srt.idle`).
+
+    A section that is given whole, as the workflow gives it, may hold such a value, as its config file must.
+    """
+    if not is_whole(args, kind):
+        refuse_given([name for name, value in given_settings(args, kind).items() if value is not None], why)
+
+
+def is_whole(args: argparse.Namespace, kind: type[Settings]) -> bool:
+    """Whether every flag of a section (of `execution`: every one that the step has) is given."""
+    fields = args.execution_keys if kind is ExecutionConfig else flag_fields(kind)
+    return set(fields) <= set(given_settings(args, kind))
+
+
+def refuse_given(given: Iterable[str], why: Mapping[str, str]) -> None:
+    """InputError for the first of these flags that has no effect."""
+    for name in sorted(set(given) & set(why)):
+        raise InputError(f"{defaults.flag(name)}: has no effect {why[name]}")
 
 
 def _config(args: argparse.Namespace) -> Config:
@@ -122,12 +182,13 @@ def add_execution(parser: argparse.ArgumentParser, step: str) -> None:
 
 
 def execution(args: argparse.Namespace) -> ExecutionConfig:
-    """The section `execution` as far as the step reads it; with all its flags given, no config file is read."""
+    """The section `execution` as far as the step reads it; with all its flags given, no file is read."""
     given = given_settings(args, ExecutionConfig)
-    if set(args.execution_keys) <= set(given):
+    if is_whole(args, ExecutionConfig):
+        _tell(ExecutionConfig, given, given, "")
         # Only the step's own keys: reading another one is an AttributeError, not a silent default.
         return ExecutionConfig.model_construct(**given)
-    return resolve(args, ExecutionConfig, lambda config: config.execution)
+    return resolve(args, ExecutionConfig, lambda config: config.execution, shown=args.execution_keys)
 
 
 def endpoint(args: argparse.Namespace, name: str | None) -> Endpoint | None:
@@ -140,7 +201,7 @@ def endpoint(args: argparse.Namespace, name: str | None) -> Endpoint | None:
         if known == name:
             return _endpoint(url, key or None, "--endpoint")
         _endpoint(url, key or None, "--endpoint")
-    return _config(args).execution.endpoints.get(name) if name else None
+    return _config(args).execution.endpoints.get(name) if name and args.config else None
 
 
 def _endpoint(url: str, key_variable: str | None, flag: str) -> Endpoint:
@@ -198,8 +259,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; the exit code is 0, 2 for wrong input, 3 for a spent budget, 1 for a server that failed."""
     args = build_parser().parse_args(arguments)
     watch_owner()
+    forget_first()
     try:
-        return int(args.call(args) or 0)
+        if hasattr(args, "parser"):
+            _tell_arguments(args)
+        code = int(args.call(args) or 0)
+        begin()
+        return code
     except InputError as error:
         print(f"srt: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

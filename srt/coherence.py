@@ -5,6 +5,7 @@ An embedding is the mean of the last hidden states over a text's tokens, of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,6 @@ def coherence(
 ) -> None:
     """Write the coherence of every pair of a file; null with a reason where a text is empty or was not reflected."""
     import torch
-    from torch.nn.functional import cosine_similarity
 
     if settings.embedding:
         model, revision = settings.embedding, None
@@ -44,14 +44,22 @@ def coherence(
         embeddings[text] = embedding
     results = []
     for pair in records:
-        value = None
-        if pair.id in texts:
-            instruction, response = (embeddings[text] for text in texts[pair.id])
-            value = float(cosine_similarity(instruction, response, dim=0))
-        results.append(Coherence(id=pair.id, coherence=value, reason=_unusable(pair)))
+        value, reason = None, _unusable(pair)
+        if reason is None:
+            value = cosine(*(embeddings[text] for text in texts[pair.id]))
+            reason = "the embeddings' cosine is not finite" if value is None else None
+        results.append(Coherence(id=pair.id, coherence=value, reason=reason))
     meta = {"model": model, "identity": models.identity(model, revision), "settings": settings.model_dump()}
     write_json(Path(meta_of(str(out))), meta | {"versions": models.versions("torch", "transformers")})
     write_records(out, results)
+
+
+def cosine(one: Any, other: Any) -> float | None:
+    """The cosine of two vectors; None where it is not finite."""
+    from torch.nn.functional import cosine_similarity
+
+    value = float(cosine_similarity(one, other, dim=0))
+    return value if math.isfinite(value) else None
 
 
 def _unusable(pair: Pair) -> str | None:

@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from srt.records import InputError, describe
+from srt.records import ENCODING, InputError, describe
 from srt.runs import SELECTED_METHODS, Run
 from srt.settings import MT_BENCH, Config, JudgeConfig
 
@@ -57,7 +57,7 @@ def read_runs(path: Path) -> list[Run]:
     """The run table; InputError names file, row and column."""
     if not path.is_file():
         raise InputError(f"{path}: no such run table")
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding=ENCODING, newline="") as file:
         rows = list(csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"))
     runs = [validated(Run, _typed_row(row), f"{path}: run {row.get('run')!r}") for row in rows]
     names = [run.run for run in runs]

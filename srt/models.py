@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from srt import gpus
+from srt.progress import begin
 from srt.records import InputError
 
 # transformers draws its bars into logs as well; in a log they are hundreds of lines.
@@ -108,6 +109,7 @@ def load_model(model: str, revision: str | None, dtype: str, device: str | None,
     from transformers import AutoModelForCausalLM
 
     require(model)
+    begin()
     try:
         loaded = AutoModelForCausalLM.from_pretrained(
             model,

@@ -14,27 +14,40 @@ from srt.layout import meta_of
 from srt.progress import say
 from srt.records import InputError, Pair, write_json, write_records
 from srt.settings import PrepareConfig
-from srt.sources import HUB, located, plain_fields, read_rows, with_ids
+from srt.sources import HUB, NOT_USED, located, not_used, plain_fields, read_rows, say_not_used, with_ids
 
 
 def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
     """Write the pairs of a source, with source, resolved revision and counts in the sidecar.
 
     Records without an instruction or without an output are left out and counted; exact repeats are counted, and
-    dropped where the settings say so. InputError where a record is malformed or none is left.
+    dropped where the settings say so. What a pair cannot hold, as the further turns of a conversation, is counted by
+    kind. InputError where a record is malformed or none is left.
     """
     rows, origin = _open_source(source, settings)
     kept, counts, left_out = _kept(rows, source, settings)
+    lost = {what: counts[what] for what in NOT_USED if counts[what]}
     meta: dict[str, Any] = {
         "origin": origin,
         "settings": settings.model_dump(),
         "counts": {name: counts[name] for name in ("read", "empty", "duplicates")} | {"written": len(kept)},
+        "not_used": lost,  # records by what they have and a pair cannot hold
         "left_out": left_out,  # positions in the source from 0: what was made of it elsewhere is told apart by these
         "versions": models.versions("selective-reflection-tuning", "datasets"),
     }
     write_json(Path(meta_of(str(out))), meta)
     write_records(out, with_ids(kept))
     say(f"{out}: " + ", ".join(f"{count} {name}" for name, count in meta["counts"].items()))
+    say_not_used(out, lost, counts["read"])
+
+
+def idle_on_file(source: str) -> dict[str, str]:
+    """The settings that have no effect on a file; none for a hub data set's name."""
+    return dict.fromkeys(("revision", "split"), "on a file") if _is_file(source) else {}
+
+
+def _is_file(source: str) -> bool:
+    return source.startswith(HUB) or locate(source).exists() or Path(source).suffix in (".json", ".jsonl", ".parquet")
 
 
 def prepared_file(settings: PrepareConfig) -> list[Pair] | None:
@@ -54,7 +67,7 @@ def _kept(
     seen: set[tuple[str, ...]] = set()
     for where, row in islice(rows, settings.limit):
         fields = plain_fields(row, f"{source}: {where}")
-        counts["read"] += 1
+        counts.update(["read", *not_used(row)])
         left_out.append(counts["read"] - 1)
         if not fields["instruction"].strip() or not fields["output"].strip():
             counts["empty"] += 1
@@ -73,9 +86,8 @@ def _kept(
 
 
 def _open_source(source: str, settings: PrepareConfig) -> tuple[Iterator[tuple[str, Any]], dict[str, str | None]]:
-    path = located(source)
-    if path.exists() or source.startswith(HUB) or path.suffix in (".json", ".jsonl", ".parquet"):
-        return read_rows(path), {"file": source}
+    if _is_file(source):
+        return read_rows(located(source)), {"file": source}
     return _hub_rows(source, settings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
@@ -15,13 +16,38 @@ LINE_SECONDS = 15.0
 T = TypeVar("T")
 
 
+_first: list[str] = []  # waits for the beginning of the work
+
+
+def say_first(line: str) -> None:
+    """A line that stands before all others, once the work begins: a step that is refused before says only why.
+
+    Of several processes of a training the first one says it.
+    """
+    if os.environ.get("RANK", "0") == "0":
+        _first.append(line)
+
+
+def forget_first() -> None:
+    """Drop what would be said first: another command begins."""
+    _first.clear()
+
+
+def begin() -> None:
+    """Say what is to be said first, where it was not yet."""
+    while _first:
+        print(_first.pop(0), file=sys.stderr, flush=True)
+
+
 def say(message: str) -> None:
     """One line for the log or the terminal."""
+    begin()
     print(message, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], total: int, label: str, more: Callable[[], str] | None = None) -> Iterator[T]:
     """The items, with their progress shown on standard error; `more` tells what else is to be said of it."""
+    begin()
     if sys.stderr.isatty():
         with tqdm(items, total=total, desc=label) as bar:
             for item in bar:

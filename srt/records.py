@@ -15,6 +15,10 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from srt import finite
+from srt.progress import say
+
+ENCODING = "utf-8-sig"  # UTF-8, and without the byte order mark that some programs write before it
 VARIANTS = ("original", "instruction", "response", "both")
 
 
@@ -28,7 +32,7 @@ class InputError(Exception):
 class Record(BaseModel):
     """Base of all record types: strict types, no unknown fields."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Pair(Record):
@@ -151,6 +155,13 @@ class Evaluation(Record):
 
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
+# The numbers that are null where a foreign file has none, with the reason beside them; True: a ratio of perplexities.
+NULLABLE: dict[type[Record], dict[str, bool]] = {
+    Score: {
+        name: name.endswith("ifd") for name in Score.model_fields if name.startswith("nll_") or name.endswith("ifd")
+    },
+    Coherence: {"coherence": False},
+}
 
 
 def pair_id(instruction: str, input: str, output: str) -> str:
@@ -172,13 +183,13 @@ def describe(error: ValidationError) -> str:
     return f"{field}: {message}, found {found if len(found) <= 80 else found[:77] + '...'}"
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, Any]]:
+def read_lines(path: Path, nan_is_null: bool = False) -> Iterator[tuple[int, Any]]:
     """(line number from 1, parsed JSON) of every non-blank line; InputError names what cannot be parsed."""
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding=ENCODING) as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield number, json.loads(line)
+                    yield number, finite.parse(line, nan_is_null)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -190,10 +201,18 @@ def read_lines(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def read_records(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
-    """All records of a JSONL file, validated; InputError names file, line and field, and refuses a repeated id."""
+    """All records of a JSONL file, validated; InputError names file, line and field, and refuses a repeated id.
+
+    A number that is not finite is null, counted in the log, where the type has a reason for it (NULLABLE).
+    """
     records: list[AnyRecord] = []
     seen: set[str] = set()
+    nulled = 0
     for number, value in read_lines(path):
+        nulled += finite.null_unusable(value, NULLABLE.get(kind, {}), "status" in kind.model_fields)
+        complaint = finite.complaint(value)
+        if complaint:
+            raise InputError(f"{path}: line {number}: {complaint}")
         try:
             record = kind.model_validate(value)
         except ValidationError as error:
@@ -203,6 +222,9 @@ def read_records(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
             raise InputError(f"{path}: line {number}: id {key!r} occurs twice, expected unique ids")
         seen.add(key or "")
         records.append(record)
+    if nulled:
+        total = len(records)
+        say(f"{path}: {nulled} of {total} records have a number that is none: null with the reason, never selected")
     return records
 
 
@@ -222,7 +244,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
     """Write records as JSONL, whole or not at all. ASCII escapes keep lone surrogates and odd line ends safe."""
-    write_text(path, "".join(json.dumps(record.model_dump()) + "\n" for record in records))
+    write_text(path, "".join(json.dumps(record.model_dump(), allow_nan=False) + "\n" for record in records))
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -230,11 +252,20 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read one JSON value; InputError where the file is missing or malformed."""
+def read_json(path: Path, nan_is_null: bool = False) -> Any:
+    """Read one JSON value; InputError where the file is missing or malformed, or has a number that is not finite.
+
+    With `nan_is_null` NaN is null, as pandas writes it, and what is infinite is left to the caller.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = finite.parse(path.read_text(encoding=ENCODING), nan_is_null)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: line {error.lineno}: is not JSON: {error.msg}") from None
+    complaint = None if nan_is_null else finite.complaint(value)
+    if complaint:
+        raise InputError(f"{path}: {complaint}")
+    return value

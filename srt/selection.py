@@ -70,7 +70,7 @@ def read_candidates(
     scored_alike(scores)
     known = {variant: {score.id: score for score in read_records(path, Score)} for variant, path in scores.items()}
     for row in read_records(rescored, Rescored) if rescored else []:
-        known[row.variant][row.record] = row.score
+        known.setdefault(row.variant, {})[row.record] = row.score
     cosines = {v: {c.id: c.coherence for c in read_records(p, Coherence)} for v, p in coherence.items()}
     return {
         record: {

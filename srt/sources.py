@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from srt import finite
 from srt.config import locate
-from srt.records import InputError, Pair, ReflectedPair, describe, pair_id, read_lines
+from srt.finite import is_finite
+from srt.progress import say
+from srt.records import ENCODING, InputError, Pair, ReflectedPair, describe, pair_id, read_lines
 
 HUB = "hub:"
-HUMAN, MODEL = ("human", "user"), ("gpt", "assistant", "chatgpt", "model")
+NOT_USED = ("further turns of a conversation", "a history of earlier turns", "a system text")
+CONVERSATIONS = ("conversations", "messages")
+HUMAN, MODEL, SYSTEM = ("human", "user"), ("gpt", "assistant", "chatgpt", "model"), ("system", "developer")
 
 
 def located(source: str) -> Path:
@@ -65,10 +71,10 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding=ENCODING)
         if not text.strip():
             raise InputError(f"{path}: is empty, expected a JSON list of records")
-        rows = json.loads(text)
+        rows = finite.parse(text)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -78,6 +84,8 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
             raise InputError(f"{path}: line {error.lineno}: is not JSON: {error.msg} at column {error.colno}") from None
         yield from ((f"line {number}", row) for number, row in read_lines(path))  # JSONL under another name
         return
+    if isinstance(rows, dict) and ("instruction" in rows or _conversation(rows)):
+        rows = [rows]  # one record
     if not isinstance(rows, list):
         raise InputError(f"{path}: expected a JSON list of records, found {type(rows).__name__}")
     for number, row in enumerate(rows):
@@ -85,38 +93,79 @@ def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def plain_fields(row: Any, where: str) -> dict[str, str]:
-    """instruction, input and output of one raw row; InputError names the place, the field and what was expected."""
+    """instruction, input and output of one raw row; what is null is empty.
+
+    InputError names the place, the field and what was expected.
+    """
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected an object with instruction and output, found {type(row).__name__}")
-    if row.keys() == {"data"} and isinstance(row["data"], dict):
-        row = row["data"]  # the authors' data sets have a struct of this name for a column
-    if "conversations" in row:
-        return _first_exchange(row["conversations"], where)
+    row = _record(row)
+    name = _conversation(row)
+    if name is not None:
+        return _first_exchange(row[name], f"{where}: {name}")
     fields: dict[str, str] = {}
     for name in ("instruction", "input", "output"):
-        value = row.get(name)
-        if value is None and name == "input":
-            value = ""
         if name not in row and name != "input":
             raise InputError(f"{where}: {name}: is missing")
-        if not isinstance(value, str):
+        value = row.get(name)
+        if not isinstance(value, str | None):
             raise InputError(f"{where}: {name}: expected text, found {value!r}")
-        fields[name] = value
+        fields[name] = value or ""
     return fields
 
 
+def not_used(row: dict[str, Any]) -> list[str]:
+    """What a raw row has, in words, that a pair cannot hold, and that is left out therefore."""
+    row = _record(row)
+    name = _conversation(row)
+    turns = row[name] if name else []
+    system = sum(_speaker(turn) in SYSTEM for turn in turns[:1])
+    instructed = bool(system) or any(_says_something(row.get(name)) for name in ("system", "system_prompt"))
+    is_there = (len(turns) - system > 2, _says_something(row.get("history")), instructed)
+    return [what for what, found in zip(NOT_USED, is_there, strict=True) if found]
+
+
+def say_not_used(path: str | Path, counts: Mapping[str, int], records: int) -> None:
+    """A line for each kind of what was left out of a source's records."""
+    for what, count in counts.items():
+        say(f"{path}: {count} of {records} records: {what}: not used")
+
+
+def _with_text_id(row: Any) -> Any:
+    """The row, its id as text where it is a whole number."""
+    numbered = isinstance(row, dict) and isinstance(row.get("id"), int) and not isinstance(row["id"], bool)
+    return {**row, "id": str(row["id"])} if numbered else row
+
+
+def _record(row: dict[str, Any]) -> dict[str, Any]:
+    """The authors' data sets have a struct of the name `data` for a column."""
+    return row["data"] if row.keys() == {"data"} and isinstance(row["data"], dict) else row
+
+
+def _conversation(row: Mapping[str, Any]) -> str | None:
+    """The field with a row's turns, if it is a conversation."""
+    return next((name for name in CONVERSATIONS if name in row), None)
+
+
+def _speaker(turn: Any) -> Any:
+    return turn.get("from", turn.get("role")) if isinstance(turn, dict) else None
+
+
+def _says_something(value: Any) -> bool:
+    """Whether a field is neither null (pandas writes NaN) nor empty."""
+    return bool(value.strip()) if isinstance(value, str) else bool(value) and is_finite(value)
+
+
 def _first_exchange(turns: Any, where: str) -> dict[str, str]:
-    """The first question and answer of a conversation, as the 70k WizardLM set holds one of each."""
-    if not isinstance(turns, list) or len(turns) < 2:
-        raise InputError(f"{where}: conversations: expected a list of at least two turns, found {str(turns)[:60]!r}")
+    """The first question and answer of a conversation, after the system's turn where there is one."""
+    begins = isinstance(turns, list) and [_speaker(turn) in SYSTEM for turn in turns[:1]] == [True]
+    if not isinstance(turns, list) or len(turns) - begins < 2:
+        raise InputError(f"{where}: expected a list of at least two turns, found {str(turns)[:60]!r}")
     texts = []
-    for turn, speakers in zip(turns[:2], (HUMAN, MODEL), strict=True):
-        speaker = turn.get("from", turn.get("role")) if isinstance(turn, dict) else None
+    for turn, speakers in zip(turns[begins : begins + 2], (HUMAN, MODEL), strict=True):
         text = turn.get("value", turn.get("content")) if isinstance(turn, dict) else None
-        if speaker not in speakers or not isinstance(text, str):
-            raise InputError(
-                f"{where}: conversations: expected a turn of {speakers[0]} with a text, found {str(turn)[:60]!r}"
-            )
+        if _speaker(turn) not in speakers or not isinstance(text, str):
+            raise InputError(f"{where}: expected a turn of {speakers[0]} with a text, found {str(turn)[:60]!r}")
         texts.append(text)
     return {"instruction": texts[0], "input": "", "output": texts[1]}
 
@@ -140,13 +189,15 @@ def read_pairs(path: Path) -> list[Pair]:
     rows = list(read_rows(path))
     if not rows:
         raise InputError(f"{path}: is empty, expected at least one pair")
-    if not any(isinstance(row, dict) and "id" in row and "conversations" not in row for _, row in rows):
-        return with_ids(plain_fields(row, f"{path}: {where}") for where, row in rows)
+    if not any(isinstance(row, dict) and "id" in row and _conversation(row) is None for _, row in rows):
+        pairs_of_source = with_ids(plain_fields(row, f"{path}: {where}") for where, row in rows)
+        say_not_used(path, Counter(what for _, row in rows for what in not_used(row)), len(rows))
+        return pairs_of_source
     pairs: dict[str, Pair] = {}
     for where, row in rows:
         kind: type[Pair] = ReflectedPair if isinstance(row, dict) and "status" in row else Pair
         try:
-            pair = kind.model_validate(row)
+            pair = kind.model_validate(_with_text_id(row))
         except ValidationError as error:
             raise InputError(f"{path}: {where}: {describe(error)}") from None
         if pair.id in pairs:

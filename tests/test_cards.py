@@ -57,6 +57,7 @@ def test_the_data_card_says_licence_origin_hash_and_what_was_dropped(carded):
     assert r"| dropped | kept_as_is | 50% \| a_b | 1 | 25.0 |" in body
     assert "| before | 4 |" in body
     assert "| after | 2 |" in body
+    assert "Not used" not in body
     _, original = parsed(carded / layout.DATA_CARD.format(run="as_is"))
     assert "provider's terms" not in original
     assert "none; these are the original records" in original
@@ -128,3 +129,12 @@ def test_somebodys_own_train_file_has_a_data_card_too(results):  # noqa: F811
     text = (results / layout.DATA_CARD.format(run="as_is")).read_text()
     assert "Method: `given`" in text
     assert "None" not in text.replace("None:", "")
+
+
+def test_the_data_card_counts_what_of_the_source_was_not_used(results):  # noqa: F811
+    counts = {"read": 5, "empty": 1, "duplicates": 0, "written": 4}
+    meta = {"origin": {"file": "x.json"}, "counts": counts, "not_used": {"a system text": 2}}
+    write_json(results / layout.meta_of(layout.ORIGINAL.format(dataset="toy")), meta)
+    write_cards(results, RUNS, "all", LICENCES, None, ["data"])
+    _, body = parsed(results / layout.DATA_CARD.format(run="as_is"))
+    assert "- Records: file x.json\n- Not used: a system text (2 of 5 records)\n- Method: " in body

@@ -23,6 +23,7 @@ from srt.settings import (
     Settings,
 )
 
+DEMO = default_config().absolute()
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
 CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1, missing_share=0.0)
 RELEASED = "config/released.yaml"  # which asks no teacher and trains nothing
@@ -197,8 +198,9 @@ def test_with_all_flags_given_no_config_file_is_read(monkeypatch, name, command)
 def test_a_flag_overrides_the_config_file(monkeypatch):
     called = []
     monkeypatch.setattr("srt.score.score", lambda *args: called.extend(args))
-    assert cli.main(["score", "P", "S", "--model", "M", "--max-length", "77", "--device", "cpu"]) == 0
     config, _ = load()
+    words = ["--max-length", "77", "--device", "cpu", "--config", str(default_config())]
+    assert cli.main(["score", "P", "S", "--model", "M", *words]) == 0
     assert config.score.model_copy(update={"max_length": 77}) in called
     assert config.execution.model_copy(update={"device": "cpu"}) in called
 
@@ -243,7 +245,7 @@ def test_a_full_or_closed_disk_is_one_line_and_code_1(monkeypatch, capsys):
         raise OSError(28, "No space left on device", "results/x.jsonl")
 
     monkeypatch.setattr("srt.reflect.reflect", full)
-    assert cli.main(["reflect", "P", "R", "--variant", "both"]) == 1
+    assert cli.main(["reflect", "P", "R", "--variant", "both", "--model", "M"]) == 1
     assert capsys.readouterr().err == "srt: results/x.jsonl: No space left on device\n"
 
 
@@ -277,7 +279,8 @@ def test_a_teacher_that_cannot_be_asked_is_refused(refused, tmp_path, words, mes
         (["--global-batch", "8.5"], "--global-batch: Input should be a valid integer"),
         (["--dtype", "float64"], "--dtype: Input should be 'float32'"),
         (["--epochs", "null"], "epochs: Input should be a valid number"),
-        (["--use-recipe", "none"], "--use-recipe: expected one of ['demo'], found 'none'"),
+        (["--use-recipe", "none", "--config", str(DEMO)], "--use-recipe: expected one of ['demo'], found"),
+        (["--use-recipe", "demo"], "--use-recipe: names a part of --config FILE, which is not given"),
     ],
 )
 def test_a_bad_value_of_a_flag_is_refused_by_name(refused, flags, message):
@@ -408,7 +411,7 @@ def test_broken_records_are_refused(refused, tmp_path, step, kind):
         ('[{"instruction": "x"}]', "in.json: record 0: output: is missing"),
         ('[{"instruction": "x", "output": 3}]', "in.json: record 0: output: expected text, found 3"),
         ('[{"instruction": "x", "output": "y"},]', "in.json: line 1: is not JSON: "),
-        ('{"instruction": "x", "output": "y"}', "in.json: expected a JSON list of records, found dict"),
+        ('{"records": [{"instruction": "x", "output": "y"}]}', "in.json: expected a JSON list of records, found dict"),
         ("", "in.json: is empty, expected a JSON list of records"),
         ("[]", "in.json: no usable record among 0, expected at least one pair"),
     ],

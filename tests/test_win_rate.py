@@ -117,3 +117,12 @@ def test_real_published_judgments(shared_data, tmp_path):
         found[name] = length_controlled(shown, preferences, path).value
     assert found["recycled-wizardlm-7b-v2.0"] < 83.47826
     assert found["alpaca-7b"] == pytest.approx(26.45963, abs=1)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_difficulty_that_is_not_finite_is_refused(difficulty, value):
+    frame = pd.read_csv(difficulty)
+    frame.loc[7, "instruction_difficulty"] = value
+    frame.to_csv(difficulty, index=False)
+    with pytest.raises(InputError, match=r"df_gamed.csv: row 7: instruction_difficulty: expected a finite number"):
+        length_controlled(*judged(1.5, 0.15), difficulty)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from srt import cli
+from srt import cli, idle
+from srt.defaults import DEFAULTS, tell
+from srt.methods import uses
 from srt.records import InputError
 from srt.runs import SELECTING
-from srt.settings import Settings
+from srt.settings import ExecutionConfig, ReflectConfig, SelectionConfig, Settings
 
 Steps = Any  # argparse's own class of subparsers is private
+SEED = 0  # of a selection, where none is given
 MODEL_HELP = "a model folder or a hub name"
 
 
@@ -21,10 +24,11 @@ def step(
 ) -> argparse.ArgumentParser:
     """A subcommand with its call, its `--config`, and the flags of some sections."""
     parser: argparse.ArgumentParser = steps.add_parser(name, help=about, description=about)
-    parser.add_argument("--config", type=Path, default=None, help="config file; the shipped default where not given")
+    about_config = f"config file, for what is not given as a flag; {DEFAULTS} where not given"
+    parser.add_argument("--config", type=Path, default=None, help=about_config)
     for kind in kinds:
         cli.add_settings(parser, kind)
-    parser.set_defaults(call=call)
+    parser.set_defaults(call=call, parser=parser)
     return parser
 
 
@@ -63,6 +67,20 @@ def teacher(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--journal", type=Path, default=None, metavar="DIR", help=about)
 
 
+def refuse_idle_of_teacher(args: argparse.Namespace, settings: ReflectConfig) -> None:
+    """InputError for a flag that the teacher's backend, or the variant, has no use for."""
+    cli.refuse_idle(args, ReflectConfig, idle.of_reflection(settings))
+    cli.refuse_idle(args, ExecutionConfig, idle.of_backend(settings.backend))
+    if settings.backend != "openai":
+        why = dict.fromkeys(("base_url", "endpoint"), f"with --backend {settings.backend}: expected openai")
+    else:
+        why = {"endpoint": "with --base-url"} if args.base_url else {}
+    if args.variant == "instruction":
+        why["scores"] = "with --variant instruction, which is reflected before phase 1"
+    in_config = {"endpoint"} if cli.is_whole(args, ReflectConfig) else set()  # where every server is named
+    cli.refuse_given({name for name in why if getattr(args, name)} - in_config, why)
+
+
 def choice(parser: argparse.ArgumentParser) -> None:
     """What is chosen from, and how: the files by variant, and the run's method, ratio and seed."""
     for flag, needed in (("--pairs", True), ("--scores", False), ("--coherence", False)):
@@ -71,7 +89,21 @@ def choice(parser: argparse.ArgumentParser) -> None:
     about = "what chooses between a record's versions (README.md has the table)"
     parser.add_argument("--method", required=True, choices=SELECTING, help=about)
     parser.add_argument("--ratio", required=True, type=float, help="share of the selected records to keep, by IFD")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the method `random`")
+    about = f"seed of the methods `random` and `length`, {SEED} where not given"
+    parser.add_argument("--seed", type=int, default=None, help=about)
+
+
+def selection(args: argparse.Namespace, reads: Sequence[str] = ()) -> SelectionConfig:
+    """The selection's settings; InputError for what neither the method nor the step (`reads`) makes use of."""
+    used = {*uses(args.method), *reads}
+    settings = cli.resolve(args, SelectionConfig, lambda config: config.selection, shown=used)
+    if "seed" in used and args.seed is None:
+        tell("arguments", "by default", {"seed": SEED})
+    why = idle.of_selection(args.method, reads)
+    cli.refuse_idle(args, SelectionConfig, why)
+    if not cli.is_whole(args, SelectionConfig):
+        cli.refuse_given([name for name in ("seed", "coherence") if getattr(args, name) not in (None, [])], why)
+    return settings
 
 
 def ratio(value: float) -> float:

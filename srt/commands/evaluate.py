@@ -6,16 +6,18 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from srt import cli
+from srt import cli, idle
 from srt.commands import arguments
 from srt.commands.arguments import Steps
 from srt.config import judge_name, read_judge
 from srt.records import InputError
 from srt.settings import (
+    ALPACA_EVAL,
     FORMS,
     SOURCE,
     AlpacaEvalConfig,
     CalibrationConfig,
+    ExecutionConfig,
     MtBenchConfig,
     OpenLlmConfig,
     PairwiseConfig,
@@ -45,6 +47,9 @@ def _judged(parser: argparse.ArgumentParser, kind: type[Settings]) -> None:
 def _judge(args: argparse.Namespace, file: str) -> dict[str, Any]:
     """The judge of a file, where it answers, and what the step may use."""
     judge = read_judge(file)
+    cli.refuse_idle(args, ExecutionConfig, idle.of_judge(judge.serve))
+    if judge.serve and args.endpoint and not cli.is_whole(args, ExecutionConfig):
+        cli.refuse_given(["endpoint"], {"endpoint": f"with a judge that is served here, as {file} says"})
     endpoint = None if judge.serve else cli.endpoint(args, judge_name(file))
     return {"judge": judge, "endpoint": endpoint, "execution": cli.execution(args), "cache": args.cache}
 
@@ -56,6 +61,7 @@ def _questions(parser: argparse.ArgumentParser) -> None:
 def _alpaca_eval(benchmarks: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         if args.annotations is not None:
+            _refuse_judging(args, AlpacaEvalConfig, "--annotations")
             from srt.evaluation.replay import replay_alpaca_eval
             from srt.sources import located
 
@@ -65,18 +71,21 @@ def _alpaca_eval(benchmarks: Steps) -> None:
         from srt.evaluation.alpaca_eval import evaluate
 
         _all_given(args, "answers")
-        settings = cli.resolve(args, AlpacaEvalConfig, lambda config: getattr(config.evaluate, args.section))
+        given = [name for name in ("outputs", "section") if getattr(args, name) is not None]
+        why = {"outputs": "without --annotations"} | ({} if args.config else {"section": "without --config"})
+        cli.refuse_given(given, why)
+        section = args.section or ALPACA_EVAL
+        settings = cli.resolve(args, AlpacaEvalConfig, lambda config: getattr(config.evaluate, section))
         evaluate(args.answers, args.out, settings, **_judge(args, settings.judge))
 
     parser = arguments.step(
         benchmarks, "alpaca-eval", call, "AlpacaEval 1.0 or 2: win rate against the reference's outputs."
     )
-    about = "the section of the config file from which comes what is not given as a flag"
-    sections = ["alpaca_eval", "alpaca_eval_2"]
-    parser.add_argument("--section", choices=sections, default=sections[0], help=about)
+    about = "the section of --config from which comes what is not given as a flag; alpaca_eval where not given"
+    parser.add_argument("--section", choices=["alpaca_eval", "alpaca_eval_2"], default=None, help=about)
     about = "JSONL of answers (srt generate); left out with --annotations"
     parser.add_argument("answers", metavar="ANSWERS", type=Path, nargs="?", help=about)
-    about = "recompute the row from AlpacaEval's published annotations: no network, no key, no judge"
+    about = "recompute one model's row from AlpacaEval's published annotations: no network, no key, no judge"
     parser.add_argument("--annotations", metavar="SOURCE", default=None, help=about)
     about = "with --annotations: the model's outputs, to count what was not judged and to measure its length"
     parser.add_argument("--outputs", metavar="SOURCE", default=None, help=about)
@@ -88,6 +97,7 @@ def _open_llm(benchmarks: Steps) -> None:
         from srt.evaluation.open_llm import evaluate
 
         settings = cli.resolve(args, OpenLlmConfig, cli.named(args, "profile"))
+        cli.refuse_idle(args, ExecutionConfig, idle.of_leaderboard(settings))
         execution, profile = cli.execution(args), cli.only(args, "profile")
         evaluate(args.model, arguments.revision(args), args.out, settings, execution, args.cache, profile)
 
@@ -103,6 +113,7 @@ def _open_llm(benchmarks: Steps) -> None:
 def _pairwise(benchmarks: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         if args.judgments is not None:
+            _refuse_judging(args, PairwiseConfig, "--judgments", "questions")
             from srt.evaluation.replay import replay_pairwise
             from srt.sources import located
 
@@ -161,6 +172,15 @@ def _calibrate_judge(benchmarks: Steps) -> None:
     )
     parser.add_argument("--form", action="append", default=[], choices=FORMS, help=about)
     _judged(parser, CalibrationConfig)
+
+
+def _refuse_judging(args: argparse.Namespace, kind: type[Settings], replayed: str, *names: str) -> None:
+    """InputError for a flag that only a judge has use for, beside the judgments that are there."""
+    given = {**cli.given_settings(args, kind), **cli.given_settings(args, ExecutionConfig)}
+    given |= {name: getattr(args, name) for name in ("endpoint", "cache", *names)}
+    default = args.parser.get_default("cache")
+    known = [name for name, value in given.items() if value not in (None, [], default)]
+    cli.refuse_given(known, dict.fromkeys(known, f"with {replayed}"))
 
 
 def _forms(file: str) -> list[str]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from srt import config as settings_of
 from srt import layout
-from srt.commands import arguments
 from srt.commands.arguments import Steps
+from srt.progress import say
 from srt.records import InputError
 
 
@@ -115,6 +115,8 @@ def plan(steps: Steps) -> None:
         from srt.plan import plan, told
 
         config, runs = settings_of.load(args.config)
+        if args.config is None:
+            say("no --config: the plan of the demo (config/config.yaml)")
         stages, trainings = plan(config, runs), forecast.forecast(config, runs)
         if args.json:
             shown = [dataclasses.asdict(stage) for stage in stages]
@@ -123,7 +125,9 @@ def plan(steps: Steps) -> None:
             print(told(stages), forecast.told(trainings, config), sep="\n\n")
 
     about = "Estimate what is to come: teachers' requests, tokens, money; trainings' memory, disk; hours of both."
-    parser = arguments.step(steps, "plan", call, about)
+    parser = steps.add_parser("plan", help=about, description=about)
+    parser.add_argument("--config", type=Path, default=None, help="config file; the demo's where not given")
+    parser.set_defaults(call=call)
     parser.add_argument("--json", action="store_true", help="print the stages as JSON")
 
 

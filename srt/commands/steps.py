@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srt import cli
+from srt import cli, idle
 from srt.commands import arguments
 from srt.commands.arguments import Steps
 from srt.settings import (
     SOURCE,
     CoherenceConfig,
+    ExecutionConfig,
     FinetuneConfig,
     GenerateConfig,
     PrepareConfig,
@@ -25,9 +27,11 @@ def prepare(steps: Steps) -> None:
     """`srt prepare SOURCE PAIRS`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.prepare import prepare
+        from srt.prepare import idle_on_file, prepare
 
-        prepare(args.source, args.pairs, cli.resolve(args, PrepareConfig, cli.named(args, "dataset")))
+        settings = cli.resolve(args, PrepareConfig, cli.named(args, "dataset"))
+        cli.refuse_idle(args, PrepareConfig, idle_on_file(args.source))
+        prepare(args.source, args.pairs, settings)
 
     parser = arguments.step(steps, "prepare", call, "Read a source of pairs, check it and give every record an id.")
     parser.add_argument(
@@ -46,6 +50,7 @@ def reflect(steps: Steps) -> None:
         from srt.teacher import teacher_journals
 
         settings, name = cli.resolve(args, ReflectConfig, cli.named(args, "teacher")), cli.only(args, "teacher")
+        arguments.refuse_idle_of_teacher(args, settings)
         reflect(
             args.pairs,
             args.reflected,
@@ -85,6 +90,10 @@ def score(steps: Steps) -> None:
         from srt.score import score
 
         settings, shard = cli.resolve(args, ScoreConfig, lambda config: config.score), arguments.shard(args.shard)
+        if settings.precision == "exact":
+            cli.refuse_idle(
+                args, ScoreConfig, {"precision": "on `srt score`: `srt rescore` scores again what is in doubt"}
+            )
         model, revision, execution = args.model, arguments.revision(args), cli.execution(args)
         score(args.pairs, args.scores, model, revision, settings, execution, args.cache, shard)
 
@@ -137,14 +146,17 @@ def selection(steps: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.selection import select
 
+        settings = arguments.selection(args)
+        if args.rescored and not args.scores:
+            cli.refuse_given(["rescored"], {"rescored": "without --scores"})
         select(
             args.run_dir,
             cli.assignments(args.pairs, "--pairs"),
             cli.assignments(args.scores, "--scores"),
             args.method,
             arguments.ratio(args.ratio),
-            args.seed,
-            cli.resolve(args, SelectionConfig, lambda config: config.selection),
+            args.seed or arguments.SEED,
+            settings,
             cli.assignments(args.coherence, "--coherence"),
             args.rescored,
         )
@@ -175,7 +187,7 @@ def agreement(steps: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.agreement import agreement
 
-        agreement(*_scored_choice(args))
+        agreement(*_scored_choice(args, reads=["proxy_sample"]))
 
     about = "Compare a proxy's scores with those of the student that it scores for, on a sample of records."
     _add_scored_choice(arguments.step(steps, "agreement", call, about), "agreement", "the JSON")
@@ -192,8 +204,8 @@ def _add_scored_choice(parser: argparse.ArgumentParser, step: str, out: str) -> 
     cli.add_execution(parser, step)
 
 
-def _scored_choice(args: argparse.Namespace) -> tuple[Any, ...]:
-    """These arguments, in the order of the step's function."""
+def _scored_choice(args: argparse.Namespace, reads: Sequence[str] = ()) -> tuple[Any, ...]:
+    """These arguments, in the order of the step's function, which itself reads settings of the selection (`reads`)."""
     return (
         args.out,
         cli.assignments(args.pairs, "--pairs"),
@@ -202,8 +214,8 @@ def _scored_choice(args: argparse.Namespace) -> tuple[Any, ...]:
         arguments.revision(args),
         args.method,
         arguments.ratio(args.ratio),
-        args.seed,
-        cli.resolve(args, SelectionConfig, lambda config: config.selection),
+        args.seed or arguments.SEED,
+        arguments.selection(args, reads),
         cli.resolve(args, ScoreConfig, lambda config: config.score),
         cli.execution(args),
         args.cache,
@@ -247,6 +259,8 @@ def generate(steps: Steps) -> None:
         from srt.generate import generate
 
         settings = cli.resolve(args, GenerateConfig, cli.named(args, "decoding"))
+        cli.refuse_idle(args, GenerateConfig, idle.of_answers(settings))
+        cli.refuse_idle(args, ExecutionConfig, idle.of_backend(settings.backend))
         execution = cli.execution(args)
         generate(
             args.questions,

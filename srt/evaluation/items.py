@@ -152,7 +152,7 @@ def _records(path: Path, benchmark: str) -> Iterator[tuple[str, Any]]:
     if path.suffix == ".csv" and benchmark == "mmlu":
         yield from _csv_records(path)
     elif path.suffix == ".json":
-        values = read_json(path)
+        values = read_json(path, nan_is_null=True)
         if not isinstance(values, list):
             raise InputError(f"{path}: expected a list of items, found {type(values).__name__}")
         yield from ((f"record {number}", value) for number, value in enumerate(values, start=1))

@@ -26,29 +26,33 @@ def replay_alpaca_eval(annotations: Path, outputs: Path | None, out: Path) -> No
 
     Args:
         annotations: AlpacaEval's JSON list: `instruction`, `output_1`, `output_2`, `preference` (1 the reference won, 2
-            the model won, 0 or 1.5 a draw, null without a verdict).
+            the model won, 0 or 1.5 a draw, null or NaN without a verdict). They are of one model, beside one reference.
         outputs: the model's own outputs, a JSON list with `instruction` and `output`: its length is measured on all of
             them, and those without a judgment are counted as missing. Without the file, on what was judged.
         out: the evaluation's JSON.
 
     Raises:
-        InputError: names file, record and field of what is malformed, or a judgment of an answer not in `outputs`.
+        InputError: names file, record and field of what is malformed, of another model than the first record's, or a
+            judgment of an answer not in `outputs`.
     """
     rows = read_annotations(annotations)
+    reference, model = (_only(rows, name, annotations) for name in ("generator_1", "generator_2"))
     missing = Counter({NO_VERDICT: sum(row["preference"] is None for row in rows)})
     texts = [row["output_2"] for row in rows]
     if outputs is not None:
-        answers = [_output(row, f"{outputs}: record {number}") for number, row in _rows(outputs)]
+        found = [row for _, row in _rows(outputs)]
+        answers = [_output(row, f"{outputs}: record {number}") for number, row in enumerate(found, start=1)]
+        _only(found, "generator", outputs)
         missing[NO_JUDGMENT] = _unjudged(rows, answers, annotations, outputs)
         texts = [text for _, text in answers]
     evaluation = Evaluation(
         benchmark="alpaca_eval",
         metrics=win_metrics([row["preference"] for row in rows], list(map(len, texts))),
-        judge={"annotator": _one_of(rows, "annotator"), "replayed": True},
+        judge={"annotator": _only(rows, "annotator", annotations), "replayed": True},
         task_versions=None,
         settings={
-            "model": _one_of(rows, "generator_2"),
-            "reference": _one_of(rows, "generator_1"),
+            "model": model,
+            "reference": reference,
             "annotations_sha256": content_key(rows),
         },
         versions={"alpaca_eval": version("alpaca-eval")},
@@ -73,7 +77,7 @@ def replay_pairwise(judgments: Path, out: Path) -> None:
     verdicts: dict[str, Verdict] = {}
     missing: Counter[str] = Counter()
     seen: set[str] = set()
-    for number, row in read_lines(judgments):
+    for number, row in read_lines(judgments, nan_is_null=True):
         where = f"{judgments}: line {number}"
         if not isinstance(row, dict) or not isinstance(row.get("id"), str | int) or str(row["id"]) in seen:
             raise InputError(f"{where}: id: expected text or a whole number that no other line has")
@@ -103,7 +107,7 @@ def read_annotations(path: Path) -> list[dict[str, Any]]:
 
 
 def _rows(path: Path) -> list[tuple[int, Any]]:
-    rows = read_json(path)
+    rows = read_json(path, nan_is_null=True)
     if not isinstance(rows, list) or not rows:
         raise InputError(f"{path}: expected a JSON list of at least one record")
     return list(enumerate(rows, start=1))
@@ -140,10 +144,19 @@ def _unjudged(
     return left.total()
 
 
-def _one_of(rows: Sequence[Mapping[str, Any]], name: str) -> str | None:
-    """What all rows say under that name; their list where they differ, None where none says anything."""
-    found = sorted({str(row[name]) for row in rows if row.get(name) is not None})
-    return ", ".join(found) or None
+def _only(rows: Sequence[Mapping[str, Any]], name: str, path: Path) -> str | None:
+    """What the rows say under that name, None where none says anything.
+
+    InputError where two of them differ: a row of the leaderboard is one model's, beside one reference, by one judge.
+    """
+    said = [(number, str(row[name])) for number, row in enumerate(rows, start=1) if row.get(name) is not None]
+    for number, found in said:
+        place, expected = said[0]
+        if found != expected:
+            raise InputError(
+                f"{path}: record {number}: {name}: expected {expected!r}, as in record {place}, found {found!r}"
+            )
+    return said[0][1] if said else None
 
 
 def _scores(row: Mapping[str, Any], name: str, where: str) -> Scores | None:

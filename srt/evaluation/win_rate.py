@@ -130,3 +130,18 @@ def _check_difficulty(path: Path, positions: Sequence[int]) -> None:
     wrong = [position for position in positions if position not in first.index or first[position] != position]
     if wrong:
         raise InputError(f"{path}: row {wrong[0]}: index: expected {wrong[0]}, the question that was judged")
+    for name, rows in (("instruction_difficulty", positions), ("preference", ()), ("std_delta_len", ())):
+        _check_finite(path, frame[name], rows)
+
+
+def _check_finite(path: Path, column: Any, needed: Sequence[int]) -> None:
+    """InputError for what is no number or infinite in a column, or empty in a row that is needed."""
+    import numpy as np
+    import pandas as pd
+
+    numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float)
+    bad = np.isinf(numbers) | (np.isnan(numbers) & column.notna().to_numpy())
+    bad[list(needed)] |= np.isnan(numbers[list(needed)])
+    for row in np.flatnonzero(bad)[:1]:
+        expected = f"row {row}: {column.name}: expected a finite number"
+        raise InputError(f"{path}: {expected}, found {column.iloc[row]!s}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from srt import models
+from srt.finite import is_finite
 from srt.given.rows import Misfits, Row, aligned, origin, read_mapped
 from srt.layout import meta_of
 from srt.progress import say
@@ -145,13 +146,16 @@ def _read(row: Row) -> tuple[list[float | None], list[float | None]] | None:
     found = []
     for name in ("loss", "ppl"):
         values = row.values[name]
-        numbers = isinstance(values, list) and all(
-            value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values
-        )
+        numbers = isinstance(values, list) and all(value is None or _is_number(value) for value in values)
         if not numbers or len(values) != len(NLLS) or any(value is not None and value < 0 for value in values):
             raise InputError(f"{row.where}: {name}: expected four numbers from 0, found {str(values)[:80]}")
         found.append([None if value is None else float(value) for value in values])
     return found[0], found[1]
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a float (the published scorer writes NaN and infinity too), or a whole number that can be one."""
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and is_finite(value))
 
 
 def _score(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import html
 import io
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from srt.finite import is_finite
 from srt.records import InputError
 
 NOT_RUN = "not run"  # the source of a row whose evaluation file is not there
@@ -130,9 +132,12 @@ def _typed(path: Path, column: Column, text: str) -> Any:
     if column.digits is None:
         return text
     try:
-        return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
+        number = int(text) if re.fullmatch(r"-?\d+", text) else float(text)
     except ValueError:
-        raise InputError(f"{path}: column {column.key}: expected a number, found {text!r}") from None
+        number = math.nan
+    if not is_finite(number):
+        raise InputError(f"{path}: column {column.key}: expected a number, found {text!r}")
+    return number
 
 
 def to_markdown(title: str, parts: Sequence[Part], notes: Iterable[str] = ()) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import math
 import platform
 import subprocess
 from collections import defaultdict
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from srt import layout
+from srt.finite import is_finite
 from srt.records import InputError, read_json
 from srt.report.formats import Column, Part, Row
 from srt.report.sources import read_evaluation, training
@@ -120,10 +122,13 @@ def _measured(path: Path) -> tuple[float, float | None]:
         row = next(csv.DictReader(file, delimiter="\t"), None)
     try:
         seconds = float((row or {})["s"])
-        memory = (row or {}).get("max_rss", "-")
-        return seconds, float(memory) / 1024 if memory not in ("-", "NA", "") else None
+        text = (row or {}).get("max_rss", "-")
+        memory = float(text) / 1024 if text not in ("-", "NA", "") else None
     except (KeyError, ValueError):
-        raise InputError(f"{path}: expected a benchmark file of Snakemake, with a number in the column s") from None
+        seconds, memory = math.nan, None
+    if not (is_finite(seconds) and is_finite(memory)):
+        raise InputError(f"{path}: expected a benchmark file of Snakemake, with a number in the column s")
+    return seconds, memory
 
 
 def _seeds(results: Path, runs: Sequence[Run]) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from srt.settings.base import Settings
 
 # Raised by whoever changes what a step computes, so that Snakemake reruns it and what follows.
 STEP_VERSIONS = {
-    "prepare": 1,
+    "prepare": 2,
     "import": 1,
     "reflect": 2,
     "score": 1,

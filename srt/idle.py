@@ -1,0 +1,57 @@
+"""Settings that have no effect beside the values of others: given by hand, such a flag is refused.
+
+A config file must have every key, so that there such a value is no fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from srt.methods import uses
+from srt.settings import SENDING, GenerateConfig, OpenLlmConfig, ReflectConfig, SelectionConfig
+
+Why = dict[str, str]  # field: why it has no effect, in words
+# What of `execution:` each backend reads.
+BACKENDS = {
+    "openai": (*SENDING, "batch"),
+    "vllm-server": (*SENDING, "device", "server_memory_gb"),
+    "vllm": ("device", "server_memory_gb"),
+    "transformers": ("device", "generation_batch"),
+    "auto": ("device", "server_memory_gb", "generation_batch"),
+}
+
+
+def of_selection(method: str, reads: Collection[str] = ()) -> Why:
+    """Settings and arguments of a selection that neither the method reads nor, by `reads`, the step itself."""
+    known = ("seed", "coherence", *SelectionConfig.model_fields)
+    return {name: f"with --method {method}" for name in known if name not in {*uses(method), *reads}}
+
+
+def of_reflection(settings: ReflectConfig) -> Why:
+    """Settings of a teacher that it does not read; a greedy one reads `top_p`, as it is asked again by chance."""
+    elsewhere = ("revision", "dtype", "max_total_tokens") if settings.backend == "openai" else ()
+    return dict.fromkeys(elsewhere, "with --backend openai")
+
+
+def of_answers(settings: GenerateConfig) -> Why:
+    """Settings of greedy answers that only chance needs, with a value that is not the neutral one."""
+    found = {"seed": settings.seed > 0, "top_p": settings.top_p < 1} if settings.temperature == 0 else {}
+    return {name: "with --temperature 0" for name, is_idle in found.items() if is_idle}
+
+
+def of_backend(backend: str) -> Why:
+    """Execution settings that a teacher, or a model that answers, does not read on its backend."""
+    known = dict.fromkeys(name for reads in BACKENDS.values() for name in reads)
+    return {name: f"with --backend {backend}" for name in known if name not in BACKENDS[backend]}
+
+
+def of_leaderboard(settings: OpenLlmConfig) -> Why:
+    """Execution settings that the leaderboard's benchmarks do not read."""
+    memory = {"server_memory_gb": "with --backend transformers"} if settings.backend == "transformers" else {}
+    return dict.fromkeys(SENDING, "on benchmarks without a judge") | memory
+
+
+def of_judge(is_served: bool) -> Why:
+    """Execution settings that a judged benchmark does not read."""
+    local = {} if is_served else dict.fromkeys(("device", "server_memory_gb"), "with a judge that is not served here")
+    return {"evaluation_batch": "on benchmarks with a judge"} | local
