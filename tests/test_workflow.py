@@ -101,6 +101,7 @@ def refuse(event, arguments):
         raise RuntimeError(f"refused: {event}")
 sys.addaudithook(refuse)
 """
+TEMPORARY = ("score_shard", "demo_model")  # deleted, or no result
 STEPS = (
     *("srt.prepare.prepare", "srt.reflect.reflect", "srt.score.score", "srt.score.gather", "srt.coherence.coherence"),
     *("srt.rescore.rescore", "srt.agreement.agreement", "srt.given.train.import_train"),
@@ -208,6 +209,25 @@ def test_the_dag_has_the_expected_jobs(plan):
     assert jobs_in(output) == JOBS[name]
 
 
+def listed(output, what):
+    """The files of all `input:` or `output:` lines below a rule's name: {rule: files}."""
+    found = {}
+    for rule, below in re.findall(r"^(?:local)?rule (\w+):\n((?:    .+\n)+)", output, re.MULTILINE):
+        for files in re.findall(rf"^    {what}: (.+)$", below, re.MULTILINE):
+            found.setdefault(rule, set()).update(files.split(", "))
+    return found
+
+
+def test_all_asks_by_name_for_whatever_a_job_leaves(plan):
+    """What is only an intermediate file is not made again where it is gone, so nothing that stays may be one."""
+    _, _, output = plan
+    left = set().union(*(files for rule, files in listed(output, "output").items() if rule not in TEMPORARY))
+    asked = listed(output, "input")["all"]
+    notebooks = {path for path in left if "/notebooks/" in path}  # beside a figure that is asked for
+    assert left - notebooks - asked == set()
+    assert asked <= left
+
+
 def test_snakemake_sees_what_the_loader_sees(plan):
     name, tree, _ = plan
     expected, runs = config.load(ROOT / name)
@@ -311,7 +331,8 @@ def test_from_a_fresh_clone_every_table_and_figure_is_drawn(tmp_path):
     assert code == 0, out + err
     paths = [layout.TABLE.format(table=name, ext=ext) for name in layout.TABLES for ext in ("csv", "md", "tex")]
     paths += [layout.FIGURE.format(figure=name, ext=ext) for name in layout.FIGURES for ext in ("pdf", "png")]
-    assert all((tree / "results" / path).stat().st_size for path in [*paths, layout.REPORT])
+    assert all((tree / "results" / layout.SO_FAR / path).stat().st_size for path in [*paths, layout.REPORT])
+    assert [path.name for path in (tree / "results").iterdir()] == [layout.SO_FAR]
     assert not (tree / "cache").exists()
 
 

@@ -212,9 +212,8 @@ def rescored_file(wildcards):
 
 def agreement_file(wildcards):
     """How far the run's proxy agrees with its student, where a proxy scores."""
-    run = RUNS[wildcards.run]
-    compared = run.scorer and layout.reads_scores(run)
-    return [RESULTS + layout.AGREEMENT.format(run=run.run)] if compared else []
+    compared = layout.is_compared(RUNS[wildcards.run])
+    return [RESULTS + layout.AGREEMENT.format(run=wildcards.run)] if compared else []
 
 
 def selection_flags(wildcards):

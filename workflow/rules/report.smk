@@ -13,7 +13,7 @@ rule tables:
         flags=REPORT_FLAGS,
         version=VERSION["report"],
     shell:
-        "srt report tables {params.results} {params.flags} > {log} 2>&1"
+        "srt report tables {params.results} --out {params.results} {params.flags} > {log} 2>&1"
 
 
 rule figure:
@@ -57,7 +57,8 @@ rule html:
         notice=shlex.quote(CONFIG.report.notice or ""),
         version=VERSION["report"],
     shell:
-        "srt report html {params.results} {params.flags} --notice {params.notice} {resources.how} > {log} 2>&1"
+        "srt report html {params.results} --out {params.results} {params.flags} --notice {params.notice}"
+        " {resources.how} > {log} 2>&1"
 
 
 rule data_card:
@@ -76,7 +77,8 @@ rule data_card:
         flags=CARD_FLAGS,
         version=VERSION["report"],
     shell:
-        "srt report cards {params.results} {params.flags} --kind data --only {wildcards.run} > {log} 2>&1"
+        "srt report cards {params.results} --out {params.results} {params.flags} --kind data --only {wildcards.run}"
+        " > {log} 2>&1"
 
 
 rule model_card:
@@ -94,11 +96,13 @@ rule model_card:
         flags=CARD_FLAGS,
         version=VERSION["report"],
     shell:
-        "srt report cards {params.results} {params.flags} --kind model --only {wildcards.run} > {log} 2>&1"
+        "srt report cards {params.results} --out {params.results} {params.flags} --kind model --only {wildcards.run}"
+        " > {log} 2>&1"
 
 
 # The same from whatever is there: `snakemake table_open_llm`, `figure_pairwise`, `so_far`. They wait for no run and
-# start none; what has not been run is listed. Nothing is declared, so that they are made each time they are asked for.
+# start none; what has not been run is listed. Nothing is declared, so that they are made each time they are asked for,
+# and they are written into a folder of their own, so that no rule above takes them for what it makes.
 for target, table in {
     **dict(zip(layout.TABLES, layout.TABLES)),
     **layout.TABLE_NUMBERS,
