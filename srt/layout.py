@@ -223,9 +223,11 @@ def answered(config: Config, run: Run) -> list[str]:
 
 
 def artefacts(config: Config, runs: Sequence[Run]) -> list[str]:
-    """Every file that the steps from prepare to evaluate leave below the results folder, but what is temporary.
+    """Every file that the steps from prepare to evaluate leave below the results folder, but for models.
 
     Snakemake makes a missing file again only where it is asked for by name: what was made of it may be there still.
+    A model is left out because it may have been deleted to save room (`execution.keep_models`), which must not train
+    it again. A training that was killed is listed all the same, as what called for it is newer than the answers.
     """
     files = [path for run in runs for of_step in (_data, _selected, _evaluated) for path in of_step(config, run)]
     judged = [CALIBRATION.format(judge=judge) for judge in calibrated(config)]
@@ -254,14 +256,13 @@ def _compared(scores: str, imported: Mapping[str, ImportedScores]) -> list[str]:
 
 
 def _selected(config: Config, run: Run) -> list[str]:
-    """What a run trains on and why, what was computed for that choice, and the model where it is kept."""
+    """What a run trains on and why, and what was computed for that choice."""
     if run.method == "none":
         return []
     patterns = [TRAIN, LEDGER]
     patterns += [meta_of(TRAIN)] if run.method == "given" else []
     patterns += [RESCORED, meta_of(RESCORED)] if is_rescored(config, run) else []
     patterns += [AGREEMENT] if is_compared(run) else []
-    patterns += [MODEL] if run.recipe and config.execution.keep_models else []
     return [pattern.format(run=run.run) for pattern in patterns]
 
 

@@ -223,8 +223,9 @@ def test_all_asks_by_name_for_whatever_a_job_leaves(plan):
     _, _, output = plan
     left = set().union(*(files for rule, files in listed(output, "output").items() if rule not in TEMPORARY))
     asked = listed(output, "input")["all"]
-    notebooks = {path for path in left if "/notebooks/" in path}  # beside a figure that is asked for
-    assert left - notebooks - asked == set()
+    # A notebook stands beside a figure that is asked for; a model that was deleted is not trained again for that.
+    unasked = {path for path in left if "/notebooks/" in path or path.endswith("/model")}
+    assert left - unasked - asked == set()
     assert asked <= left
 
 
@@ -396,6 +397,14 @@ def test_changed_execution_reruns_nothing(finished, keys):
             values["execution"]["endpoints"] = {"local": {"base_url": "http://127.0.0.1:1/v1", "api_key_env": None}}
 
     assert planned(finished, "--configfile", edited(finished, change)) == {}
+
+
+def test_models_that_were_deleted_are_trained_again_only_for_a_reason(finished):
+    for model in finished.glob("results/runs/*/model"):
+        shutil.rmtree(model)
+    assert planned(finished) == {}  # with keep_models true, whatever it was before
+    (finished / "results/runs/recycled/train.jsonl").write_text("other records")  # whose training was killed
+    assert "finetuned" in planned(finished)
 
 
 def test_a_new_run_of_another_ratio_runs_neither_teacher_nor_scorer(finished):
