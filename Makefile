@@ -21,8 +21,8 @@ demo: $(INSTALLED) $(MODEL) unlock
 # Every table and figure from what is there, into a folder of its own: from nothing, the paper's with "ours" empty. Runs
 # no model.
 tables: $(INSTALLED) unlock
-	$(BIN)/snakemake --cores 1 so_far $(if $(CONFIG),--configfile $(CONFIG))
-	@ls $(RESULTS)/so_far/report.html $(RESULTS)/so_far/tables/*.md $(RESULTS)/so_far/figures/*.png
+	$(BIN)/snakemake --cores 1 so_far $(if $(CONFIG),--configfile "$(CONFIG)")
+	@ls "$(RESULTS)"/so_far/report.html "$(RESULTS)"/so_far/tables/*.md "$(RESULTS)"/so_far/figures/*.png
 
 test: $(INSTALLED) $(MODEL) check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

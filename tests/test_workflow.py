@@ -303,7 +303,7 @@ def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called
 def test_papermill_hands_the_notebooks_what_they_declare(plan):
     _, _, output = plan
     for command in (command for command in commands_in(output) if command[0] == "papermill"):
-        given = {command[place + 1] for place, word in enumerate(command) if word == "-p"}
+        given = {command[place + 1] for place, word in enumerate(command) if word == "-r"}
         notebook = json.loads((ROOT / next(word for word in command if word.startswith("notebooks/"))).read_text())
         cells = [cell for cell in notebook["cells"] if "parameters" in cell.get("metadata", {}).get("tags", [])]
         declared = {
@@ -486,6 +486,21 @@ def without(*keys):
         ("config", row("x\tdemo\tsmollm2\tsmollm2\tpaper\t0\tdemo\t0\n"), "config/demo.tsv: run 'x': ratio: "),
         ("config", row("x\tdemo\tsmollm2\tsmollm2\tpaper\t2\tdemo\t0\n"), "config/demo.tsv: run 'x': ratio: "),
         ("config", lambda v, _: v["students"]["smollm2"].update(model="./gone"), "./gone: no such model folder"),
+        (
+            "config",
+            lambda v, _: v["datasets"].update({"..": {}}),
+            "changed.yaml: datasets: expected at most 80 of the",
+        ),
+        (
+            "config",
+            lambda v, _: v["teachers"].update({"a\n$(b)": {}}),
+            "teachers: expected at most 80 of the letters",
+        ),
+        (
+            "config",
+            lambda v, _: v.update(results="a{b}"),
+            "changed.yaml: results: expected a path or name without braces",
+        ),
     ],
 )
 def test_a_wrong_config_ends_in_one_line_and_exit_code_2(tmp_path, source, change, message):

@@ -23,13 +23,13 @@ try:
         if student.model != DEMO_MODEL:
             models.require(student.model)
 except InputError as error:
-    print(f"srt: {error}", file=sys.stderr)
+    print(f"srt: {' '.join(str(error).split())}", file=sys.stderr)
     sys.exit(2)
 
 RUNS = {run.run: run for run in RUN_TABLE}
 SELECTED = [name for name, run in RUNS.items() if run.method != "none"]
 TRAINED = [name for name in SELECTED if RUNS[name].recipe]
-RESULTS = f"{CONFIG.results}/"
+RESULTS = f"{CONFIG.results.rstrip('/')}/"
 CONFIG_FILE = str(workflow.configfiles[-1])
 VERSION = STEP_VERSIONS
 # A job that runs a model holds one GPU. Without GPUs it gets half of the cores, so that two run side by side: half
@@ -40,20 +40,20 @@ CORES = CORES_GIVEN if GPU else max(1, CORES_GIVEN // 2)
 # How a step runs: given to the shell as a resource and not as a parameter, so that a change here reruns nothing.
 HOW = {
     step: settings.as_flags(CONFIG.execution, only=keys)
-    + ("" if step == "coherence" else f" --cache {CONFIG.cache}")
+    + ("" if step == "coherence" else f" {settings.flag('cache', CONFIG.cache)}")
     for step, keys in EXECUTION_FLAGS.items()
 }
 # Finetuning starts a process for each of its GPUs by itself; the GPUs of all its machines are asked for.
 FINETUNE_GPUS = GPU * CONFIG.execution.finetune_gpus * CONFIG.execution.finetune_nodes
 # Where teachers and judges listen; the keys themselves stay in the environment.
 SERVERS = "".join(
-    f" --endpoint {name}={server.base_url}"
-    + (f",{server.api_key_env}" if server.api_key_env else "")
+    f" {settings.flag('endpoint', f'{name}={server.base_url}{key}')}"
     for name, server in CONFIG.execution.endpoints.items()
+    for key in [f",{server.api_key_env}" if server.api_key_env else ""]
 )
 # What teachers cost, in USD per million tokens of prompt and completion, and the batch API's share of that.
 PRICES = "".join(
-    f" --price {name}={price.prompt},{price.completion},{price.batch}"
+    f" {settings.flag('price', f'{name}={price.prompt},{price.completion},{price.batch}')}"
     for name, price in CONFIG.execution.prices.items()
 )
 
@@ -69,7 +69,7 @@ wildcard_constraints:
     teacher="|".join(map(re.escape, CONFIG.teachers)) or "none",
     student=r"[^/]+",
     run=r"[^/]+",
-    questions="|".join(CONFIG.questions) or "none",
+    questions="|".join(map(re.escape, CONFIG.questions)) or "none",
     judge=r"[^/]+",
     profile=r"[^/]+",
     variant=r"instruction|response|both",
@@ -80,10 +80,19 @@ def timing(path):
     return f"{RESULTS}{layout.TIMINGS}{path}"
 
 
+def verbatim(text):
+    """A text as a parameter in which Snakemake looks for no wildcards."""
+    return lambda wildcards: text
+
+
 def present(path):
-    """A file, or a folder's files, as a rule's input where they are here; a hub name or a packaged file is none."""
+    """A file, or a folder's files, as a rule's input where they are here; a hub name or a packaged file is none.
+
+    A name with braces, in which Snakemake looks for wildcards, can be no input.
+    """
     if os.path.isdir(path):
-        return sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
+        files = (str(file) for file in Path(path).rglob("*") if file.is_file())
+        return sorted(file for file in files if not set("{}") & set(file))
     return [path] if os.path.exists(path) else []
 
 
@@ -124,7 +133,7 @@ def run_model_flags(run):
         if RUNS[run].method == "none"
         else None
     )
-    return f"--model {shlex.quote(run_model(run))} --revision {settings.flag_text(revision)}"
+    return f"{settings.flag('model', run_model(run))} {settings.flag('revision', revision)}"
 
 
 def shards_of(wildcards):
@@ -158,11 +167,16 @@ def judge_gpus(file):
     return GPU if JUDGES[file].serve else 0
 
 
-def below_results(paths, flag):
-    """{variant: path} as repeated VARIANT=FILE flags."""
+def assigned(name, values):
+    """{key: value} as repeated --name KEY=VALUE flags."""
     return " ".join(
-        f"{flag} {variant}={RESULTS}{path}" for variant, path in paths.items()
+        settings.flag(name, f"{key}={value}") for key, value in values.items()
     )
+
+
+def below_results(paths, name):
+    """{variant: path below the results folder} as repeated VARIANT=FILE flags."""
+    return assigned(name, {variant: RESULTS + path for variant, path in paths.items()})
 
 
 def kept_model(output):
@@ -220,9 +234,9 @@ def selection_flags(wildcards):
     """The same as flags."""
     run = RUNS[wildcards.run]
     flags = [
-        below_results(layout.pairs_paths(run, CONFIG.responses), "--pairs"),
-        below_results(layout.scores_paths(run, CONFIG.responses), "--scores"),
-        below_results(layout.coherence_paths(run, CONFIG.responses), "--coherence"),
+        below_results(layout.pairs_paths(run, CONFIG.responses), "pairs"),
+        below_results(layout.scores_paths(run, CONFIG.responses), "scores"),
+        below_results(layout.coherence_paths(run, CONFIG.responses), "coherence"),
         settings.as_flags(run, only=("method", "ratio", "seed")),
     ]
     return " ".join(filter(None, flags))
@@ -263,24 +277,20 @@ def report_files():
 
 COMPARED = CONFIG.evaluate.pairwise.questions if CONFIG.evaluate.pairwise else []
 OPPONENTS = CONFIG.evaluate.pairwise.opponents if CONFIG.evaluate.pairwise else []
+RUN_FLAGS = settings.as_flags(CONFIG, only=["run_table", "responses"])
+NOTICE = settings.flag("notice", CONFIG.report.notice or "")
 REPORT_FLAGS = " ".join(
     [
-        f"--run-table {CONFIG.run_table} --responses {CONFIG.responses}",
-        *(f"--opponent {name}" for name in OPPONENTS),
-        *(f"--questions {name}" for name in COMPARED),
-        *(
-            f"--compare {run}={shlex.quote(name)}"
-            for run, name in CONFIG.report.compare.items()
-        ),
+        RUN_FLAGS,
+        *(settings.flag("opponent", name) for name in OPPONENTS),
+        *(settings.flag("questions", name) for name in COMPARED),
+        assigned("compare", CONFIG.report.compare),
     ]
 )
-CARD_FLAGS = " ".join(
-    [
-        f"--run-table {CONFIG.run_table} --responses {CONFIG.responses}",
-        f"--notice {shlex.quote(CONFIG.report.notice or '')}",
-        *(
-            f"--licence {name}={shlex.quote(licence)}"
-            for name, licence in CONFIG.report.licences.items()
-        ),
-    ]
+CARD_FLAGS = " ".join([RUN_FLAGS, NOTICE, assigned("licence", CONFIG.report.licences)])
+SHOWN = settings.flag("config", CONFIG_FILE)
+# Papermill takes what follows -r as text, whatever it looks like.
+NOTEBOOK_FLAGS = " ".join(
+    shlex.join(["-r", name, getattr(CONFIG, name)])
+    for name in ("results", "run_table", "responses")
 )

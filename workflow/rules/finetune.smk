@@ -24,5 +24,5 @@ rule finetuned:
         ),
         version=VERSION["finetune"],
     shell:
-        "srt finetune {input.train} {output} {params.student} --seed {params.seed} {params.settings}"
-        " {resources.how} > {log} 2>&1"
+        "srt finetune {input.train:q} {output:q} {params.student} --seed {params.seed} {params.settings}"
+        " {resources.how} > {log:q} 2>&1"

@@ -20,8 +20,8 @@ rule reflected:
         settings=teacher_settings,
         version=VERSION["reflect"],
     shell:
-        "srt reflect {input.pairs} {output.pairs} --variant {wildcards.variant} {params.settings}"
-        " --use-teacher {wildcards.teacher} {resources.how} > {log} 2>&1"
+        "srt reflect {input.pairs:q} {output.pairs:q} --variant {wildcards.variant:q} {params.settings}"
+        " --use-teacher {wildcards.teacher:q} {resources.how} > {log:q} 2>&1"
 
 
 # The plan `selected`: only the winners of phase 1 get their response reflected, for one student.
@@ -50,6 +50,6 @@ rule reflected_winners:
         settings=teacher_settings,
         version=VERSION["reflect"],
     shell:
-        "srt reflect {input.pairs} {output.pairs} --variant {wildcards.variant} {params.settings}"
-        " --scores original={input.original} --scores instruction={input.instruction}"
-        " --use-teacher {wildcards.teacher} {resources.how} > {log} 2>&1"
+        "srt reflect {input.pairs:q} {output.pairs:q} --variant {wildcards.variant:q} {params.settings}"
+        " --scores original={input.original:q} --scores instruction={input.instruction:q}"
+        " --use-teacher {wildcards.teacher:q} {resources.how} > {log:q} 2>&1"

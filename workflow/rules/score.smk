@@ -19,11 +19,11 @@ rule score_shard:
         how=HOW["score"],
     params:
         student=lambda wildcards: student_flags(wildcards.student),
-        settings=settings.as_flags(CONFIG.score),
+        settings=verbatim(settings.as_flags(CONFIG.score)),
         version=VERSION["score"],
     shell:
-        "srt score {input.pairs} {output.scores} --shard {wildcards.shard}/{wildcards.shards}"
-        " {params.student} {params.settings} {resources.how} > {log} 2>&1"
+        "srt score {input.pairs:q} {output.scores:q} --shard {wildcards.shard:q}/{wildcards.shards:q}"
+        " {params.student} {params.settings} {resources.how} > {log:q} 2>&1"
 
 
 rule scores:
@@ -43,10 +43,10 @@ rule scores:
         "../../environment.yml"
     params:
         student=lambda wildcards: student_flags(wildcards.student),
-        settings=settings.as_flags(CONFIG.score),
+        settings=verbatim(settings.as_flags(CONFIG.score)),
         version=VERSION["score"],
     shell:
-        "srt gather {input.pairs} {output.scores} {input.shards} > {log} 2>&1"
+        "srt gather {input.pairs:q} {output.scores:q} {input.shards:q} > {log:q} 2>&1"
 
 
 rule coherence:
@@ -69,8 +69,8 @@ rule coherence:
         how=HOW["coherence"],
     params:
         student=lambda wildcards: student_flags(wildcards.student),
-        settings=settings.as_flags(CONFIG.coherence),
+        settings=verbatim(settings.as_flags(CONFIG.coherence)),
         version=VERSION["coherence"],
     shell:
-        "srt coherence {input.pairs} {output.coherence} {params.student} {params.settings}"
-        " {resources.how} > {log} 2>&1"
+        "srt coherence {input.pairs:q} {output.coherence:q} {params.student} {params.settings}"
+        " {resources.how} > {log:q} 2>&1"

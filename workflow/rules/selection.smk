@@ -22,11 +22,13 @@ rule rescored:
     params:
         choice=selection_flags,
         student=lambda wildcards: student_flags(RUNS[wildcards.run].scored_by),
-        settings=f"{settings.as_flags(CONFIG.selection)} {settings.as_flags(CONFIG.score)}",
+        settings=verbatim(
+            f"{settings.as_flags(CONFIG.selection)} {settings.as_flags(CONFIG.score)}"
+        ),
         version=VERSION["score"],
     shell:
-        "srt rescore {output.rescored} {params.choice} {params.student} {params.settings}"
-        " {resources.how} > {log} 2>&1"
+        "srt rescore {output.rescored:q} {params.choice} {params.student} {params.settings}"
+        " {resources.how} > {log:q} 2>&1"
 
 
 rule agreement:
@@ -52,11 +54,13 @@ rule agreement:
     params:
         choice=selection_flags,
         student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
-        settings=f"{settings.as_flags(CONFIG.selection)} {settings.as_flags(CONFIG.score)}",
+        settings=verbatim(
+            f"{settings.as_flags(CONFIG.selection)} {settings.as_flags(CONFIG.score)}"
+        ),
         version=VERSION["score"],
     shell:
-        "srt agreement {output} {params.choice} {params.student} {params.settings}"
-        " {resources.how} > {log} 2>&1"
+        "srt agreement {output:q} {params.choice} {params.student} {params.settings}"
+        " {resources.how} > {log:q} 2>&1"
 
 
 rule selected:
@@ -77,11 +81,11 @@ rule selected:
     params:
         run_dir=lambda wildcards: RESULTS + f"runs/{wildcards.run}",
         choice=selection_flags,
-        settings=settings.as_flags(CONFIG.selection),
+        settings=verbatim(settings.as_flags(CONFIG.selection)),
         rescored=lambda wildcards, input: (
-            f"--rescored {input.rescored}" if input.rescored else ""
+            settings.flag("rescored", input.rescored[0]) if input.rescored else ""
         ),
         version=VERSION["selection"],
     shell:
-        "srt selection {params.run_dir} {params.choice} {params.settings} {params.rescored}"
-        " > {log} 2>&1"
+        "srt selection {params.run_dir:q} {params.choice} {params.settings} {params.rescored}"
+        " > {log:q} 2>&1"
