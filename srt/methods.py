@@ -14,13 +14,35 @@ from dataclasses import dataclass
 from typing import Any
 
 from srt.records import LedgerEntry, Score
-from srt.runs import FIXED_METHODS
+from srt.runs import FIXED_METHODS, SELECTING
 from srt.settings import SelectionConfig
 
 # Phase 1 chooses between the pairs before response reflection; phase 2 adds the response reflection of the winner.
 REFLECTED_RESPONSE = {"original": "response", "instruction": "both"}
 # A control draws as many records as another method keeps, and its scores matter through that method's decisions.
 REFERENCE = {"length": "released"}
+# What only some methods read, by the names of the settings and of the arguments of `srt selection`.
+_FILTER = frozenset({"ifd_below", "r_ifd_below"})
+_READ_BY = {
+    "paper": _FILTER,
+    "released": _FILTER,
+    "random": frozenset({"seed"}),
+    "length": frozenset({"seed"}),
+    "perplexity": frozenset({"perplexity_prefers"}),
+    "coherence": frozenset({"coherence"}),
+}
+
+
+def uses(method: str) -> frozenset[str]:
+    """The names of the settings that a method of selection reads; a value of any other one has no effect.
+
+    They are `ratio`, `seed`, `coherence` (the files) and fields of `SelectionConfig`. No method reads `proxy_sample`: it
+    belongs to the comparison of a proxy with its student (`srt agreement`).
+    """
+    if method not in SELECTING:
+        return frozenset()
+    reference = uses(REFERENCE[method]) if method in REFERENCE else frozenset()
+    return frozenset({"ratio"}) | _READ_BY.get(method, frozenset()) | reference
 
 
 @dataclass(frozen=True)

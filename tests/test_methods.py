@@ -1,11 +1,24 @@
 """The methods on hand-made scores: each rule of the table, ties, nulls, filters and ratios."""
 
+import dataclasses
 import random
 
 import pytest
 
-from srt.methods import Candidate, Preference, better, choose, coin, decide_all, keep_ratio, phase_one_winner, refusal
+from srt.methods import (
+    Candidate,
+    Preference,
+    better,
+    choose,
+    coin,
+    decide_all,
+    keep_ratio,
+    phase_one_winner,
+    refusal,
+    uses,
+)
 from srt.records import Score
+from srt.runs import SELECTING
 from srt.settings import SelectionConfig
 
 SETTINGS = SelectionConfig(ifd_below=1.0, r_ifd_below=1.0, perplexity_prefers="higher", proxy_sample=9)
@@ -143,3 +156,21 @@ def test_the_ledger_accounts_for_every_record_with_a_reason() -> None:
     assert entries["c"].reason == "no candidate is left: reflection failed: no answer"
     assert entries["d"].reason == "outside the ratio 0.5 by IFD"
     assert entries["a"].branch == "instruction reflected, response reflected"
+
+
+@pytest.mark.parametrize("method", SELECTING)
+def test_a_method_uses_exactly_the_settings_that_change_what_it_keeps(method: str) -> None:
+    records = {}
+    for number in range(20):
+        of_record = {**FOUR, "both": Candidate("both", score(0.5, 0.6 + 0.01 * number, nll=4.0))}
+        records[str(number)] = {v: dataclasses.replace(c, coherence=0.5) for v, c in of_record.items()}
+
+    def kept(ratio: float = 0.5, seed: int = 0, **other: object) -> list[str]:
+        entries = decide_all(records, method, ratio, seed, SETTINGS.model_copy(update=other))
+        return [f"{entry.id} {entry.chosen}" for entry in entries if entry.kept]
+
+    others = {"ifd_below": 0.4, "r_ifd_below": 0.65, "perplexity_prefers": "lower", "proxy_sample": 1}
+    changed = {name for name, value in others.items() if kept(**{name: value}) != kept()}
+    changed |= {"ratio"} if kept(ratio=0.1) != kept() else set()
+    changed |= {"seed"} if any(kept(seed=seed) != kept() for seed in range(1, 5)) else set()
+    assert changed == uses(method) - {"coherence"}
