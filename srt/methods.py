@@ -36,8 +36,8 @@ _READ_BY = {
 def uses(method: str) -> frozenset[str]:
     """The names of the settings that a method of selection reads; a value of any other one has no effect.
 
-    They are `ratio`, `seed`, `coherence` (the files) and fields of `SelectionConfig`. No method reads `proxy_sample`: it
-    belongs to the comparison of a proxy with its student (`srt agreement`).
+    They are `ratio`, `seed`, `coherence` (the files) and fields of `SelectionConfig`. No method reads `proxy_sample`:
+    it belongs to the comparison of a proxy with its student (`srt agreement`).
     """
     if method not in SELECTING:
         return frozenset()
