@@ -63,7 +63,7 @@ def everything(tree: Path, mark: Marks) -> str:
     columns = lambda *names: {name: mark("text") for name in names}  # noqa: E731
     data = {"revision": mark("text"), "split": mark("text"), "duplicates": "keep", "limit": None}
     teacher = {**values["teachers"]["smollm2"], "backend": "openai", "model": mark(), "revision": mark("text")}
-    teacher |= {name: mark() for name in ("prompts", "answers", "pair_tokenizer")}
+    teacher |= {"prompts": mark(), "answers": mark(), "pair_tokenizer": mark(before="owner/")}
     student, proxy = [
         {"model": mark(before="owner/"), "revision": mark("text"), "prompt": "chat"} for _ in ("student", "proxy")
     ]

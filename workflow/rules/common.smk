@@ -1,4 +1,5 @@
 # The validated settings, and the small look-ups that the rules share. What is looked up is defined in srt/.
+import functools
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ from srt import config as settings
 from srt import layout, lifeline, models
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
+from srt.methods import uses
 from srt.records import InputError, read_json
 from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, STEP_VERSIONS
 
@@ -58,6 +60,9 @@ PRICES = "".join(
 )
 
 
+# What a score depends on, and what only says what a selection makes of it.
+SCORE = settings.as_flags(CONFIG.score, without=["precision"])
+PRECISION = settings.as_flags(CONFIG.score, only=["precision"])
 SCORES = layout.scores_of(layout.PAIRS)
 SHARD = layout.shard_of(SCORES)
 
@@ -91,19 +96,32 @@ def present(path):
     A name with braces, in which Snakemake looks for wildcards, can be no input.
     """
     if os.path.isdir(path):
-        files = (str(file) for file in Path(path).rglob("*") if file.is_file())
-        return sorted(file for file in files if not set("{}") & set(file))
+        files = map(str, models.folder_files(path))
+        return [file for file in files if not set("{}") & set(file)]
     return [path] if os.path.exists(path) else []
 
 
 def model_files(model):
     """What a job on this model waits for: the demo's model is fetched, other folders are there, hub names are not."""
-    files = DEMO_MODEL_FILES if model == DEMO_MODEL else ["config.json"]
-    return [
-        f"{model}/{name}"
-        for name in files
-        if model == DEMO_MODEL or models.is_local(model)
-    ]
+    if model == DEMO_MODEL:
+        return [f"{model}/{name}" for name in DEMO_MODEL_FILES]
+    missing = [f"{model}/config.json"] if models.is_local(model) else []
+    return present(model) or missing
+
+
+@functools.cache
+def weights(model):
+    """What tells a model's files from others in their place; the demo's are checked when they are fetched."""
+    return None if model == DEMO_MODEL else models.fingerprint(model)
+
+
+def student_weights(student):
+    return weights(CONFIG.students[student].model)
+
+
+def embedding_model(student):
+    """What embeds the texts for the method `coherence`: the student unless another model is named."""
+    return CONFIG.coherence.embedding or CONFIG.students[student].model
 
 
 def student_flags(student):
@@ -124,6 +142,12 @@ def run_model_files(run):
     return (
         model_files(run_model(run)) if RUNS[run].method == "none" else [run_model(run)]
     )
+
+
+def run_weights(run):
+    """The weights of a student that is evaluated as it is; a model that a run trains is an artefact."""
+    run = RUNS[run]
+    return student_weights(run.student) if run.method == "none" else None
 
 
 def run_model_flags(run):
@@ -162,6 +186,10 @@ def judge_inputs(file, forms):
     return files + (model_files(judge.model) if judge.serve else [])
 
 
+def judge_weights(file):
+    return weights(JUDGES[file].model) if JUDGES[file].serve else None
+
+
 def judge_gpus(file):
     """The GPUs of a job that starts its judge's server."""
     return GPU if JUDGES[file].serve else 0
@@ -190,8 +218,20 @@ def teacher_settings(wildcards):
 
 def teacher_files(wildcards):
     teacher = CONFIG.teachers[wildcards.teacher]
-    files = [] if teacher.backend == "openai" else model_files(teacher.model)
-    return [*files, *present(teacher.prompts), *present(teacher.answers)]
+    texts = present(teacher.prompts) + present(teacher.answers)
+    return [
+        path for name in local_models(teacher) for path in model_files(name)
+    ] + texts
+
+
+def teacher_weights(wildcards):
+    return [weights(name) for name in local_models(CONFIG.teachers[wildcards.teacher])]
+
+
+def local_models(teacher):
+    """The models that a teacher's job loads here: itself unless it is an endpoint, and whose tokens are counted."""
+    asked = [] if teacher.backend == "openai" else [teacher.model]
+    return [*asked, *([teacher.pair_tokenizer] if teacher.pair_tokenizer else [])]
 
 
 def teacher_gpus(wildcards):
@@ -237,9 +277,21 @@ def selection_flags(wildcards):
         below_results(layout.pairs_paths(run, CONFIG.responses), "pairs"),
         below_results(layout.scores_paths(run, CONFIG.responses), "scores"),
         below_results(layout.coherence_paths(run, CONFIG.responses), "coherence"),
-        settings.as_flags(run, only=("method", "ratio", "seed")),
+        settings.as_flags(run, only=("method", *uses(run.method))),
     ]
     return " ".join(filter(None, flags))
+
+
+def selection_settings(wildcards, *reads):
+    """What of `selection:` the run's method reads, and the step itself (`reads`), as flags."""
+    names = uses(RUNS[wildcards.run].method)
+    return settings.as_flags(CONFIG.selection, only=[*names, *reads])
+
+
+def selection_rest(wildcards, *reads):
+    """The rest: it is given to the shell as a resource, so that a change of what decides nothing reruns nothing."""
+    names = uses(RUNS[wildcards.run].method)
+    return settings.as_flags(CONFIG.selection, without=[*names, *reads])
 
 
 def evaluation_prompt(wildcards):

@@ -25,6 +25,7 @@ if CONFIG.evaluate.alpaca_eval is not None:
             how=HOW["evaluate"] + SERVERS,
         params:
             settings=verbatim(settings.as_flags(CONFIG.evaluate.alpaca_eval)),
+            weights=verbatim(judge_weights(CONFIG.evaluate.alpaca_eval.judge)),
             version=VERSION["evaluate"],
         shell:
             "srt evaluate alpaca-eval {input.answers:q} {output.result:q} {params.settings}"
@@ -54,6 +55,7 @@ if CONFIG.evaluate.alpaca_eval_2 is not None:
             how=HOW["evaluate"] + SERVERS,
         params:
             settings=verbatim(settings.as_flags(CONFIG.evaluate.alpaca_eval_2)),
+            weights=verbatim(judge_weights(CONFIG.evaluate.alpaca_eval_2.judge)),
             version=VERSION["evaluate"],
         shell:
             "srt evaluate alpaca-eval {input.answers:q} {output.result:q} {params.settings}"
@@ -86,6 +88,7 @@ if CONFIG.evaluate.open_llm:
             how=HOW["evaluate"],
         params:
             model=lambda wildcards: run_model_flags(wildcards.run),
+            weights=lambda wildcards: run_weights(wildcards.run),
             settings=lambda wildcards: settings.as_flags(
                 CONFIG.evaluate.open_llm[wildcards.profile]
             ),
@@ -121,6 +124,7 @@ if CONFIG.evaluate.pairwise is not None:
         params:
             questions=lambda wildcards: CONFIG.questions[wildcards.questions].source,
             settings=verbatim(settings.as_flags(CONFIG.evaluate.pairwise)),
+            weights=verbatim(judge_weights(CONFIG.evaluate.pairwise.judge)),
             version=VERSION["evaluate"],
         shell:
             "srt evaluate pairwise {input.answers:q} {input.opponent:q} {output.result:q} --questions {params.questions:q}"
@@ -151,6 +155,7 @@ if CONFIG.evaluate.mt_bench is not None:
         params:
             questions=verbatim(CONFIG.questions[MT_BENCH].source),
             settings=verbatim(settings.as_flags(CONFIG.evaluate.mt_bench)),
+            weights=verbatim(judge_weights(CONFIG.evaluate.mt_bench.judge)),
             version=VERSION["evaluate"],
         shell:
             "srt evaluate mt-bench {input.answers:q} {output.result:q} --questions {params.questions:q} {params.settings}"
@@ -187,6 +192,7 @@ if CONFIG.evaluate.calibration is not None:
                 CONFIG.evaluate.calibration.annotations
             ),
             judge=lambda wildcards: JUDGE_FILES[wildcards.judge],
+            weights=lambda wildcards: judge_weights(JUDGE_FILES[wildcards.judge]),
             forms=lambda wildcards: " ".join(
                 f"--form {form}"
                 for form in sorted(FORMS[JUDGE_FILES[wildcards.judge]])

@@ -18,6 +18,7 @@ rule finetuned:
         how=HOW["finetune"],
     params:
         student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
+        weights=lambda wildcards: student_weights(RUNS[wildcards.run].student),
         seed=lambda wildcards: RUNS[wildcards.run].seed,
         settings=lambda wildcards: settings.as_flags(
             CONFIG.recipes[RUNS[wildcards.run].recipe]

@@ -21,6 +21,7 @@ rule answers:
     params:
         questions=lambda wildcards: CONFIG.questions[wildcards.questions].source,
         model=lambda wildcards: run_model_flags(wildcards.run),
+        weights=lambda wildcards: run_weights(wildcards.run),
         prompt=evaluation_prompt,
         settings=lambda wildcards: settings.as_flags(
             CONFIG.generate[CONFIG.questions[wildcards.questions].decoding]

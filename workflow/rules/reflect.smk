@@ -18,6 +18,7 @@ rule reflected:
         how=HOW["reflect"] + SERVERS + PRICES,
     params:
         settings=teacher_settings,
+        weights=teacher_weights,
         version=VERSION["reflect"],
     shell:
         "srt reflect {input.pairs:q} {output.pairs:q} --variant {wildcards.variant:q} {params.settings}"
@@ -48,6 +49,7 @@ rule reflected_winners:
         how=HOW["reflect"] + SERVERS + PRICES,
     params:
         settings=teacher_settings,
+        weights=teacher_weights,
         version=VERSION["reflect"],
     shell:
         "srt reflect {input.pairs:q} {output.pairs:q} --variant {wildcards.variant:q} {params.settings}"

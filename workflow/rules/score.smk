@@ -16,10 +16,11 @@ rule score_shard:
     threads: CORES
     resources:
         gpu=GPU * CONFIG.execution.score_gpus,
-        how=HOW["score"],
+        how=f"{PRECISION} {HOW['score']}",
     params:
         student=lambda wildcards: student_flags(wildcards.student),
-        settings=verbatim(settings.as_flags(CONFIG.score)),
+        weights=lambda wildcards: student_weights(wildcards.student),
+        settings=verbatim(SCORE),
         version=VERSION["score"],
     shell:
         "srt score {input.pairs:q} {output.scores:q} --shard {wildcards.shard:q}/{wildcards.shards:q}"
@@ -43,7 +44,8 @@ rule scores:
         "../../environment.yml"
     params:
         student=lambda wildcards: student_flags(wildcards.student),
-        settings=verbatim(settings.as_flags(CONFIG.score)),
+        weights=lambda wildcards: student_weights(wildcards.student),
+        settings=verbatim(SCORE),
         version=VERSION["score"],
     shell:
         "srt gather {input.pairs:q} {output.scores:q} {input.shards:q} > {log:q} 2>&1"
@@ -52,7 +54,7 @@ rule scores:
 rule coherence:
     input:
         pairs=RESULTS + layout.PAIRS,
-        student=lambda wildcards: model_files(CONFIG.students[wildcards.student].model),
+        model=lambda wildcards: model_files(embedding_model(wildcards.student)),
     output:
         coherence=RESULTS + layout.coherence_of(layout.PAIRS),
         meta=RESULTS + layout.meta_of(layout.coherence_of(layout.PAIRS)),
@@ -69,6 +71,7 @@ rule coherence:
         how=HOW["coherence"],
     params:
         student=lambda wildcards: student_flags(wildcards.student),
+        weights=lambda wildcards: weights(embedding_model(wildcards.student)),
         settings=verbatim(settings.as_flags(CONFIG.coherence)),
         version=VERSION["coherence"],
     shell:
