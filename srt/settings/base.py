@@ -18,7 +18,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 NAME_EXPECTED = "expected at most 80 of the letters A to Z and a to z, digits, '.', '_' and '-', no mark in front"
 # What RFC 3986 lets an address have, without the comma, behind which a flag names the key's variable.
 ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+;=%-]+")
-ADDRESS_EXPECTED = "expected an address as http(s)://HOST/v1, without blanks and commas"
+ADDRESS_EXPECTED = "expected an address as http(s)://HOST/v1 in RFC 3986's characters, without commas"
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 VARIABLE_EXPECTED = "expected the name of an environment variable"
 PATH_EXPECTED = (
