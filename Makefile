@@ -17,10 +17,11 @@ demo: $(INSTALLED) $(MODEL) unlock
 	@echo; echo "The demo is done. Its numbers say nothing about quality. Look at:"
 	@ls results/report.html results/tables/*.md results/figures/*.png
 
-# Every table and figure from what is there: from nothing, the paper's with "ours" empty. Runs no model.
+# Every table and figure from what is there, into a folder of its own: from nothing, the paper's with "ours" empty. Runs
+# no model.
 tables: $(INSTALLED) unlock
-	$(BIN)/snakemake --cores 1 so_far $(if $(CONFIG),--configfile $(CONFIG))
-	@ls $(RESULTS)/report.html $(RESULTS)/tables/*.md $(RESULTS)/figures/*.png
+	$(BIN)/snakemake --cores 1 so_far $(if $(CONFIG),--configfile "$(CONFIG)")
+	@ls "$(RESULTS)"/so_far/report.html "$(RESULTS)"/so_far/tables/*.md "$(RESULTS)"/so_far/figures/*.png
 
 test: $(INSTALLED) $(MODEL) check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

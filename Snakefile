@@ -26,6 +26,7 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        [RESULTS + path for path in layout.artefacts(CONFIG, RUN_TABLE)],
         RESULTS + layout.REPORT,
         expand(RESULTS + layout.TABLE, table=layout.TABLES, ext=["csv", "md", "tex"]),
         expand(RESULTS + layout.FIGURE, figure=layout.FIGURES, ext=["pdf", "png"]),

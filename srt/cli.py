@@ -29,6 +29,7 @@ from srt.progress import begin, forget_first
 from srt.records import VARIANTS, InputError
 from srt.server import ServerError
 from srt.settings import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Price, Settings
+from srt.settings.base import check_address
 from srt.spending import BudgetError
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -205,9 +206,11 @@ def endpoint(args: argparse.Namespace, name: str | None) -> Endpoint | None:
 
 
 def _endpoint(url: str, key_variable: str | None, flag: str) -> Endpoint:
-    if not url.startswith(("http://", "https://")):
-        raise InputError(f"{flag}: expected an address as http(s)://HOST/v1, found {url!r}")
-    return Endpoint(base_url=url, api_key_env=key_variable)
+    try:
+        check_address(url)
+    except ValueError as error:
+        raise InputError(f"{flag}: {error}, found {url!r}") from None
+    return settings_of.validated(Endpoint, {"base_url": url, "api_key_env": key_variable}, flag)
 
 
 def only(args: argparse.Namespace, flag: str) -> str | None:

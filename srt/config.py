@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from srt.records import ENCODING, InputError, describe
 from srt.runs import SELECTED_METHODS, Run
 from srt.settings import MT_BENCH, Config, JudgeConfig
+from srt.settings.base import check_name
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
@@ -103,6 +104,7 @@ def parse(values: Any, where: str) -> tuple[Config, list[Run]]:
         # Phase 1 is decided before the response reflection, when no run's selection can be looked at yet.
         expected = "expected 'plain', or dtype float32"
         raise InputError(f"{where}: score.precision: responses 'selected' decides early: {expected}, found 'exact'")
+    _check_spelling(config, runs, where)
     _check_evaluation(config, where)
     for name in config.report.licences:
         if name not in config.datasets:
@@ -112,6 +114,26 @@ def parse(values: Any, where: str) -> tuple[Config, list[Run]]:
     check_given(config, runs, where)
     _check_named_runs(config, runs, where)
     return config, runs
+
+
+def _check_spelling(config: Config, runs: Sequence[Run], where: str) -> None:
+    """InputError where two names differ in capitals only, which is one name to some file systems."""
+    names = {
+        "datasets": config.datasets,
+        "teachers": [*config.teachers, *config.given.reflections],
+        "students": config.students,
+        "questions": config.questions,
+        "evaluate.open_llm": config.evaluate.open_llm,
+        str(config.run_table): [run.run for run in runs],
+    }
+    for place, known in names.items():
+        seen: dict[str, str] = {}
+        for name in known:
+            other = seen.setdefault(name.lower(), name)
+            if other != name:
+                raise InputError(
+                    f"{where}: {place}: expected names that differ not only in capitals, found {name!r} and {other!r}"
+                )
 
 
 def _check_named_runs(config: Config, runs: Sequence[Run], where: str) -> None:
@@ -144,6 +166,12 @@ def _check_evaluation(config: Config, where: str) -> None:
         files = sorted(config.evaluate.judges())
         raise InputError(f"{where}: evaluate: expected judges' files of different names, found {files}")
     for file, forms in config.evaluate.judges().items():
+        try:
+            check_name(judge_name(file))
+        except ValueError as error:
+            raise InputError(
+                f"{where}: evaluate: the judge's name is that of its file: {error}, found {file!r}"
+            ) from None
         judge = read_judge(file)
         for form in sorted(forms):
             if getattr(judge, form) is None:
@@ -194,10 +222,16 @@ def flag_fields(kind: type[BaseModel]) -> dict[str, FieldInfo]:
 def as_flags(settings: BaseModel, prefix: str = "", only: Sequence[str] = (), without: Sequence[str] = ()) -> str:
     """Settings (those in `only`, not those in `without`) as shell-quoted flags, the inverse of `srt.cli`."""
     return " ".join(
-        f"--{prefix}{name.replace('_', '-')} {shlex.quote(flag_text(getattr(settings, name)))}"
+        flag(f"{prefix}{name}".replace("_", "-"), getattr(settings, name))
         for name in flag_fields(type(settings))
         if (not only or name in only) and name not in without
     )
+
+
+def flag(name: str, value: Any) -> str:
+    """One flag with its value, quoted for the shell; joined by `=` where the value itself looks like a flag."""
+    text = flag_text(value)
+    return shlex.join([f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text])
 
 
 def flag_text(value: Any) -> str:

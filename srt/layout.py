@@ -43,6 +43,7 @@ TABLE = "tables/{table}.{ext}"
 FIGURE = "figures/{figure}.{ext}"
 NOTEBOOK = "notebooks/{figure}.ipynb"
 REPORT = "report.html"
+SO_FAR = "so_far"  # what is drawn of unfinished results, laid out as below the results folder
 TIMINGS = "timings/"  # one TSV per job, by the path of its log
 
 
@@ -117,6 +118,11 @@ def is_rescored(config: Config, run: Run) -> bool:
     """
     given = run.dataset in config.given.scores.get(run.scored_by, {})
     return config.score.precision == "exact" and config.score.dtype != "float32" and reads_scores(run) and not given
+
+
+def is_compared(run: Run) -> bool:
+    """Whether it is measured how far the run's proxy agrees with its student."""
+    return run.scorer is not None and reads_scores(run)
 
 
 @dataclass(frozen=True)
@@ -214,6 +220,57 @@ def answered(config: Config, run: Run) -> list[str]:
         names = {pairwise_name(questions, name) for name in opponents_of(run, pairwise.opponents if pairwise else [])}
         used |= {questions} if names & set(asked) else set()
     return [name for name in config.evaluate.question_sets() if name in used]
+
+
+def artefacts(config: Config, runs: Sequence[Run]) -> list[str]:
+    """Every file that the steps from prepare to evaluate leave below the results folder, but for models.
+
+    Snakemake makes a missing file again only where it is asked for by name: what was made of it may be there still.
+    A model is left out because it may have been deleted to save room (`execution.keep_models`), which must not train
+    it again. A training that was killed is listed all the same, as what called for it is newer than the answers.
+    """
+    files = [path for run in runs for of_step in (_data, _selected, _evaluated) for path in of_step(config, run)]
+    judged = [CALIBRATION.format(judge=judge) for judge in calibrated(config)]
+    return list(dict.fromkeys([*files, *judged, *map(items_of, judged)]))
+
+
+def _data(config: Config, run: Run) -> list[str]:
+    """The pairs that a run reads and those that they are made from, their scores and coherence, with the sidecars."""
+    pairs, scores = pairs_paths(run, config.responses), scores_paths(run, config.responses)
+    if not pairs:
+        return []
+    sources = {"original": ORIGINAL.format(**_names(run))}
+    if "both" in pairs and run.dataset not in config.given.reflections.get(run.teacher or "", {}):
+        sources["instruction"] = REFLECTED.format(variant="instruction", **_names(run))
+    imported = imported_scores(config)
+    compared = [path for scored in scores.values() for path in _compared(scored, imported)]
+    coherence = coherence_paths(run, config.responses)
+    files = [*sources.values(), *pairs.values(), *scores.values(), *compared, *coherence.values()]
+    return [*files, *map(meta_of, files)]
+
+
+def _compared(scores: str, imported: Mapping[str, ImportedScores]) -> list[str]:
+    """The pairs and scores that an imported file of scores is compared with, and what these are compared with."""
+    beside = imported[scores].beside.values() if scores in imported else ()
+    return [path for pairs, other in beside for path in (pairs, other, *_compared(other, imported))]
+
+
+def _selected(config: Config, run: Run) -> list[str]:
+    """What a run trains on and why, and what was computed for that choice."""
+    if run.method == "none":
+        return []
+    patterns = [TRAIN, LEDGER]
+    patterns += [meta_of(TRAIN)] if run.method == "given" else []
+    patterns += [RESCORED, meta_of(RESCORED)] if is_rescored(config, run) else []
+    patterns += [AGREEMENT] if is_compared(run) else []
+    return [pattern.format(run=run.run) for pattern in patterns]
+
+
+def _evaluated(config: Config, run: Run) -> list[str]:
+    """A run's answers and evaluations, with their sidecars and values by question."""
+    answers = [ANSWERS.format(run=run.run, questions=questions) for questions in answered(config, run)]
+    results = [EVALUATION.format(run=run.run, benchmark=benchmark) for benchmark in benchmarks(config, run)]
+    return [*answers, *map(meta_of, answers), *results, *map(items_of, results)]
 
 
 def calibrated(config: Config) -> list[str]:

@@ -13,6 +13,8 @@ from srt import gpus
 from srt.progress import begin
 from srt.records import InputError
 
+SAMPLES, SAMPLE_BYTES = 64, 4096  # of a file in a fingerprint; a smaller one is read whole
+
 # transformers draws its bars into logs as well; in a log they are hundreds of lines.
 if not sys.stderr.isatty():
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -57,6 +59,32 @@ def identity(model: str, revision: str | None) -> str:
             digest.update(path.relative_to(model).as_posix().encode())
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def folder_files(folder: str) -> list[Path]:
+    """All files below a folder in a fixed order, but for hidden ones; empty where there is no such folder."""
+    found = (path for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(path for path in found if not any(part[0] == "." for part in path.relative_to(folder).parts))
+
+
+def fingerprint(model: str) -> str | None:
+    """What tells a local model from another in its place in a moment, however big it is; None of a hub name.
+
+    It is a hash of names, sizes and samples of the contents. Times are no part of it: a link that is turned to another
+    folder, or files that are moved, bring their old times with them.
+    """
+    if not Path(model).is_dir():
+        return None
+    digest = hashlib.sha256()
+    for path in folder_files(model):
+        size = path.stat().st_size
+        digest.update(f"{path.relative_to(model).as_posix()} {size}\n".encode())
+        places = range(0, size, max(SAMPLE_BYTES, size // SAMPLES))
+        with path.open("rb") as file:
+            for place in places:
+                file.seek(place)
+                digest.update(file.read(SAMPLE_BYTES))
     return digest.hexdigest()
 
 

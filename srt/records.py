@@ -173,7 +173,8 @@ def pair_id(instruction: str, input: str, output: str) -> str:
 def describe(error: ValidationError) -> str:
     """Pydantic's first complaint as `field: expected ..., found ...`."""
     first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "value"
+    place = first["loc"][:-2] if first["loc"][-1:] == ("[key]",) else first["loc"]  # of a name: the map that has it
+    field = ".".join(str(part) for part in place) or "value"
     if first["type"] == "missing":
         return f"{field}: is missing"
     if first["type"] == "extra_forbidden":

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 from pydantic import Field, model_validator
 
 from srt.settings import Settings
+from srt.settings.base import Name
 
 Method = Literal[
     "none",
@@ -39,7 +40,7 @@ class Run(Settings):
     A run without a recipe ends with its train file: nothing is trained, nothing evaluated.
     """
 
-    run: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    run: Name
     dataset: str | None
     teacher: str | None
     student: str

@@ -13,7 +13,7 @@ from srt import cli
 from srt.prepare import prepare
 from srt.settings import PrepareConfig
 
-PREPARE = {"source": "", "revision": None, "split": "train", "duplicates": "keep", "limit": None}
+PREPARE = {"source": "unused", "revision": None, "split": "train", "duplicates": "keep", "limit": None}
 VARIANTS = tuple(released.SPLITS)
 
 

@@ -87,9 +87,9 @@ def test_nothing_that_a_model_wrote_is_markup_in_a_card(results):  # noqa: F811
 
 def test_a_card_that_is_asked_for_needs_its_subject(results):  # noqa: F811
     with pytest.raises(InputError, match=r"srt_finetune.json: no such file, so that there is nothing"):
-        write_cards(results, RUNS, "all", {}, None, ["model"], ["recycled"])
+        write_cards(results, RUNS, "all", {}, None, ["model"], only=["recycled"])
     with pytest.raises(InputError, match=r"run: expected one of .*found 'nobody'"):
-        write_cards(results, RUNS, "all", {}, None, ["data"], ["nobody"])
+        write_cards(results, RUNS, "all", {}, None, ["data"], only=["nobody"])
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -272,7 +272,9 @@ def test_two_judges_of_one_name_are_refused(values, tmp_path):
 
 def test_names_of_questions_are_names_of_files(values, tmp_path):
     values["questions"]["my set"] = values["questions"]["mt_bench"]
-    assert "questions.my set" in refusal(values, tmp_path)
+    line = refusal(values, tmp_path)
+    assert line.startswith(f"{tmp_path / 'config.yaml'}: questions: expected at most 80 of the letters ")
+    assert line.endswith("found 'my set'")
 
 
 def test_two_evaluations_of_one_name_are_refused():

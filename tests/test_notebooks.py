@@ -38,7 +38,7 @@ def test_notebooks_run_and_save_their_figures(results: Path, tmp_path: Path) -> 
     rows = [["-" if (value := getattr(run, column)) is None else str(value) for column in columns] for run in RUNS]
     (tmp_path / "runs.tsv").write_text("\n".join("\t".join(row) for row in [list(columns), *rows]) + "\n")
     given = {"results": "results", "run_table": "runs.tsv", "responses": "all"}
-    flags = [part for item in given.items() for part in ("-p", *item)]
+    flags = [part for item in given.items() for part in ("-r", *item)]
     for name in layout.FIGURES:
         done = subprocess.run(
             [sys.executable, "-m", "papermill", NOTEBOOKS / f"{name}.ipynb", f"{name}.ipynb", "-k", "python3", *flags],

@@ -8,7 +8,7 @@ from srt.records import InputError, Pair, read_records
 from srt.settings import PrepareConfig
 from srt.sources import read_pairs
 
-SETTINGS = {"source": "", "revision": None, "split": "train", "duplicates": "keep", "limit": None}
+SETTINGS = {"source": "unused", "revision": None, "split": "train", "duplicates": "keep", "limit": None}
 ROWS = [
     {"instruction": "Name a fruit.", "input": "", "output": "An apple."},
     {"instruction": "Name a fruit.", "input": "", "output": "An apple."},

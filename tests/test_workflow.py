@@ -101,6 +101,7 @@ def refuse(event, arguments):
         raise RuntimeError(f"refused: {event}")
 sys.addaudithook(refuse)
 """
+TEMPORARY = ("score_shard", "demo_model")  # deleted, or no result
 STEPS = (
     *("srt.prepare.prepare", "srt.reflect.reflect", "srt.score.score", "srt.score.gather", "srt.coherence.coherence"),
     *("srt.rescore.rescore", "srt.agreement.agreement", "srt.given.train.import_train"),
@@ -208,6 +209,26 @@ def test_the_dag_has_the_expected_jobs(plan):
     assert jobs_in(output) == JOBS[name]
 
 
+def listed(output, what):
+    """The files of all `input:` or `output:` lines below a rule's name: {rule: files}."""
+    found = {}
+    for rule, below in re.findall(r"^(?:local)?rule (\w+):\n((?:    .+\n)+)", output, re.MULTILINE):
+        for files in re.findall(rf"^    {what}: (.+)$", below, re.MULTILINE):
+            found.setdefault(rule, set()).update(files.split(", "))
+    return found
+
+
+def test_all_asks_by_name_for_whatever_a_job_leaves(plan):
+    """What is only an intermediate file is not made again where it is gone, so nothing that stays may be one."""
+    _, _, output = plan
+    left = set().union(*(files for rule, files in listed(output, "output").items() if rule not in TEMPORARY))
+    asked = listed(output, "input")["all"]
+    # A notebook stands beside a figure that is asked for; a model that was deleted is not trained again for that.
+    unasked = {path for path in left if "/notebooks/" in path or path.endswith("/model")}
+    assert left - unasked - asked == set()
+    assert asked <= left
+
+
 def test_snakemake_sees_what_the_loader_sees(plan):
     name, tree, _ = plan
     expected, runs = config.load(ROOT / name)
@@ -282,7 +303,7 @@ def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called
 def test_papermill_hands_the_notebooks_what_they_declare(plan):
     _, _, output = plan
     for command in (command for command in commands_in(output) if command[0] == "papermill"):
-        given = {command[place + 1] for place, word in enumerate(command) if word == "-p"}
+        given = {command[place + 1] for place, word in enumerate(command) if word == "-r"}
         notebook = json.loads((ROOT / next(word for word in command if word.startswith("notebooks/"))).read_text())
         cells = [cell for cell in notebook["cells"] if "parameters" in cell.get("metadata", {}).get("tags", [])]
         declared = {
@@ -311,11 +332,28 @@ def test_from_a_fresh_clone_every_table_and_figure_is_drawn(tmp_path):
     assert code == 0, out + err
     paths = [layout.TABLE.format(table=name, ext=ext) for name in layout.TABLES for ext in ("csv", "md", "tex")]
     paths += [layout.FIGURE.format(figure=name, ext=ext) for name in layout.FIGURES for ext in ("pdf", "png")]
-    assert all((tree / "results" / path).stat().st_size for path in [*paths, layout.REPORT])
+    assert all((tree / "results" / layout.SO_FAR / path).stat().st_size for path in [*paths, layout.REPORT])
+    assert [path.name for path in (tree / "results").iterdir()] == [layout.SO_FAR]
     assert not (tree / "cache").exists()
 
 
 # --- What a change reruns -----------------------------------------------------------------------------------------
+
+
+def stub(tree, *arguments):
+    """Every missing artefact as a file of its own name, and Snakemake's records of a whole run without one."""
+    code, out, err = snakemake(tree, "-n", *arguments)
+    assert code == 0, out + err
+    for line in re.findall(r"^    output: (.+)$", out, re.MULTILINE):
+        for name in line.split(", "):
+            path = tree / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if re.fullmatch(r"results/runs/\w+/model", name):
+                path.mkdir(exist_ok=True)
+                path /= "config.json"
+            path.write_text('{"shards": 1}' if name.startswith("results/scores/") else name)
+    code, out, err = snakemake(tree, "--cores", "2", "--touch", "--forceall", "--quiet", *arguments)
+    assert code == 0, out + err
 
 
 @pytest.fixture(scope="module")
@@ -325,18 +363,7 @@ def finished_tree(tmp_path_factory):
     `--touch --forceall` writes the records that a real run writes (settings, code, inputs) and runs no job.
     """
     tree = copy_of_tree(tmp_path_factory.mktemp("finished") / "tree")
-    code, out, err = snakemake(tree, "-n")
-    assert code == 0, out + err
-    for line in re.findall(r"^    output: (.+)$", out, re.MULTILINE):
-        for name in line.split(", "):
-            path = tree / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if re.fullmatch(r"results/runs/\w+/model", name):
-                path.mkdir()
-                path /= "config.json"
-            path.write_text('{"shards": 1}' if name.startswith("results/scores/") else name)
-    code, out, err = snakemake(tree, "--cores", "2", "--touch", "--forceall", "--quiet")
-    assert code == 0, out + err
+    stub(tree)
     assert not list(tree.glob("results/shards/**/*.json*"))  # gathered, and deleted
     return tree
 
@@ -375,6 +402,14 @@ def test_changed_execution_reruns_nothing(finished, keys):
             values["execution"]["endpoints"] = {"local": {"base_url": "http://127.0.0.1:1/v1", "api_key_env": None}}
 
     assert planned(finished, "--configfile", edited(finished, change)) == {}
+
+
+def test_models_that_were_deleted_are_trained_again_only_for_a_reason(finished):
+    for model in finished.glob("results/runs/*/model"):
+        shutil.rmtree(model)
+    assert planned(finished) == {}  # with keep_models true, whatever it was before
+    (finished / "results/runs/recycled/train.jsonl").write_text("other records")  # whose training was killed
+    assert "finetuned" in planned(finished)
 
 
 def test_a_new_run_of_another_ratio_runs_neither_teacher_nor_scorer(finished):
@@ -426,6 +461,102 @@ def test_what_a_judge_or_a_leaderboard_reads_reruns_its_benchmarks_alone(finishe
     assert planned(finished) == {**expected, **REPORT}
 
 
+# --- Weights and settings that decide, and those that do not --------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def local_tree(finished_tree, tmp_path_factory):
+    """The finished demo with a student, a scorer of coherence and a served judge in local folders."""
+    tree = Path(shutil.copytree(finished_tree, tmp_path_factory.mktemp("local") / "tree", symlinks=True))
+    for name in ("student", "embedding", "judge"):
+        folder = tree / "local" / name
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(bytes(2_000_000))
+    judge = config.read_yaml(tree / "config/judges/smollm2.yaml") | {"model": "local/judge"}
+    (tree / "config/judges/smollm2.yaml").write_text(yaml.safe_dump(judge))
+    with (tree / "config/demo.tsv").open("a") as table:
+        table.write("near\tdemo\tsmollm2\tsmollm2\tcoherence\t0.5\t-\t0\n")
+
+    def change(values):
+        values["students"]["smollm2"]["model"] = "local/student"
+        values["coherence"]["embedding"] = "local/embedding"
+
+    stub(tree, "--configfile", edited(tree, change))
+    assert planned(tree, "--configfile", "changed.yaml") == {}
+    return tree
+
+
+SCORED = {"score_shard": 4, "scores": 4, "selected": 2, "data_card": 3, "all": 1}
+OF_STUDENT = {"finetuned": 2, "answers": 6, "open_llm": 3, "alpaca_eval": 3, "mt_bench": 3, "pairwise": 1}
+JUDGED = {"alpaca_eval": 3, "pairwise": 1, "mt_bench": 3, "judge_calibration": 1}
+REPORTED = {"tables": 1, "figure": len(layout.FIGURES), "html": 1, "data_card": 3, "model_card": 2, "all": 1}
+
+
+@pytest.mark.parametrize(
+    ("model", "how", "expected"),
+    [
+        ("student", "written", SCORED | OF_STUDENT | REPORTED),
+        ("student", "linked", SCORED | OF_STUDENT | REPORTED),
+        ("embedding", "moved", {"coherence": 4, "selected": 1} | REPORTED),
+        ("judge", "moved", JUDGED | REPORTED),
+    ],
+)
+def test_replaced_weights_of_a_local_model_rerun_what_reads_them(local_tree, tmp_path, model, how, expected):
+    """Whether the new ones are newer than the results, as old as files of before, or another folder behind a link."""
+    tree = Path(shutil.copytree(local_tree, tmp_path / "tree", symlinks=True))
+    folder = tree / "local" / model
+    other = tree / "local/other"
+    shutil.copytree(folder, other)
+    weights = bytearray(2_000_000)
+    weights[1_000_000:1_100_000] = b"x" * 100_000
+    (other / "model.safetensors").write_bytes(weights)
+    if how == "written":
+        shutil.copyfile(other / "model.safetensors", folder / "model.safetensors")
+    else:
+        for path in other.iterdir():
+            os.utime(path, (0, 10**9))
+        shutil.rmtree(folder)
+        other.rename(folder) if how == "moved" else folder.symlink_to(other)
+    assert planned(tree, "--configfile", "changed.yaml") == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "runs"),
+    [("proxy_sample", 9, 0), ("perplexity_prefers", "lower", 0), ("ifd_below", 0.9, 1), ("r_ifd_below", 0.9, 1)],
+)
+def test_a_setting_of_the_selection_reruns_the_methods_that_read_it(finished, key, value, runs):
+    """Of the demo's runs one is filtered by IFD and r-IFD; none has a proxy, none compares perplexities."""
+    name = edited(finished, lambda values: values["selection"].update({key: value}))
+    assert planned(finished, "--configfile", name).get("selected", 0) == runs
+
+
+def test_a_seed_that_no_selection_reads_trains_again_and_selects_nothing_again(finished):
+    table = finished / "config/demo.tsv"
+    table.write_text(table.read_text().replace("released\t1\tdemo\t0", "released\t1\tdemo\t5"))
+    found = planned(finished)
+    assert (found["finetuned"], found.get("selected", 0)) == (1, 0)
+
+
+def test_how_exactly_a_selection_looks_at_scores_scores_nothing_again(finished):
+    name = edited(finished, lambda values: values["score"].update(precision="exact"))
+    assert planned(finished, "--configfile", name) == {}
+
+
+def test_the_sample_of_a_proxy_is_drawn_again_and_nothing_is_selected_again(finished):
+    table = finished / "config/demo.tsv"
+    header, *rows = table.read_text().splitlines()
+    rows[-1] += "\tsmall"
+    table.write_text(
+        "\n".join([f"{header}\tscorer", *(row if "small" in row.split() else f"{row}\t-" for row in rows)]) + "\n"
+    )
+    add = lambda values: values["students"].update(small=values["students"]["smollm2"])  # noqa: E731
+    name = edited(finished, add)
+    stub(finished, "--configfile", name)
+    again = edited(finished, lambda values: values["selection"].update(proxy_sample=9), source=name, name="again.yaml")
+    assert planned(finished, "--configfile", again) == {"agreement": 1, "all": 1}
+
+
 # --- What is wrong is refused before any job ----------------------------------------------------------------------
 
 
@@ -456,6 +587,21 @@ def without(*keys):
         ("config", row("x\tdemo\tsmollm2\tsmollm2\tpaper\t0\tdemo\t0\n"), "config/demo.tsv: run 'x': ratio: "),
         ("config", row("x\tdemo\tsmollm2\tsmollm2\tpaper\t2\tdemo\t0\n"), "config/demo.tsv: run 'x': ratio: "),
         ("config", lambda v, _: v["students"]["smollm2"].update(model="./gone"), "./gone: no such model folder"),
+        (
+            "config",
+            lambda v, _: v["datasets"].update({"..": {}}),
+            "changed.yaml: datasets: expected at most 80 of the",
+        ),
+        (
+            "config",
+            lambda v, _: v["teachers"].update({"a\n$(b)": {}}),
+            "teachers: expected at most 80 of the letters",
+        ),
+        (
+            "config",
+            lambda v, _: v.update(results="a{b}"),
+            "changed.yaml: results: expected a path or name without braces",
+        ),
     ],
 )
 def test_a_wrong_config_ends_in_one_line_and_exit_code_2(tmp_path, source, change, message):

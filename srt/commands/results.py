@@ -26,20 +26,21 @@ def report(steps: Steps) -> None:
 
         only = args.only or layout.FIGURES
         _write_tables(args, tables_of(only))
-        draw(args.results, settings_of.read_runs(args.run_table), args.responses, only)
+        draw(args.results, settings_of.read_runs(args.run_table), args.responses, only, _out(args))
 
     def html(args: argparse.Namespace) -> None:
         from srt.report.html import write_html
 
         runs = settings_of.read_runs(args.run_table)
-        write_html(args.results, runs, args.responses, args.notice or None, args.results / layout.REPORT, args.config)
+        write_html(args.results, runs, args.responses, args.notice or None, _out(args) / layout.REPORT, args.config)
 
     def cards(args: argparse.Namespace) -> None:
         from srt.report.cards import write_cards
 
         runs, licences = settings_of.read_runs(args.run_table), _named(args.licence, "--licence", "DATASET=LICENCE")
         kinds = args.kind or ["data", "model"]
-        write_cards(args.results, runs, args.responses, licences, args.notice or None, kinds, args.only)
+        notice, out = args.notice or None, _out(args)
+        write_cards(args.results, runs, args.responses, licences, notice, kinds, only=args.only, out=out)
 
     for name, call, about in (
         ("tables", tables, "Write every table as CSV, Markdown and LaTeX, ours beside the paper's."),
@@ -56,6 +57,8 @@ def _report_arguments(part: argparse.ArgumentParser, name: str) -> None:
     """The arguments of a part of the report: what all read, and what only some do."""
     part.add_argument("results", metavar="RESULTS", type=Path, help="folder of all artefacts")
     part.add_argument("--run-table", type=Path, required=True, help="TSV with one run per row")
+    about_out = f"folder to write into, laid out as RESULTS; RESULTS/{layout.SO_FAR} where not given"
+    part.add_argument("--out", type=Path, default=None, metavar="DIR", help=about_out)
     part.add_argument("--responses", choices=["all", "selected"], default="all", help="the plan of the reflection")
     part.add_argument(
         "--opponent", action="append", default=[], metavar="RUN", help="a run that others are judged against"
@@ -88,8 +91,13 @@ def _write_tables(args: argparse.Namespace, only: Sequence[str]) -> None:
     from srt.report.tables import write_tables
 
     runs, compare = settings_of.read_runs(args.run_table), _compared(args.compare)
-    out = (args.results / layout.TABLE).parent
+    out = (_out(args) / layout.TABLE).parent
     write_tables(args.results, runs, args.responses, args.opponent, args.questions, compare, out, only)
+
+
+def _out(args: argparse.Namespace) -> Path:
+    """Where a part of the report is written: never among the finished ones, unless that is asked for."""
+    return Path(args.out or args.results / layout.SO_FAR)
 
 
 def _compared(items: list[str]) -> dict[str, str]:

@@ -29,7 +29,9 @@ def write_cards(
     licences: Mapping[str, str],
     notice: str | None,
     kinds: Sequence[Kind],
+    *,
     only: Sequence[str] = (),
+    out: Path | None = None,
 ) -> None:
     """Write the cards of every run that has what they describe; a run that is named and has not is an InputError.
 
@@ -41,6 +43,7 @@ def write_cards(
         notice: what the config says of these results; None for nothing.
         kinds: which cards.
         only: the runs that are wanted; all where none is named.
+        out: the folder below which they are laid out as below `results`; that itself where it is not given.
     """
     known = {run.run: run for run in runs}
     for name in only:
@@ -52,7 +55,7 @@ def write_cards(
             path = results / made.format(run=run.run)
             if path.exists():
                 text = card(results, run, responses, licences, notice, kind)
-                write_text(results / FILES[kind].format(run=run.run), formats.printable(text))
+                write_text((out or results) / FILES[kind].format(run=run.run), formats.printable(text))
             elif only:
                 raise InputError(f"{path}: no such file, so that there is nothing to write a {kind} card of")
 

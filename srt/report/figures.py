@@ -27,13 +27,13 @@ METADATA: Mapping[str, dict[str, None]] = {
 }
 
 
-# What draws a figure, and the tables that it reads.
-Draw = Callable[[Path, Sequence[Run], str], Figure]
+# What draws a figure from the folder of the tables or from the results folder, and the tables that it reads.
+Draw = Callable[[Path, Path, Sequence[Run], str], Figure]
 FIGURES: Mapping[str, tuple[Draw, Sequence[str]]] = {
-    "score_vs_data": (lambda results, *_: score_vs_data(tables_folder(results)), ("alpaca_eval", "open_llm")),
-    "selection_ratio": (lambda results, *_: selection_ratio(tables_folder(results)), ("selection_ratio",)),
-    "pairwise": (lambda results, *_: pairwise(tables_folder(results)), ("pairwise",)),
-    "ifd_distributions": (ifd_distributions, ()),
+    "score_vs_data": (lambda tables, *_: score_vs_data(tables), ("alpaca_eval", "open_llm")),
+    "selection_ratio": (lambda tables, *_: selection_ratio(tables), ("selection_ratio",)),
+    "pairwise": (lambda tables, *_: pairwise(tables), ("pairwise",)),
+    "ifd_distributions": (lambda _, *read: ifd_distributions(*read), ()),
 }
 
 
@@ -45,10 +45,14 @@ def tables_of(only: Sequence[str]) -> list[str]:
     return [table for name in only for table in FIGURES[name][1]]
 
 
-def draw(results: Path, runs: Sequence[Run], responses: str, only: Sequence[str]) -> None:
-    """Draw figures from the tables and scores below the results folder, and save them there."""
+def draw(results: Path, runs: Sequence[Run], responses: str, only: Sequence[str], out: Path | None = None) -> None:
+    """Draw figures from the scores below the results folder and the tables below `out`, and save them there.
+
+    `out` is the results folder itself where it is not given.
+    """
+    out = out or results
     for name in only:
-        save(FIGURES[name][0](results, runs, responses), folder(results), name)
+        save(FIGURES[name][0](tables_folder(out), results, runs, responses), folder(out), name)
 
 
 def folder(results: str | Path) -> Path:

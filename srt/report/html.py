@@ -52,14 +52,14 @@ RUN_COLUMNS = ("run", "dataset", "teacher", "student", "method", "ratio", "recip
 def write_html(
     results: Path, runs: Sequence[Run], responses: str, notice: str | None, out: Path, config: Path | None = None
 ) -> None:
-    """Write the report from the tables, figures, evaluations and ledgers below the results folder.
+    """Write the report from tables and figures, and from the evaluations and ledgers below the results folder.
 
     Args:
-        results: folder of all artefacts; its tables have been written.
+        results: folder of all artefacts.
         runs: the run table.
         responses: the plan of the response reflection, `all` or `selected`.
         notice: a warning for the head of the page; None for none.
-        out: the HTML file.
+        out: the HTML file; the tables and figures that it shows have been written beside it.
         config: the config file of the results, which is shown and compared with the paper; None where none is known.
 
     Raises:
@@ -70,14 +70,14 @@ def write_html(
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.globals |= {"cell": formats.cell, "headings": formats.headings, "not_run": NOT_RUN}
     environment.filters.update(plain=plain, number=number, coded=coded)
-    tables, found = results / Path(layout.TABLE).parent, evaluations(results, runs)
+    tables, found = out.parent / Path(layout.TABLE).parent, evaluations(results, runs)
     told = examples.stories(results, runs, responses)
     page = environment.get_template(TEMPLATE).render(
         standing=standing.standing(results, found, notice),
         run_columns=RUN_COLUMNS,
         runs=[_run(results, run) for run in runs],
         tables=[_table(tables, name) for name in layout.TABLES if name != "examples"],  # told in full below
-        figures=[_figure(results, name) for name in layout.FIGURES],
+        figures=[_figure(out.parent, name) for name in layout.FIGURES],
         evaluations=found,
         stories=told,
         statistics=examples.STATISTICS,
@@ -110,8 +110,8 @@ def _table(tables: Path, name: str) -> tuple[str, str, list[Part], list[str]]:
     return name, TITLES[name], for_reading(parts), notes(name, parts)
 
 
-def _figure(results: Path, name: str) -> dict[str, str | None]:
-    path = results / layout.FIGURE.format(figure=name, ext="png")
+def _figure(folder: Path, name: str) -> dict[str, str | None]:
+    path = folder / layout.FIGURE.format(figure=name, ext="png")
     heading, alt = FIGURES[name]
     data = base64.b64encode(path.read_bytes()).decode("ascii") if path.exists() else None
     return {"name": name, "heading": heading, "alt": alt, "data": data}

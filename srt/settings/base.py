@@ -1,16 +1,81 @@
-"""What all sections of the config share."""
+"""What all sections of the config share: strict types, and what a name, a path and an address may look like.
+
+All of them reach a shell and Snakemake. Every value is quoted on its way; what quoting cannot help is refused here.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+import unicodedata
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Backend = Literal["auto", "transformers", "vllm", "vllm-server", "openai"]
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
+NAME_EXPECTED = "expected at most 80 of the letters A to Z and a to z, digits, '.', '_' and '-', no mark in front"
+# What RFC 3986 lets an address have, without the comma, behind which a flag names the key's variable.
+ADDRESS = re.compile(r"https?://[A-Za-z0-9._~:/?#\[\]@!$&'()*+;=%-]+")
+ADDRESS_EXPECTED = "expected an address as http(s)://HOST/v1 in RFC 3986's characters, without commas"
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+VARIABLE_EXPECTED = "expected the name of an environment variable"
+PATH_EXPECTED = (
+    "expected a path or name without braces, line breaks and outer blanks, with neither '-' nor '~' in front"
+)
+
+
+def is_printable(text: str, allowed: str = "") -> bool:
+    """Whether a text has neither control characters, but for those allowed, nor halves of characters (surrogates)."""
+    return not any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in allowed for letter in text)
+
+
+def _path(text: str | None) -> str | None:
+    """A path stays as it is. Snakemake takes braces for wildcards; a leading dash makes a flag, a tilde a home."""
+    if text is not None and (
+        not text or text != text.strip() or text[0] in "-~" or set("{}") & set(text) or not is_printable(text)
+    ):
+        raise ValueError(PATH_EXPECTED)
+    return text
+
+
+def check_name(text: str) -> str:
+    """A name, which becomes part of a file's; ValueError for one that cannot."""
+    if NAME.fullmatch(text) is None:
+        raise ValueError(NAME_EXPECTED)
+    return text
+
+
+def check_address(text: str) -> str:
+    """A server's address; ValueError for what is none."""
+    if ADDRESS.fullmatch(text) is None:
+        raise ValueError(ADDRESS_EXPECTED)
+    return text
+
+
+def _variable(text: str | None) -> str | None:
+    if text is not None and VARIABLE.fullmatch(text) is None:
+        raise ValueError(VARIABLE_EXPECTED)
+    return text
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+Location = Annotated[str, AfterValidator(_path)]  # a file, a folder, or something on the hub
+OptionalLocation = Annotated[str | None, AfterValidator(_path)]
+Address = Annotated[str, AfterValidator(check_address)]
+OptionalVariable = Annotated[str | None, AfterValidator(_variable)]
+
 
 class Settings(BaseModel):
-    """Base of all sections: strict types, no unknown key, immutable."""
+    """Base of all sections: strict types, no unknown key, immutable, no text that a command cannot hold."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _has_printable_texts(cls, value: Any) -> Any:
+        parts = value if isinstance(value, list) else [*value, *value.values()] if isinstance(value, dict) else [value]
+        if not all(is_printable(part, allowed="\n\t") for part in parts if isinstance(part, str)):
+            raise ValueError("expected text without control characters")
+        return value

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import Field, field_validator
 
-from srt.settings.base import Dtype, Settings
+from srt.settings.base import Dtype, Location, Name, OptionalLocation, Settings
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]  # it is part of a file's name
 MISSING_SHARE = "largest share of the questions without a usable verdict, answered or not; above it the job fails"
 MissingShare = Annotated[float, Field(ge=0, le=1, description=MISSING_SHARE)]
-JudgeFile = Annotated[str, Field(description="the judge's file (config/judges/*.yaml)")]
+JudgeFile = Annotated[Location, Field(description="the judge's file (config/judges/*.yaml)")]
 SOURCE = "a JSON, JSONL or Parquet file, or hub:OWNER/NAME/FILE[@REVISION] for a file of a hub data set"
 # The benchmarks that have questions of their own, under the same name in `questions:`.
 ALPACA_EVAL, MT_BENCH = "alpaca_eval", "mt_bench"
@@ -21,7 +20,7 @@ FORMS = ("alpaca_eval", "pairwise", "mt_bench")  # in which a judge can be asked
 class QuestionsConfig(Settings):
     """A named set of questions (`questions:`), which every evaluated model answers."""
 
-    source: str = Field(description=SOURCE)
+    source: Location = Field(description=SOURCE)
     decoding: str = Field(description="a name under `generate:`: how the answers are drawn")
 
 
@@ -33,25 +32,25 @@ class JudgeConfig(Settings):
 
     version: int = Field(ge=1, description="raised with every change of the judge or its prompts")
     about: str = Field(description="whose judge this is, and what for")
-    model: str = Field(description="the endpoint's model name, or a model that is served for the job")
+    model: Location = Field(description="the endpoint's model name, or a model that is served for the job")
     revision: str | None = Field(description="the hub revision of a served judge")
     serve: bool = Field(description="true: the job starts vLLM's server on this model; false: an endpoint")
     dtype: Dtype = Field(description="a served judge's weights and arithmetic")
     max_model_len: int | None = Field(ge=1, description="a served judge's context length; null for the model's")
-    alpaca_eval: str | None = Field(
+    alpaca_eval: OptionalLocation = Field(
         description="prompt and parser of AlpacaEval's comparison, ranking or log-probabilities: a folder, or a "
         "name in alpaca-eval"
     )
-    pairwise: str | None = Field(description="prompt of the comparison by scores in both orders (YAML)")
-    mt_bench: str | None = Field(description="prompts of MT-Bench's single-answer grading (YAML)")
+    pairwise: OptionalLocation = Field(description="prompt of the comparison by scores in both orders (YAML)")
+    mt_bench: OptionalLocation = Field(description="prompts of MT-Bench's single-answer grading (YAML)")
 
 
 class AlpacaEvalConfig(Settings):
     """AlpacaEval: version 1.0, or 2 with the win rate controlled for length."""
 
-    reference: str = Field(description=f"the questions with the reference's `output`: {SOURCE}")
+    reference: Location = Field(description=f"the questions with the reference's `output`: {SOURCE}")
     judge: JudgeFile
-    length_controlled: str | None = Field(
+    length_controlled: OptionalLocation = Field(
         description="AlpacaEval's df_gamed.csv (difficulty of its 805 questions), a file or hub:...: adds the "
         "length-controlled win rate of version 2; null for version 1.0"
     )
@@ -61,8 +60,8 @@ class AlpacaEvalConfig(Settings):
 class OpenLlmConfig(Settings):
     """A profile of the Open LLM Leaderboard's four benchmarks, by way of lm-eval."""
 
-    suite: str = Field(description="YAML with the tasks, their shots, metrics and rules (config/tasks/*.yaml)")
-    data: str | None = Field(description="folder with the items' files, named in the suite; null for the hub")
+    suite: Location = Field(description="YAML with the tasks, their shots, metrics and rules (config/tasks/*.yaml)")
+    data: OptionalLocation = Field(description="folder with the items' files, named in the suite; null for the hub")
     backend: Literal["auto", "transformers", "vllm"] = Field(description="lm-eval's backend; auto: vllm on CUDA")
     dtype: Dtype = Field(description="weights and arithmetic in evaluation")
     limit: int | None = Field(ge=1, description="evaluate only N items per task; null for all")
@@ -87,7 +86,7 @@ class MtBenchConfig(Settings):
 class CalibrationConfig(Settings):
     """How far each judge agrees with published judgments."""
 
-    annotations: list[str] = Field(description=f"AlpacaEval's published annotations, one for each model: {SOURCE}")
+    annotations: list[Location] = Field(description=f"AlpacaEval's published annotations, one for each model: {SOURCE}")
     sample: int = Field(ge=1, description="pairs in all, each asked about in both orders")
     seed: int = Field(ge=0, description="of the drawing")
     missing_share: MissingShare

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from srt.settings.base import Settings
+from srt.settings.base import Address, Name, OptionalVariable, Settings
 
 # Raised by whoever changes what a step computes, so that Snakemake reruns it and what follows.
 STEP_VERSIONS = {
@@ -50,8 +50,8 @@ BUDGET_EXPECTED = "expected as '20 USD', '3000000 tokens' or '5000 requests'"
 class Endpoint(Settings):
     """Where an OpenAI-compatible server listens; the key itself only ever comes from the environment."""
 
-    base_url: str
-    api_key_env: str | None
+    base_url: Address
+    api_key_env: OptionalVariable
 
 
 class Price(Settings):
@@ -78,7 +78,7 @@ class ExecutionConfig(Settings):
     budget: str | None = Field(
         description="most that a teacher may cost in all: '20 USD', '9 tokens', '9 requests'; null: no limit"
     )
-    prices: dict[str, Price] = Field(description="teacher's name: what it costs")
+    prices: dict[Name, Price] = Field(description="teacher's name: what it costs")
     generation_batch: int = Field(ge=1, description="prompts per batch of a transformers backend")
     score_batch_tokens: int = Field(ge=1, description="most padded tokens in a scoring batch")
     score_compile: Literal["auto", "off"] = Field(description="auto: compile a scoring model where the work repays it")
@@ -96,7 +96,7 @@ class ExecutionConfig(Settings):
     )
     evaluation_batch: int = Field(ge=1, description="lm-eval's batch size")
     server_memory_gb: float = Field(gt=0, description="key-value cache of vLLM on a CPU")
-    endpoints: dict[str, Endpoint] = Field(description="teacher or judge name: its server")
+    endpoints: dict[Name, Endpoint] = Field(description="teacher or judge name: its server")
 
     @field_validator("budget")
     @classmethod

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from srt.settings.base import Settings
+from srt.settings.base import Location, Name, OptionalLocation, Settings
 from srt.settings.evaluation import SOURCE
 
 Variant = Literal["original", "instruction", "response", "both"]
@@ -23,7 +23,7 @@ class GivenReflections(Settings):
     input: str | None = Field(description="the column with the input; null for none")
     output: str = Field(description="the column with the response")
     allowed_mismatches: int = Field(ge=0, description=MISMATCHES)
-    files: dict[Variant, str] = Field(description=f"version: {SOURCE}; `original` is read to check the order")
+    files: dict[Variant, Location] = Field(description=f"version: {SOURCE}; `original` is read to check the order")
 
 
 class GivenScores(Settings):
@@ -36,13 +36,13 @@ class GivenScores(Settings):
     )
     ppl: str = Field(description="the column with their four perplexities")
     allowed_mismatches: int = Field(ge=0, description=MISMATCHES)
-    files: dict[Variant, str] = Field(description=f"version: {SOURCE}")
+    files: dict[Variant, Location] = Field(description=f"version: {SOURCE}")
 
 
 class GivenTrain(Settings):
     """The train file of a run of the method `given`."""
 
-    source: str = Field(description=SOURCE)
+    source: Location = Field(description=SOURCE)
     instruction: str = Field(description=f"the column with the instruction; {COLUMN}")
     input: str | None = Field(description="the column with the input; null for none")
     output: str = Field(description="the column with the response")
@@ -52,23 +52,23 @@ class GivenTrain(Settings):
 class GivenJudgments(Settings):
     """The judgments of one evaluation: AlpacaEval's annotations, or scores of a pairwise comparison."""
 
-    source: str = Field(description=f"what `srt evaluate` takes as --annotations or --judgments: {SOURCE}")
-    outputs: str | None = Field(description="AlpacaEval: the model's outputs, to count what was not judged")
+    source: Location = Field(description=f"what `srt evaluate` takes as --annotations or --judgments: {SOURCE}")
+    outputs: OptionalLocation = Field(description="AlpacaEval: the model's outputs, to count what was not judged")
 
 
 class GivenConfig(Settings):
     """What is imported, by the name under which the run table and the other sections know it."""
 
-    reflections: dict[str, dict[str, GivenReflections]] = Field(description="teacher: data set: its reflections")
-    scores: dict[str, dict[str, GivenScores]] = Field(description="student: data set: its scores")
-    train: dict[str, GivenTrain] = Field(description="run of the method `given`: its train file")
-    judgments: dict[str, dict[str, GivenJudgments]] = Field(description="run: evaluation: its judgments")
+    reflections: dict[Name, dict[Name, GivenReflections]] = Field(description="teacher: data set: its reflections")
+    scores: dict[Name, dict[Name, GivenScores]] = Field(description="student: data set: its scores")
+    train: dict[Name, GivenTrain] = Field(description="run of the method `given`: its train file")
+    judgments: dict[Name, dict[str, GivenJudgments]] = Field(description="run: evaluation: its judgments")
 
     @field_validator("scores")
     @classmethod
     def _reflections_have_a_teacher(
-        cls, scores: dict[str, dict[str, GivenScores]]
-    ) -> dict[str, dict[str, GivenScores]]:
+        cls, scores: dict[Name, dict[Name, GivenScores]]
+    ) -> dict[Name, dict[Name, GivenScores]]:
         for student, by_dataset in scores.items():
             for dataset, given in by_dataset.items():
                 if given.teacher is None and set(given.files) - {"original"}:

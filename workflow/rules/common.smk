@@ -1,4 +1,5 @@
 # The validated settings, and the small look-ups that the rules share. What is looked up is defined in srt/.
+import functools
 import os
 import re
 import shlex
@@ -9,6 +10,7 @@ from srt import config as settings
 from srt import layout, lifeline, models
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
+from srt.methods import uses
 from srt.records import InputError, read_json
 from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, STEP_VERSIONS
 
@@ -23,13 +25,13 @@ try:
         if student.model != DEMO_MODEL:
             models.require(student.model)
 except InputError as error:
-    print(f"srt: {error}", file=sys.stderr)
+    print(f"srt: {' '.join(str(error).split())}", file=sys.stderr)
     sys.exit(2)
 
 RUNS = {run.run: run for run in RUN_TABLE}
 SELECTED = [name for name, run in RUNS.items() if run.method != "none"]
 TRAINED = [name for name in SELECTED if RUNS[name].recipe]
-RESULTS = f"{CONFIG.results}/"
+RESULTS = f"{CONFIG.results.rstrip('/')}/"
 CONFIG_FILE = str(workflow.configfiles[-1])
 VERSION = STEP_VERSIONS
 # A job that runs a model holds one GPU. Without GPUs it gets half of the cores, so that two run side by side: half
@@ -40,24 +42,27 @@ CORES = CORES_GIVEN if GPU else max(1, CORES_GIVEN // 2)
 # How a step runs: given to the shell as a resource and not as a parameter, so that a change here reruns nothing.
 HOW = {
     step: settings.as_flags(CONFIG.execution, only=keys)
-    + ("" if step == "coherence" else f" --cache {CONFIG.cache}")
+    + ("" if step == "coherence" else f" {settings.flag('cache', CONFIG.cache)}")
     for step, keys in EXECUTION_FLAGS.items()
 }
 # Finetuning starts a process for each of its GPUs by itself; the GPUs of all its machines are asked for.
 FINETUNE_GPUS = GPU * CONFIG.execution.finetune_gpus * CONFIG.execution.finetune_nodes
 # Where teachers and judges listen; the keys themselves stay in the environment.
 SERVERS = "".join(
-    f" --endpoint {name}={server.base_url}"
-    + (f",{server.api_key_env}" if server.api_key_env else "")
+    f" {settings.flag('endpoint', f'{name}={server.base_url}{key}')}"
     for name, server in CONFIG.execution.endpoints.items()
+    for key in [f",{server.api_key_env}" if server.api_key_env else ""]
 )
 # What teachers cost, in USD per million tokens of prompt and completion, and the batch API's share of that.
 PRICES = "".join(
-    f" --price {name}={price.prompt},{price.completion},{price.batch}"
+    f" {settings.flag('price', f'{name}={price.prompt},{price.completion},{price.batch}')}"
     for name, price in CONFIG.execution.prices.items()
 )
 
 
+# What a score depends on, and what only says what a selection makes of it.
+SCORE = settings.as_flags(CONFIG.score, without=["precision"])
+PRECISION = settings.as_flags(CONFIG.score, only=["precision"])
 SCORES = layout.scores_of(layout.PAIRS)
 SHARD = layout.shard_of(SCORES)
 
@@ -69,7 +74,7 @@ wildcard_constraints:
     teacher="|".join(map(re.escape, CONFIG.teachers)) or "none",
     student=r"[^/]+",
     run=r"[^/]+",
-    questions="|".join(CONFIG.questions) or "none",
+    questions="|".join(map(re.escape, CONFIG.questions)) or "none",
     judge=r"[^/]+",
     profile=r"[^/]+",
     variant=r"instruction|response|both",
@@ -80,21 +85,43 @@ def timing(path):
     return f"{RESULTS}{layout.TIMINGS}{path}"
 
 
+def verbatim(text):
+    """A text as a parameter in which Snakemake looks for no wildcards."""
+    return lambda wildcards: text
+
+
 def present(path):
-    """A file, or a folder's files, as a rule's input where they are here; a hub name or a packaged file is none."""
+    """A file, or a folder's files, as a rule's input where they are here; a hub name or a packaged file is none.
+
+    A name with braces, in which Snakemake looks for wildcards, can be no input.
+    """
     if os.path.isdir(path):
-        return sorted(str(file) for file in Path(path).rglob("*") if file.is_file())
+        files = map(str, models.folder_files(path))
+        return [file for file in files if not set("{}") & set(file)]
     return [path] if os.path.exists(path) else []
 
 
 def model_files(model):
     """What a job on this model waits for: the demo's model is fetched, other folders are there, hub names are not."""
-    files = DEMO_MODEL_FILES if model == DEMO_MODEL else ["config.json"]
-    return [
-        f"{model}/{name}"
-        for name in files
-        if model == DEMO_MODEL or models.is_local(model)
-    ]
+    if model == DEMO_MODEL:
+        return [f"{model}/{name}" for name in DEMO_MODEL_FILES]
+    missing = [f"{model}/config.json"] if models.is_local(model) else []
+    return present(model) or missing
+
+
+@functools.cache
+def weights(model):
+    """What tells a model's files from others in their place; the demo's are checked when they are fetched."""
+    return None if model == DEMO_MODEL else models.fingerprint(model)
+
+
+def student_weights(student):
+    return weights(CONFIG.students[student].model)
+
+
+def embedding_model(student):
+    """What embeds the texts for the method `coherence`: the student unless another model is named."""
+    return CONFIG.coherence.embedding or CONFIG.students[student].model
 
 
 def student_flags(student):
@@ -117,6 +144,12 @@ def run_model_files(run):
     )
 
 
+def run_weights(run):
+    """The weights of a student that is evaluated as it is; a model that a run trains is an artefact."""
+    run = RUNS[run]
+    return student_weights(run.student) if run.method == "none" else None
+
+
 def run_model_flags(run):
     """--model and --revision of a run's model."""
     revision = (
@@ -124,7 +157,7 @@ def run_model_flags(run):
         if RUNS[run].method == "none"
         else None
     )
-    return f"--model {shlex.quote(run_model(run))} --revision {settings.flag_text(revision)}"
+    return f"{settings.flag('model', run_model(run))} {settings.flag('revision', revision)}"
 
 
 def shards_of(wildcards):
@@ -153,16 +186,25 @@ def judge_inputs(file, forms):
     return files + (model_files(judge.model) if judge.serve else [])
 
 
+def judge_weights(file):
+    return weights(JUDGES[file].model) if JUDGES[file].serve else None
+
+
 def judge_gpus(file):
     """The GPUs of a job that starts its judge's server."""
     return GPU if JUDGES[file].serve else 0
 
 
-def below_results(paths, flag):
-    """{variant: path} as repeated VARIANT=FILE flags."""
+def assigned(name, values):
+    """{key: value} as repeated --name KEY=VALUE flags."""
     return " ".join(
-        f"{flag} {variant}={RESULTS}{path}" for variant, path in paths.items()
+        settings.flag(name, f"{key}={value}") for key, value in values.items()
     )
+
+
+def below_results(paths, name):
+    """{variant: path below the results folder} as repeated VARIANT=FILE flags."""
+    return assigned(name, {variant: RESULTS + path for variant, path in paths.items()})
 
 
 def kept_model(output):
@@ -176,8 +218,20 @@ def teacher_settings(wildcards):
 
 def teacher_files(wildcards):
     teacher = CONFIG.teachers[wildcards.teacher]
-    files = [] if teacher.backend == "openai" else model_files(teacher.model)
-    return [*files, *present(teacher.prompts), *present(teacher.answers)]
+    texts = present(teacher.prompts) + present(teacher.answers)
+    return [
+        path for name in local_models(teacher) for path in model_files(name)
+    ] + texts
+
+
+def teacher_weights(wildcards):
+    return [weights(name) for name in local_models(CONFIG.teachers[wildcards.teacher])]
+
+
+def local_models(teacher):
+    """The models that a teacher's job loads here: itself unless it is an endpoint, and whose tokens are counted."""
+    asked = [] if teacher.backend == "openai" else [teacher.model]
+    return [*asked, *([teacher.pair_tokenizer] if teacher.pair_tokenizer else [])]
 
 
 def teacher_gpus(wildcards):
@@ -212,21 +266,32 @@ def rescored_file(wildcards):
 
 def agreement_file(wildcards):
     """How far the run's proxy agrees with its student, where a proxy scores."""
-    run = RUNS[wildcards.run]
-    compared = run.scorer and layout.reads_scores(run)
-    return [RESULTS + layout.AGREEMENT.format(run=run.run)] if compared else []
+    compared = layout.is_compared(RUNS[wildcards.run])
+    return [RESULTS + layout.AGREEMENT.format(run=wildcards.run)] if compared else []
 
 
 def selection_flags(wildcards):
     """The same as flags."""
     run = RUNS[wildcards.run]
     flags = [
-        below_results(layout.pairs_paths(run, CONFIG.responses), "--pairs"),
-        below_results(layout.scores_paths(run, CONFIG.responses), "--scores"),
-        below_results(layout.coherence_paths(run, CONFIG.responses), "--coherence"),
-        settings.as_flags(run, only=("method", "ratio", "seed")),
+        below_results(layout.pairs_paths(run, CONFIG.responses), "pairs"),
+        below_results(layout.scores_paths(run, CONFIG.responses), "scores"),
+        below_results(layout.coherence_paths(run, CONFIG.responses), "coherence"),
+        settings.as_flags(run, only=("method", *uses(run.method))),
     ]
     return " ".join(filter(None, flags))
+
+
+def selection_settings(wildcards, *reads):
+    """What of `selection:` the run's method reads, and the step itself (`reads`), as flags."""
+    names = uses(RUNS[wildcards.run].method)
+    return settings.as_flags(CONFIG.selection, only=[*names, *reads])
+
+
+def selection_rest(wildcards, *reads):
+    """The rest: it is given to the shell as a resource, so that a change of what decides nothing reruns nothing."""
+    names = uses(RUNS[wildcards.run].method)
+    return settings.as_flags(CONFIG.selection, without=[*names, *reads])
 
 
 def evaluation_prompt(wildcards):
@@ -264,24 +329,20 @@ def report_files():
 
 COMPARED = CONFIG.evaluate.pairwise.questions if CONFIG.evaluate.pairwise else []
 OPPONENTS = CONFIG.evaluate.pairwise.opponents if CONFIG.evaluate.pairwise else []
+RUN_FLAGS = settings.as_flags(CONFIG, only=["run_table", "responses"])
+NOTICE = settings.flag("notice", CONFIG.report.notice or "")
 REPORT_FLAGS = " ".join(
     [
-        f"--run-table {CONFIG.run_table} --responses {CONFIG.responses}",
-        *(f"--opponent {name}" for name in OPPONENTS),
-        *(f"--questions {name}" for name in COMPARED),
-        *(
-            f"--compare {run}={shlex.quote(name)}"
-            for run, name in CONFIG.report.compare.items()
-        ),
+        RUN_FLAGS,
+        *(settings.flag("opponent", name) for name in OPPONENTS),
+        *(settings.flag("questions", name) for name in COMPARED),
+        assigned("compare", CONFIG.report.compare),
     ]
 )
-CARD_FLAGS = " ".join(
-    [
-        f"--run-table {CONFIG.run_table} --responses {CONFIG.responses}",
-        f"--notice {shlex.quote(CONFIG.report.notice or '')}",
-        *(
-            f"--licence {name}={shlex.quote(licence)}"
-            for name, licence in CONFIG.report.licences.items()
-        ),
-    ]
+CARD_FLAGS = " ".join([RUN_FLAGS, NOTICE, assigned("licence", CONFIG.report.licences)])
+SHOWN = settings.flag("config", CONFIG_FILE)
+# Papermill takes what follows -r as text, whatever it looks like.
+NOTEBOOK_FLAGS = " ".join(
+    shlex.join(["-r", name, getattr(CONFIG, name)])
+    for name in ("results", "run_table", "responses")
 )

@@ -24,11 +24,12 @@ if CONFIG.evaluate.alpaca_eval is not None:
             gpu=judge_gpus(CONFIG.evaluate.alpaca_eval.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
-            settings=settings.as_flags(CONFIG.evaluate.alpaca_eval),
+            settings=verbatim(settings.as_flags(CONFIG.evaluate.alpaca_eval)),
+            weights=verbatim(judge_weights(CONFIG.evaluate.alpaca_eval.judge)),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate alpaca-eval {input.answers} {output.result} {params.settings}"
-            " {resources.how} > {log} 2>&1"
+            "srt evaluate alpaca-eval {input.answers:q} {output.result:q} {params.settings}"
+            " {resources.how} > {log:q} 2>&1"
 
 
 if CONFIG.evaluate.alpaca_eval_2 is not None:
@@ -53,11 +54,12 @@ if CONFIG.evaluate.alpaca_eval_2 is not None:
             gpu=judge_gpus(CONFIG.evaluate.alpaca_eval_2.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
-            settings=settings.as_flags(CONFIG.evaluate.alpaca_eval_2),
+            settings=verbatim(settings.as_flags(CONFIG.evaluate.alpaca_eval_2)),
+            weights=verbatim(judge_weights(CONFIG.evaluate.alpaca_eval_2.judge)),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate alpaca-eval {input.answers} {output.result} {params.settings}"
-            " {resources.how} > {log} 2>&1"
+            "srt evaluate alpaca-eval {input.answers:q} {output.result:q} {params.settings}"
+            " {resources.how} > {log:q} 2>&1"
 
 
 if CONFIG.evaluate.open_llm:
@@ -86,13 +88,14 @@ if CONFIG.evaluate.open_llm:
             how=HOW["evaluate"],
         params:
             model=lambda wildcards: run_model_flags(wildcards.run),
+            weights=lambda wildcards: run_weights(wildcards.run),
             settings=lambda wildcards: settings.as_flags(
                 CONFIG.evaluate.open_llm[wildcards.profile]
             ),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate open-llm {output.result} --use-profile {wildcards.profile} {params.model} {params.settings}"
-            " {resources.how} > {log} 2>&1"
+            "srt evaluate open-llm {output.result:q} --use-profile {wildcards.profile:q} {params.model} {params.settings}"
+            " {resources.how} > {log:q} 2>&1"
 
 
 if CONFIG.evaluate.pairwise is not None:
@@ -119,15 +122,14 @@ if CONFIG.evaluate.pairwise is not None:
             gpu=judge_gpus(CONFIG.evaluate.pairwise.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
-            questions=lambda wildcards: shlex.quote(
-                CONFIG.questions[wildcards.questions].source
-            ),
-            settings=settings.as_flags(CONFIG.evaluate.pairwise),
+            questions=lambda wildcards: CONFIG.questions[wildcards.questions].source,
+            settings=verbatim(settings.as_flags(CONFIG.evaluate.pairwise)),
+            weights=verbatim(judge_weights(CONFIG.evaluate.pairwise.judge)),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate pairwise {input.answers} {input.opponent} {output.result} --questions {params.questions}"
+            "srt evaluate pairwise {input.answers:q} {input.opponent:q} {output.result:q} --questions {params.questions:q}"
             " {params.settings}"
-            " {resources.how} > {log} 2>&1"
+            " {resources.how} > {log:q} 2>&1"
 
 
 if CONFIG.evaluate.mt_bench is not None:
@@ -151,12 +153,13 @@ if CONFIG.evaluate.mt_bench is not None:
             gpu=judge_gpus(CONFIG.evaluate.mt_bench.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
-            questions=lambda wildcards: shlex.quote(CONFIG.questions[MT_BENCH].source),
-            settings=settings.as_flags(CONFIG.evaluate.mt_bench),
+            questions=verbatim(CONFIG.questions[MT_BENCH].source),
+            settings=verbatim(settings.as_flags(CONFIG.evaluate.mt_bench)),
+            weights=verbatim(judge_weights(CONFIG.evaluate.mt_bench.judge)),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate mt-bench {input.answers} {output.result} --questions {params.questions} {params.settings}"
-            " {resources.how} > {log} 2>&1"
+            "srt evaluate mt-bench {input.answers:q} {output.result:q} --questions {params.questions:q} {params.settings}"
+            " {resources.how} > {log:q} 2>&1"
 
 
 if CONFIG.evaluate.calibration is not None:
@@ -189,12 +192,13 @@ if CONFIG.evaluate.calibration is not None:
                 CONFIG.evaluate.calibration.annotations
             ),
             judge=lambda wildcards: JUDGE_FILES[wildcards.judge],
+            weights=lambda wildcards: judge_weights(JUDGE_FILES[wildcards.judge]),
             forms=lambda wildcards: " ".join(
                 f"--form {form}"
                 for form in sorted(FORMS[JUDGE_FILES[wildcards.judge]])
             ),
-            settings=settings.as_flags(CONFIG.evaluate.calibration),
+            settings=verbatim(settings.as_flags(CONFIG.evaluate.calibration)),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate calibrate-judge {params.annotations} {output.result} --judge {params.judge} {params.forms}"
-            " {params.settings} {resources.how} > {log} 2>&1"
+            "srt evaluate calibrate-judge {params.annotations} {output.result:q} --judge {params.judge:q} {params.forms}"
+            " {params.settings} {resources.how} > {log:q} 2>&1"

@@ -18,11 +18,12 @@ rule finetuned:
         how=HOW["finetune"],
     params:
         student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
+        weights=lambda wildcards: student_weights(RUNS[wildcards.run].student),
         seed=lambda wildcards: RUNS[wildcards.run].seed,
         settings=lambda wildcards: settings.as_flags(
             CONFIG.recipes[RUNS[wildcards.run].recipe]
         ),
         version=VERSION["finetune"],
     shell:
-        "srt finetune {input.train} {output} {params.student} --seed {params.seed} {params.settings}"
-        " {resources.how} > {log} 2>&1"
+        "srt finetune {input.train:q} {output:q} {params.student} --seed {params.seed} {params.settings}"
+        " {resources.how} > {log:q} 2>&1"

@@ -19,15 +19,14 @@ rule answers:
         gpu=GPU,
         how=HOW["generate"],
     params:
-        questions=lambda wildcards: shlex.quote(
-            CONFIG.questions[wildcards.questions].source
-        ),
+        questions=lambda wildcards: CONFIG.questions[wildcards.questions].source,
         model=lambda wildcards: run_model_flags(wildcards.run),
+        weights=lambda wildcards: run_weights(wildcards.run),
         prompt=evaluation_prompt,
         settings=lambda wildcards: settings.as_flags(
             CONFIG.generate[CONFIG.questions[wildcards.questions].decoding]
         ),
         version=VERSION["generate"],
     shell:
-        "srt generate {params.questions} {output.answers} {params.model} --prompt {params.prompt} {params.settings}"
-        " {resources.how} > {log} 2>&1"
+        "srt generate {params.questions:q} {output.answers:q} {params.model} --prompt {params.prompt} {params.settings}"
+        " {resources.how} > {log:q} 2>&1"

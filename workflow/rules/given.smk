@@ -26,18 +26,15 @@ if CONFIG.given.reflections:
         conda:
             "../envs/srt.yaml"
         params:
-            source=lambda wildcards: shlex.quote(
-                given_reflections(wildcards).files[wildcards.variant]
-            ),
-            beside=lambda wildcards: " ".join(
-                f"--beside {variant}={shlex.quote(source)}"
-                for variant, source in given_beside(wildcards).items()
-            ),
+            source=lambda wildcards: given_reflections(wildcards).files[
+                wildcards.variant
+            ],
+            beside=lambda wildcards: assigned("beside", given_beside(wildcards)),
             settings=lambda wildcards: settings.as_flags(given_reflections(wildcards)),
             version=VERSION["import"],
         shell:
-            "srt import reflections {params.source} {input.original} {output.pairs} --variant {wildcards.variant}"
-            " {params.beside} {params.settings} > {log} 2>&1"
+            "srt import reflections {params.source:q} {input.original:q} {output.pairs:q} --variant {wildcards.variant:q}"
+            " {params.beside} {params.settings} > {log:q} 2>&1"
 
 
 if CONFIG.given.scores:
@@ -70,16 +67,16 @@ if CONFIG.given.scores:
         conda:
             "../envs/srt.yaml"
         params:
-            source=lambda wildcards: shlex.quote(
-                given_scores(wildcards)[0].files[given_scores(wildcards)[1].variant]
-            ),
+            source=lambda wildcards: given_scores(wildcards)[0].files[
+                given_scores(wildcards)[1].variant
+            ],
             student=lambda wildcards: given_scores(wildcards)[1].student,
             beside=lambda wildcards: given_scores_beside(wildcards, flags=True),
             settings=lambda wildcards: settings.as_flags(given_scores(wildcards)[0]),
             version=VERSION["import"],
         shell:
-            "srt import scores {params.source} {input.pairs} {output.scores} --original {input.original}"
-            " --use-student {params.student} {params.beside} {params.settings} > {log} 2>&1"
+            "srt import scores {params.source:q} {input.pairs:q} {output.scores:q} --original {input.original:q}"
+            " --use-student {params.student:q} {params.beside} {params.settings} > {log:q} 2>&1"
 
 
 if CONFIG.given.train:
@@ -105,18 +102,16 @@ if CONFIG.given.train:
             "../envs/srt.yaml"
         params:
             run_dir=lambda wildcards: RESULTS + f"runs/{wildcards.run}",
-            source=lambda wildcards: shlex.quote(
-                CONFIG.given.train[wildcards.run].source
-            ),
+            source=lambda wildcards: CONFIG.given.train[wildcards.run].source,
             pairs=lambda wildcards: below_results(
-                layout.pairs_paths(RUNS[wildcards.run], CONFIG.responses), "--pairs"
+                layout.pairs_paths(RUNS[wildcards.run], CONFIG.responses), "pairs"
             ),
             settings=lambda wildcards: settings.as_flags(
                 CONFIG.given.train[wildcards.run], without=["source"]
             ),
             version=VERSION["import"],
         shell:
-            "srt import train {params.source} {params.run_dir} {params.pairs} {params.settings} > {log} 2>&1"
+            "srt import train {params.source:q} {params.run_dir:q} {params.pairs} {params.settings} > {log:q} 2>&1"
 
 
 if CONFIG.given.judgments:
@@ -147,4 +142,4 @@ if CONFIG.given.judgments:
             judgments=lambda wildcards: judgment_flags(*JUDGED[wildcards.judged]),
             version=VERSION["evaluate"],
         shell:
-            "srt evaluate {params.benchmark} {output.result} {params.judgments} > {log} 2>&1"
+            "srt evaluate {params.benchmark} {output.result:q} {params.judgments} > {log:q} 2>&1"

@@ -45,7 +45,7 @@ def given_scores_beside(wildcards, flags=False):
         below_results(
             {variant: paths[place] for variant, paths in beside.items()}, flag
         )
-        for place, flag in enumerate(("--pairs", "--scores"))
+        for place, flag in enumerate(("pairs", "scores"))
     )
 
 
@@ -56,11 +56,9 @@ def judgment_command(benchmark, judgments):
 
 def judgment_flags(benchmark, judgments):
     """What it reads, as flags."""
-    flag = "--annotations" if benchmark == ALPACA_EVAL else "--judgments"
-    outputs = (
-        f" --outputs {shlex.quote(judgments.outputs)}" if judgments.outputs else ""
-    )
-    return f"{flag} {shlex.quote(judgments.source)}{outputs}"
+    name = "annotations" if benchmark == ALPACA_EVAL else "judgments"
+    flags = {name: judgments.source, "outputs": judgments.outputs}
+    return " ".join(settings.flag(*item) for item in flags.items() if item[1])
 
 
 def judgment_files(benchmark, judgments):

@@ -9,7 +9,7 @@ rule demo_model:
     params:
         folder=lambda wildcards: DEMO_MODEL,
     shell:
-        "srt demo-model {params.folder} > {log} 2>&1"
+        "srt demo-model {params.folder:q} > {log:q} 2>&1"
 
 
 rule original:
@@ -32,4 +32,4 @@ rule original:
         ),
         version=VERSION["prepare"],
     shell:
-        "srt prepare {params.source} {output.pairs} {params.settings} > {log} 2>&1"
+        "srt prepare {params.source:q} {output.pairs:q} {params.settings} > {log:q} 2>&1"

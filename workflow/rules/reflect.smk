@@ -18,10 +18,11 @@ rule reflected:
         how=HOW["reflect"] + SERVERS + PRICES,
     params:
         settings=teacher_settings,
+        weights=teacher_weights,
         version=VERSION["reflect"],
     shell:
-        "srt reflect {input.pairs} {output.pairs} --variant {wildcards.variant} {params.settings}"
-        " --use-teacher {wildcards.teacher} {resources.how} > {log} 2>&1"
+        "srt reflect {input.pairs:q} {output.pairs:q} --variant {wildcards.variant:q} {params.settings}"
+        " --use-teacher {wildcards.teacher:q} {resources.how} > {log:q} 2>&1"
 
 
 # The plan `selected`: only the winners of phase 1 get their response reflected, for one student.
@@ -48,8 +49,9 @@ rule reflected_winners:
         how=HOW["reflect"] + SERVERS + PRICES,
     params:
         settings=teacher_settings,
+        weights=teacher_weights,
         version=VERSION["reflect"],
     shell:
-        "srt reflect {input.pairs} {output.pairs} --variant {wildcards.variant} {params.settings}"
-        " --scores original={input.original} --scores instruction={input.instruction}"
-        " --use-teacher {wildcards.teacher} {resources.how} > {log} 2>&1"
+        "srt reflect {input.pairs:q} {output.pairs:q} --variant {wildcards.variant:q} {params.settings}"
+        " --scores original={input.original:q} --scores instruction={input.instruction:q}"
+        " --use-teacher {wildcards.teacher:q} {resources.how} > {log:q} 2>&1"

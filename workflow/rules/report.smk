@@ -9,11 +9,11 @@ rule tables:
     conda:
         "../envs/srt.yaml"
     params:
-        results=lambda wildcards: CONFIG.results,
-        flags=REPORT_FLAGS,
+        results=verbatim(CONFIG.results),
+        flags=verbatim(REPORT_FLAGS),
         version=VERSION["report"],
     shell:
-        "srt report tables {params.results} {params.flags} > {log} 2>&1"
+        "srt report tables {params.results:q} --out {params.results:q} {params.flags} > {log:q} 2>&1"
 
 
 rule figure:
@@ -29,10 +29,10 @@ rule figure:
     conda:
         "../envs/srt.yaml"
     params:
-        parameters=f"-p results {CONFIG.results} -p run_table {CONFIG.run_table} -p responses {CONFIG.responses}",
+        parameters=verbatim(NOTEBOOK_FLAGS),
         version=VERSION["report"],
     shell:
-        "papermill --no-progress-bar -k python3 {input.notebook} {output.notebook} {params.parameters} > {log} 2>&1"
+        "papermill --no-progress-bar -k python3 {input.notebook:q} {output.notebook:q} {params.parameters} > {log:q} 2>&1"
 
 
 rule html:
@@ -50,14 +50,15 @@ rule html:
     conda:
         "../envs/srt.yaml"
     resources:
-        how=f"--config {CONFIG_FILE}",  # shown; its path decides nothing
+        how=SHOWN,  # shown; its path decides nothing
     params:
-        results=lambda wildcards: CONFIG.results,
-        flags=REPORT_FLAGS,
-        notice=shlex.quote(CONFIG.report.notice or ""),
+        results=verbatim(CONFIG.results),
+        flags=verbatim(REPORT_FLAGS),
+        notice=verbatim(NOTICE),
         version=VERSION["report"],
     shell:
-        "srt report html {params.results} {params.flags} --notice {params.notice} {resources.how} > {log} 2>&1"
+        "srt report html {params.results:q} --out {params.results:q} {params.flags} {params.notice}"
+        " {resources.how} > {log:q} 2>&1"
 
 
 rule data_card:
@@ -72,11 +73,12 @@ rule data_card:
     conda:
         "../envs/srt.yaml"
     params:
-        results=lambda wildcards: CONFIG.results,
-        flags=CARD_FLAGS,
+        results=verbatim(CONFIG.results),
+        flags=verbatim(CARD_FLAGS),
         version=VERSION["report"],
     shell:
-        "srt report cards {params.results} {params.flags} --kind data --only {wildcards.run} > {log} 2>&1"
+        "srt report cards {params.results:q} --out {params.results:q} {params.flags} --kind data --only {wildcards.run:q}"
+        " > {log:q} 2>&1"
 
 
 rule model_card:
@@ -90,15 +92,17 @@ rule model_card:
     conda:
         "../envs/srt.yaml"
     params:
-        results=lambda wildcards: CONFIG.results,
-        flags=CARD_FLAGS,
+        results=verbatim(CONFIG.results),
+        flags=verbatim(CARD_FLAGS),
         version=VERSION["report"],
     shell:
-        "srt report cards {params.results} {params.flags} --kind model --only {wildcards.run} > {log} 2>&1"
+        "srt report cards {params.results:q} --out {params.results:q} {params.flags} --kind model --only {wildcards.run:q}"
+        " > {log:q} 2>&1"
 
 
 # The same from whatever is there: `snakemake table_open_llm`, `figure_pairwise`, `so_far`. They wait for no run and
-# start none; what has not been run is listed. Nothing is declared, so that they are made each time they are asked for.
+# start none; what has not been run is listed. Nothing is declared, so that they are made each time they are asked for,
+# and they are written into a folder of their own, so that no rule above takes them for what it makes.
 for target, table in {
     **dict(zip(layout.TABLES, layout.TABLES)),
     **layout.TABLE_NUMBERS,
@@ -112,11 +116,11 @@ for target, table in {
         conda:
             "../envs/srt.yaml"
         params:
-            results=CONFIG.results,
-            flags=REPORT_FLAGS,
+            results=verbatim(CONFIG.results),
+            flags=verbatim(REPORT_FLAGS),
             only=table,
         shell:
-            "srt report tables {params.results} {params.flags} --only {params.only} > {log} 2>&1"
+            "srt report tables {params.results:q} {params.flags} --only {params.only} > {log:q} 2>&1"
 
 
 for figure in layout.FIGURES:
@@ -129,11 +133,11 @@ for figure in layout.FIGURES:
         conda:
             "../envs/srt.yaml"
         params:
-            results=CONFIG.results,
-            flags=REPORT_FLAGS,
+            results=verbatim(CONFIG.results),
+            flags=verbatim(REPORT_FLAGS),
             only=figure,
         shell:
-            "srt report figures {params.results} {params.flags} --only {params.only} > {log} 2>&1"
+            "srt report figures {params.results:q} {params.flags} --only {params.only} > {log:q} 2>&1"
 
 
 rule so_far:
@@ -142,14 +146,14 @@ rule so_far:
     conda:
         "../envs/srt.yaml"
     resources:
-        how=f"--config {CONFIG_FILE}",
+        how=SHOWN,
     params:
-        results=CONFIG.results,
-        flags=REPORT_FLAGS,
-        notice=shlex.quote(CONFIG.report.notice or ""),
-        cards=CARD_FLAGS,
+        results=verbatim(CONFIG.results),
+        flags=verbatim(REPORT_FLAGS),
+        notice=verbatim(NOTICE),
+        cards=verbatim(CARD_FLAGS),
     shell:
-        "(srt report tables {params.results} {params.flags}"
-        " && srt report figures {params.results} {params.flags}"
-        " && srt report html {params.results} {params.flags} --notice {params.notice} {resources.how}"
-        " && srt report cards {params.results} {params.cards}) > {log} 2>&1"
+        "(srt report tables {params.results:q} {params.flags}"
+        " && srt report figures {params.results:q} {params.flags}"
+        " && srt report html {params.results:q} {params.flags} {params.notice} {resources.how}"
+        " && srt report cards {params.results:q} {params.cards}) > {log:q} 2>&1"

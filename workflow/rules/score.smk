@@ -16,14 +16,15 @@ rule score_shard:
     threads: CORES
     resources:
         gpu=GPU * CONFIG.execution.score_gpus,
-        how=HOW["score"],
+        how=f"{PRECISION} {HOW['score']}",
     params:
         student=lambda wildcards: student_flags(wildcards.student),
-        settings=settings.as_flags(CONFIG.score),
+        weights=lambda wildcards: student_weights(wildcards.student),
+        settings=verbatim(SCORE),
         version=VERSION["score"],
     shell:
-        "srt score {input.pairs} {output.scores} --shard {wildcards.shard}/{wildcards.shards}"
-        " {params.student} {params.settings} {resources.how} > {log} 2>&1"
+        "srt score {input.pairs:q} {output.scores:q} --shard {wildcards.shard:q}/{wildcards.shards:q}"
+        " {params.student} {params.settings} {resources.how} > {log:q} 2>&1"
 
 
 rule scores:
@@ -43,16 +44,17 @@ rule scores:
         "../envs/srt.yaml"
     params:
         student=lambda wildcards: student_flags(wildcards.student),
-        settings=settings.as_flags(CONFIG.score),
+        weights=lambda wildcards: student_weights(wildcards.student),
+        settings=verbatim(SCORE),
         version=VERSION["score"],
     shell:
-        "srt gather {input.pairs} {output.scores} {input.shards} > {log} 2>&1"
+        "srt gather {input.pairs:q} {output.scores:q} {input.shards:q} > {log:q} 2>&1"
 
 
 rule coherence:
     input:
         pairs=RESULTS + layout.PAIRS,
-        student=lambda wildcards: model_files(CONFIG.students[wildcards.student].model),
+        model=lambda wildcards: model_files(embedding_model(wildcards.student)),
     output:
         coherence=RESULTS + layout.coherence_of(layout.PAIRS),
         meta=RESULTS + layout.meta_of(layout.coherence_of(layout.PAIRS)),
@@ -69,8 +71,9 @@ rule coherence:
         how=HOW["coherence"],
     params:
         student=lambda wildcards: student_flags(wildcards.student),
-        settings=settings.as_flags(CONFIG.coherence),
+        weights=lambda wildcards: weights(embedding_model(wildcards.student)),
+        settings=verbatim(settings.as_flags(CONFIG.coherence)),
         version=VERSION["coherence"],
     shell:
-        "srt coherence {input.pairs} {output.coherence} {params.student} {params.settings}"
-        " {resources.how} > {log} 2>&1"
+        "srt coherence {input.pairs:q} {output.coherence:q} {params.student} {params.settings}"
+        " {resources.how} > {log:q} 2>&1"

@@ -18,15 +18,16 @@ rule rescored:
     threads: CORES
     resources:
         gpu=GPU * CONFIG.execution.score_gpus,
-        how=HOW["rescore"],
+        how=lambda wildcards: f"{selection_rest(wildcards)} {PRECISION} {HOW['rescore']}",
     params:
         choice=selection_flags,
         student=lambda wildcards: student_flags(RUNS[wildcards.run].scored_by),
-        settings=f"{settings.as_flags(CONFIG.selection)} {settings.as_flags(CONFIG.score)}",
+        weights=lambda wildcards: student_weights(RUNS[wildcards.run].scored_by),
+        settings=lambda wildcards: f"{selection_settings(wildcards)} {SCORE}",
         version=VERSION["score"],
     shell:
-        "srt rescore {output.rescored} {params.choice} {params.student} {params.settings}"
-        " {resources.how} > {log} 2>&1"
+        "srt rescore {output.rescored:q} {params.choice} {params.student} {params.settings}"
+        " {resources.how} > {log:q} 2>&1"
 
 
 rule agreement:
@@ -48,22 +49,25 @@ rule agreement:
     threads: CORES
     resources:
         gpu=GPU * CONFIG.execution.score_gpus,
-        how=HOW["agreement"],
+        how=lambda wildcards: f"{selection_rest(wildcards, 'proxy_sample')} {PRECISION} {HOW['agreement']}",
     params:
         choice=selection_flags,
         student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
-        settings=f"{settings.as_flags(CONFIG.selection)} {settings.as_flags(CONFIG.score)}",
+        weights=lambda wildcards: student_weights(RUNS[wildcards.run].student),
+        settings=lambda wildcards: (
+            f"{selection_settings(wildcards, 'proxy_sample')} {SCORE}"
+        ),
         version=VERSION["score"],
     shell:
-        "srt agreement {output} {params.choice} {params.student} {params.settings}"
-        " {resources.how} > {log} 2>&1"
+        "srt agreement {output:q} {params.choice} {params.student} {params.settings}"
+        " {resources.how} > {log:q} 2>&1"
 
 
 rule selected:
     input:
         selection_files,
         rescored=rescored_file,
-        agreement=agreement_file,
+        agreement=ancient(agreement_file),  # to be read before; it decides nothing
     output:
         train=RESULTS + layout.TRAIN,
         ledger=RESULTS + layout.LEDGER,
@@ -74,14 +78,16 @@ rule selected:
     priority: 95
     conda:
         "../envs/srt.yaml"
+    resources:
+        how=selection_rest,
     params:
         run_dir=lambda wildcards: RESULTS + f"runs/{wildcards.run}",
         choice=selection_flags,
-        settings=settings.as_flags(CONFIG.selection),
+        settings=selection_settings,
         rescored=lambda wildcards, input: (
-            f"--rescored {input.rescored}" if input.rescored else ""
+            settings.flag("rescored", input.rescored[0]) if input.rescored else ""
         ),
         version=VERSION["selection"],
     shell:
-        "srt selection {params.run_dir} {params.choice} {params.settings} {params.rescored}"
-        " > {log} 2>&1"
+        "srt selection {params.run_dir:q} {params.choice} {params.settings} {params.rescored}"
+        " {resources.how} > {log:q} 2>&1"
