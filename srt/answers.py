@@ -56,7 +56,7 @@ def read_tags(text: str, tags: Mapping[str, str], cut: bool) -> Reading | Failur
     unfenced = without_fence(text)
     marks = _marks(unfenced, tags)
     if not any(mark.name in tags for mark in marks):
-        return Failure("unreadable", f"no [{next(iter(tags.values()))}] in the answer")
+        return Failure("cut_off" if cut else "unreadable", f"no [{next(iter(tags.values()))}] in the answer")
     chosen: dict[str, _Section] = {}
     after, run_ends = 0, len(unfenced)
     for name, tag in tags.items():

@@ -22,7 +22,7 @@ OUTCOMES = {
     "repaired": "the answer was usable once its form was mended",
     "unanswered": "the endpoint gave no answer",
     "refusal": "the teacher declined",
-    "cut_off": "the answer was cut off at its limit",
+    "cut_off": "the answer did not come to its end",
     "unreadable": "what was asked for is not in the answer",
     "empty": "a part has no text",
     "placeholder": "the template's words were handed back",

@@ -96,6 +96,7 @@ def evaluate(
         task_versions=questions_version(settings.reference, questions),
         settings=settings.model_dump(),
         versions=versions(judge, asked.answered_as, "alpaca-eval"),
+        notes=asked.notes(),
         missing=dict(missing + reasons),
     )
     write_result(out, evaluation, win_shares([pair["id"] for pair in pairs], preferences))
@@ -241,10 +242,11 @@ def _completions(
     def completions(prompts: Sequence[str]) -> dict[str, list[Any]]:
         requests = [{"messages": prompt_to_chatml(prompt), **annotator.request, **extra} for prompt in prompts]
         replies = judge.ask(requests, attempt, "alpaca_eval")
-        refusals.update({p: reply.refused for p, reply in zip(prompts, replies, strict=True) if reply.refused})
+        refusals.update({p: reply.trouble for p, reply in zip(prompts, replies, strict=True) if reply.trouble})
         ranked = annotator.config.get("fn_completion_parser") == "ranking_parser"
         texts = [ranking(reply.text) if ranked else reply.text for reply in replies]
-        choices = [{**plain_names(reply.choice), "text": text} for reply, text in zip(replies, texts, strict=True)]
+        usable = [{} if reply.trouble else reply.choice for reply in replies]
+        choices = [{**plain_names(choice), "text": text} for choice, text in zip(usable, texts, strict=True)]
         return {"completions": texts, "completions_all": choices}
 
     return completions

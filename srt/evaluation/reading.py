@@ -48,8 +48,7 @@ def grade(text: str) -> float | None:
 
 
 def _said(text: str) -> str:
-    """A reply without the thoughts before it and without a code block's fences."""
-    text = re.sub(r"^\s*<think>.*?</think>", "", text, flags=re.DOTALL)
+    """A reply without a code block's fences."""
     return re.sub(r"^\s*```\w*\n(.*?)(?:```|$)", r"\1", text, flags=re.DOTALL).strip()
 
 
