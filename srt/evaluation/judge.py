@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from srt import models
 from srt.completions import CALLED, Said, ThoughtCounts, said
 from srt.config import judge_name
+from srt.evaluation import reading
 from srt.journal import Journal, content_key
 from srt.progress import track
 from srt.records import InputError
@@ -28,7 +29,7 @@ TRIES = 2  # a verdict that cannot be read is asked for once more
 UNREADABLE = "unreadable verdict"
 
 Key = TypeVar("Key", bound=Hashable)
-Parsed = TypeVar("Parsed")
+Parsed = TypeVar("Parsed", bound=float | reading.Scores)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Judge:
         self.sender = Sender(server, execution)
         self.answered_as: set[str] = set()
         self.thoughts = ThoughtCounts()
+        self.outside: Counter[str] = Counter()  # judgments that were read though they lie outside the asked scale
         self.said_no = ""  # what the server said to a request that it refused
         self._rounds_key = content_key("rounds", self.identity, name)
 
@@ -118,7 +120,7 @@ class Judge:
 
     def notes(self) -> dict[str, int]:
         """What was unusual about the replies, by count."""
-        return dict(self.thoughts.received + self.thoughts.reused)
+        return dict(self.thoughts.received + self.thoughts.reused + self.outside)
 
     def read(
         self, requests: Mapping[Key, Mapping[str, Any]], parse: Callable[[str], Parsed | None], label: str
@@ -141,6 +143,7 @@ class Judge:
                     reasons[key] = reply.trouble or UNREADABLE
                 else:
                     found[key] = read
+        self.outside.update(reading.outside_scale(found.values(), label))
         return found, reasons
 
     def ask(self, requests: Sequence[Mapping[str, Any]], attempt: int, label: str) -> list[Reply]:
