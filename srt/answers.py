@@ -39,14 +39,13 @@ def read_json(text: str, fields: Sequence[str], cut: bool) -> Reading | Failure:
 def _json_object(text: str, fields: Sequence[str]) -> tuple[dict[str, Any] | None, list[str]]:
     """The first object that has one of the fields, else the first of all; none of those nested in another."""
     found: list[dict[str, Any]] = []
-    position, decoder = 0, json.JSONDecoder()
-    while (start := text.find("{", position)) >= 0:
+    position, broken, decoder = 0, 0, json.JSONDecoder()
+    while broken < MOST_BROKEN and (start := _OBJECT.search(text, position)):
         try:
-            value, position = decoder.raw_decode(text, start)
-        except (json.JSONDecodeError, RecursionError):
-            position = start + 1
-            continue
-        found.append(value)
+            value, position = decoder.raw_decode(text, start.start())
+            found.append(value)
+        except (ValueError, RecursionError):  # no JSON, a number of too many digits, or too deep
+            position, broken = start.start() + 1, broken + 1
     best = next((value for value in found if set(fields) & set(value)), found[0] if found else None)
     whole = text.startswith("{") and text.endswith("}")
     return best, [] if whole else ["text around JSON"]
@@ -122,6 +121,11 @@ def _marks(text: str, tags: Mapping[str, str]) -> list[_Mark]:
             kept.append(mark)
     return kept
 
+
+# How a JSON object begins. A text with many that break off is one that a looping model wrote, and each of them may be
+# read to the end of the text before that is seen.
+_OBJECT = re.compile(r'\{\s*+(?:\}|"(?:[^"\\]|\\.)*+"\s*+:)', re.DOTALL)
+MOST_BROKEN = 100
 
 AFTER, DOUBTFUL = "text after [End]", "doubtful"
 # A block of the answer's own, which has an end too.
@@ -222,6 +226,6 @@ def _best(sections: Sequence[_Section]) -> _Section | None:
 def _tidy(text: str) -> str:
     """Without the number of a list's next item, rules and stray marks, each on a line of its own at the end."""
     lines = text.strip().split("\n")
-    while lines and re.fullmatch(r"\s*(?:\d+[.)]|[-*_#]*)\s*", lines[-1]):
+    while lines and re.fullmatch(r"\d+[.)]|[-*_#]*", lines[-1].strip()):
         lines.pop()
     return "\n".join(lines).strip()

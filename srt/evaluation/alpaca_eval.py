@@ -34,6 +34,7 @@ from srt.sources import located
 CLIENT_ARGUMENTS = ("model_name", "requires_chatml", "is_chat", "price_per_token", "client_config_path", "num_procs")
 # What alpaca-eval's client sends where a config says nothing.
 CLIENT_DEFAULTS = {"max_tokens": 2048, "temperature": 0.7, "top_p": 1.0}
+LONGEST_RANKING = 10_000  # characters; two models' names and ranks need about 100
 PLACEHOLDERS = r"\{(instruction|output_1|output_2|input)\}"
 
 
@@ -257,11 +258,10 @@ def ranking(text: str) -> str:
 
     The package takes two models on the same rank for a win of the first one.
     """
-    listed = re.search(r"\[.*\]", text, re.DOTALL)
+    listed = text[max(text.find("["), 0) : text.rfind("]") + 1]
     try:
-        rows = ast.literal_eval(listed[0]) if listed else []
-        ranks = sorted(row["rank"] for row in rows)
-    except (ValueError, SyntaxError, TypeError, KeyError):
+        ranks = sorted(row["rank"] for row in ast.literal_eval(listed)) if len(listed) < LONGEST_RANKING else []
+    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):  # the last two: too deep
         return ""
     return text if ranks == [1, 2] else ""
 
