@@ -41,7 +41,7 @@ CALLED = frozenset({"tool_calls", "function_call"})  # the end of a reply that c
 
 def ending(finish_reason: str | None) -> Ending:
     """What a server's finish reason means; `broken` for all that are neither an end nor a limit nor a filter."""
-    known = (finish_reason or "").strip().lower()
+    known = str(finish_reason or "").strip().lower()
     if known in FINISHED:
         return "finished"
     if known in CUT_OFF:
