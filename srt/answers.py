@@ -197,7 +197,7 @@ def _closer(text: str, opener: _Mark, ends: Sequence[_Mark], limit: int) -> tupl
     It is the last one: an answer may speak of the tag itself. Text after it is the teacher's own talk where an empty
     line parts them, and otherwise may be the rest of the answer.
     """
-    if ends and not ends[-1].plain and not text[ends[-1].end : limit].strip():
+    if ends and not ends[-1].plain and not _words_in(text[ends[-1].end : limit]):
         return ends[-1], DOUBTFUL if _BLOCK.search(text, opener.end, ends[-1].start) else None
     plain = [mark for mark in ends if mark.plain]
     if not plain:
@@ -206,14 +206,20 @@ def _closer(text: str, opener: _Mark, ends: Sequence[_Mark], limit: int) -> tupl
     while len(plain) > 1 and not text[plain[-2].end : plain[-1].start].strip():
         plain.pop()  # said twice
     closer = plain[-1]
-    if not after.strip():
-        return closer, None
+    if not _words_in(after):
+        in_a_fence = "```" in after and text.count("```", opener.end, closer.start) % 2
+        return closer, DOUBTFUL if in_a_fence else None
     if "\n" not in after[: len(after) - len(after.lstrip())]:
         last = text[closer.start - 1]
         return (closer, AFTER) if last.isalnum() or last in ".!?" else (None, None)  # within a sentence it is a word
     parted = re.match(r"[ \t]*\n[ \t]*\n", after) is not None
     sure = parted and len(plain) == 1 and not _BEGIN.search(text, opener.end, closer.start)
     return closer, AFTER if sure else DOUBTFUL
+
+
+def _words_in(text: str) -> str:
+    """What is left without rules, a fence's end, a list's next number and a chat template's control words."""
+    return _tidy(re.sub(r"[`~]|</s>|<eos>|<end_of_turn>|<\|\w{1,40}\|>", "", text))
 
 
 def _best(sections: Sequence[_Section]) -> _Section | None:

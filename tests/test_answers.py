@@ -112,6 +112,21 @@ def test_what_follows_the_end_after_an_empty_line_is_no_part_of_the_answer(after
     assert (found.fields["response"], found.repairs) == ("Mix it.", ["text after [End]"])
 
 
+@pytest.mark.parametrize("after", ["\n---", "\n```", "\n3.", "</s>", "\n<|im_end|>\n", "\n**\n", "<end_of_turn>"])
+def test_marks_after_the_end_are_nothing(after: str) -> None:
+    found = better(f"Mix it.\n[End]{after}")
+    assert found == Reading({"critique": "It is short.", "response": "Mix it."}, [])
+    reply = f"Here it is:\n```\n[New Instruction]\nMix.\n[End]{after}\n[New Answer]\nIt is mixed.\n[End]\n```"
+    both = read({"reply": reply, "phase": "instruction", "answer": "tags", "finish_reason": "stop"})
+    assert isinstance(both, Reading)
+    assert (both.fields["instruction"], both.fields["response"], both.repairs) == ("Mix.", "It is mixed.", [])
+
+
+def test_an_end_in_a_fence_of_the_answer_is_in_doubt() -> None:
+    found = better("Use:\n```\n[Begin]\ntext\n[End]\n```")
+    assert found == Failure("unreadable", "[Better Answer] goes on after an [End]")
+
+
 def test_the_fault_of_an_end_tag_in_the_answer(shared_data: Path) -> None:
     reply = (shared_data / "faults" / "03_end_tag_in_answer.reply.txt").read_text()
     found = read({"reply": reply, "phase": "response", "answer": "tags", "finish_reason": "stop"})
