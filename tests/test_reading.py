@@ -74,6 +74,8 @@ from srt.evaluation import reading
         ("Score 1: 8\nScore 2: 7", None),
         ("Assistant 1\n8\nAssistant 2\n7", None),
         ("8,5\n7,5", None),
+        ("1.8\n2.7", None),
+        ("1.5 2.5", (1.5, 2.5)),
         ("8,5 7,5", None),
         ("7-8 6-7", None),
         ("7-8\n6-7", None),

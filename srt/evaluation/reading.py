@@ -40,7 +40,7 @@ def _item(number: int) -> str:
 
 
 _SCORES = (
-    _pair(_SCORES_LABEL, ""),
+    _pair(rf"(?!1\.\d+\n2\.\d){_SCORES_LABEL}", ""),
     _pair(_SCORES_LABEL, "", rf"\({_NUMBER}\)"),
     _pair(_SCORES_LABEL, "", rf"\[{_NUMBER}\]"),
     _pair(_LABEL + _assistant("1|a"), _assistant("2|b")),
