@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from srt import models
+from srt.completions import Said, said
 from srt.prompts import text_ids
 from srt.records import InputError
 from srt.settings import Endpoint, ExecutionConfig
@@ -79,7 +80,7 @@ class Completion:
 
     What was refused was not answered at all and cost nothing. `tokens` are the answer's, as the backend counts
     them, `prompt_tokens` the request's; `model` is what the server says answered; `seconds` from the sending of
-    the request that was answered to its answer.
+    the request that was answered to its answer; `reasoning` what the server sent of the thoughts beside the text.
     """
 
     text: str
@@ -88,6 +89,11 @@ class Completion:
     prompt_tokens: int | None = None
     model: str | None = None
     seconds: float | None = None
+    reasoning: str | None = None
+
+    def said(self) -> Said:
+        """The answer as text: without its thoughts, and how it came to its end."""
+        return said(self.text, self.finish_reason)
 
     @property
     def refused(self) -> bool:

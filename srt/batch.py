@@ -24,7 +24,7 @@ POLL_SECONDS = 30.0
 MOST_REQUESTS = 50_000  # OpenAI's limits for one batch: requests, and 200 MB; half of that is enough
 MOST_BYTES = 100_000_000
 TRIES = 3  # of a request that came back unanswered from a batch (expired, or a fault of the server)
-OPEN = ("validating", "in_progress", "finalizing", "cancelling")
+ENDED = ("completed", "failed", "expired", "cancelled")  # any other status, also one that nobody knows, may go on
 PATH = "/v1/chat/completions"
 STATE = "batches.json"
 
@@ -76,7 +76,7 @@ class BatchBackend:
             for entry in list(self._batches):
                 batch = self._known(entry, partial(_retrieved, entry["id"]))
                 self._show(batch)
-                if batch.status not in OPEN:
+                if batch.status in ENDED:
                     answers = self._results(entry, batch)
                     if answers:
                         return answers

@@ -22,7 +22,7 @@ OUTCOMES = {
     "repaired": "the answer was usable once its form was mended",
     "unanswered": "the endpoint gave no answer",
     "refusal": "the teacher declined",
-    "cut_off": "the answer was cut off at its limit",
+    "cut_off": "the answer did not come to its end",
     "unreadable": "what was asked for is not in the answer",
     "empty": "a part has no text",
     "placeholder": "the template's words were handed back",
@@ -62,12 +62,15 @@ class Cleaning(Settings):
 
     @cached_property
     def opening(self) -> re.Pattern[str]:
-        """An announcement with its end; matched against text with straight apostrophes."""
+        """An announcement with its end; matched against text with straight apostrophes.
+
+        Runs are possessive (`*+`), and the marks at the end are tried from their first one only: however long a run of
+        asterisks or spaces is, each is looked at a bounded number of times.
+        """
         polite = "|".join(map(_phrase, self.courtesies)) or r"(?!)"
         phrases = "|".join(map(_phrase, sorted(self.openings, key=len, reverse=True))) or r"(?!)"
-        return re.compile(
-            rf"[*_#\s]*(?:(?:{polite})[,.!]?\s+)?(?:{phrases})[*_]*(?:[:.!]+[*_]*|[*_]*(?=\n)|$)\s*", re.I
-        )
+        end = r"(?<![*_])[*_]*+(?:[:.!]++[*_]*+|(?=\n)|$)"
+        return re.compile(rf"[*_#\s]*+(?:(?:{polite})[,.!]?\s++)?(?:{phrases}){end}\s*+", re.IGNORECASE)
 
     def is_in(self, text: str, phrases: Sequence[str]) -> bool:
         """Whether a whole text is one of these phrases, its brackets, quotes and stops aside."""
@@ -88,11 +91,11 @@ def read_cleaning(name: str) -> Cleaning:
 def _phrase(phrase: str) -> str:
     """A phrase as a pattern: ` * ` stands for up to six words, `*` at the end for the rest of the sentence."""
     whole, rest = (phrase.removesuffix("*").strip(), r"[^\n:.!]{0,300}?") if phrase.endswith("*") else (phrase, "")
-    words = [_SOME_WORDS if word == "*" else re.escape(word) + r"\s+" for word in whole.split()]
-    return "".join(words).removesuffix(r"\s+") + rest
+    words = [_SOME_WORDS if word == "*" else re.escape(word) + r"\s++" for word in whole.split()]
+    return "".join(words).removesuffix(r"\s++") + rest
 
 
-_SOME_WORDS = r"(?:[^\s:.!]+\s+){0,6}?"
+_SOME_WORDS = r"(?:[^\s:.!]++\s++){0,6}?"
 
 
 def _straight(text: str) -> str:
@@ -126,8 +129,12 @@ def cleaned(text: str, name: str, cleaning: Cleaning) -> tuple[str, list[str]]:
 
 def without_fence(text: str) -> str:
     """A text without the Markdown fence around all of it, where the fence names no programming language."""
-    found = re.fullmatch(r"(`{3,}|~{3,})(?:text|markdown|md|plaintext)?[ \t]*\n(.*?)\n?[ \t]*\1", text, re.S | re.I)
-    return found[2].strip() if found and found[1] not in found[2] else text
+    first, _, rest = text.partition("\n")
+    found = re.fullmatch(r"(`{3,}|~{3,})(?:text|markdown|md|plaintext)?", first.rstrip(" \t"), re.IGNORECASE)
+    if found is None or not rest.endswith(found[1]):
+        return text
+    inner = rest.removesuffix(found[1])
+    return text if found[1] in inner else inner.strip()
 
 
 def _without_bold(text: str) -> str:
@@ -143,7 +150,7 @@ def _without_quotes(text: str) -> str:
 
 def _without_lone_number(text: str) -> str:
     """A number that a list around the sections left at the start, where no second item follows."""
-    found = re.match(r"(\d+)[.)]\s+", text)
+    found = re.match(r"(\d{1,3})[.)]\s+", text)
     another = re.search(rf"(?:^|\s){int(found[1]) + 1}[.)]\s", text[found.end() :]) if found else None
     return text[found.end() :] if found and not another else text
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from srt import models
 from srt.backends import REFUSED, Completion, Request, Speaker, messages, room, token_ids, too_long
+from srt.completions import reasoning_of
 from srt.records import InputError
 from srt.sending import Answered, Refusal, Sender
 from srt.server import NO_KEY, OpenServer, Served, key_in, vllm_server
@@ -81,14 +82,14 @@ def chat_completion(reply: Any, seconds: float | None) -> Completion:
     """A chat completion as the server sent it. What the model refused by the protocol's own field is its text."""
     message = reply.choices[0].message
     text = (message.content if message else None) or (getattr(message, "refusal", None) or "")
-    return _completion(reply, text, seconds)
+    return _completion(reply, text, seconds, reasoning_of(message))
 
 
 def _text_completion(reply: Any, seconds: float | None) -> Completion:
     return _completion(reply, reply.choices[0].text, seconds)
 
 
-def _completion(reply: Any, text: str, seconds: float | None) -> Completion:
+def _completion(reply: Any, text: str, seconds: float | None, reasoning: str | None = None) -> Completion:
     usage = reply.usage
     return Completion(
         text,
@@ -97,6 +98,7 @@ def _completion(reply: Any, text: str, seconds: float | None) -> Completion:
         usage.prompt_tokens if usage else None,
         reply.model,
         seconds,
+        reasoning,
     )
 
 

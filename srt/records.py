@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from srt import finite
 from srt.progress import say
@@ -110,7 +110,11 @@ class LedgerEntry(Record):
 
 
 class Answer(Record):
-    """A model's answer to one benchmark question. `finish_reason` is `stop`, or `length` if it was cut off."""
+    """A model's answer to one benchmark question, without its thoughts.
+
+    `finish_reason` is `stop`, `length` where it was cut off (also within its thoughts, which leave no answer), or
+    what else the backend said.
+    """
 
     id: str
     question: str
@@ -136,7 +140,10 @@ class ItemValue(Record):
 
 
 class Evaluation(Record):
-    """The one schema of every benchmark's result. `missing` counts items without a usable verdict, by reason."""
+    """The one schema of every benchmark's result.
+
+    `missing` counts items without a usable verdict, by reason; `notes` what is unusual about replies that count.
+    """
 
     benchmark: str
     metrics: list[Metric]
@@ -145,6 +152,7 @@ class Evaluation(Record):
     settings: dict[str, Any]
     versions: dict[str, str]
     missing: dict[str, int]
+    notes: dict[str, int] = Field(default_factory=dict)
 
     def value(self, name: str) -> float | None:
         """The value of the metric of that name; KeyError where this evaluation has none."""

@@ -194,6 +194,7 @@ def _report(
     say(f"{out}: {status['reflected']} of {len(results)} reflected, {status['failed']} failed")
     say_counts(reasons, "failed")
     say_counts(repairs, "repaired")
+    teacher.thoughts.say(out)
     spent = teacher.spent
     meta = {
         "variant": variant,
@@ -205,6 +206,7 @@ def _report(
         "repairs": dict(repairs),
         "rounds": rounds,
         "answers": {"received": teacher.received, "reused": teacher.reused},
+        "thoughts": teacher.thoughts.as_json(),
         "teacher_in_all": {
             "requests": spent.requests,
             "prompt_tokens": spent.prompt_tokens,

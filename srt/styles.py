@@ -73,11 +73,18 @@ class Turn(Settings):
 
     def read(self, completion: Completion, cleaning: Cleaning) -> Reading | Failure:
         """The fields of an answer, cleaned, or why it cannot be used."""
-        text, cut = completion.text.strip(), completion.finish_reason == "length"
         if completion.refused:
             return Failure("unanswered", completion.finish_reason.removeprefix(REFUSED))
-        if completion.finish_reason == "content_filter":
-            return Failure("refusal", "the endpoint's content filter withheld the answer")
+        said = completion.said()
+        if said.lost:
+            return Failure("refusal" if said.ending == "filtered" else "cut_off", str(said.reason))
+        found = self._fields(said.text.strip(), said.ending == "cut off", cleaning)
+        if isinstance(found, Reading) and said.thoughts:
+            found.repairs.insert(0, said.thoughts)
+        return found
+
+    def _fields(self, text: str, cut: bool, cleaning: Cleaning) -> Reading | Failure:
+        """The fields of an answer's text, which may be cut off at its end."""
         if self.answer == "text":
             found = answers.read_text(text, self.fields[0], cut)
         elif self.answer == "tags":

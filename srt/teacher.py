@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from srt.backends import Backend, Completion, Request
+from srt.completions import ThoughtCounts
 from srt.journal import Journal, content_key, entries_of
 from srt.progress import track
 from srt.records import InputError
@@ -61,6 +62,7 @@ class Known:
     def __init__(self, identity: str, entries: Mapping[str, Any], price: Price | None, batch: bool) -> None:
         self.identity, self.entries, self.price, self.batch = identity, entries, price, batch
         self.spent = spent_of(entries.values(), price)
+        self.thoughts = ThoughtCounts()
 
     @classmethod
     def read(cls, journals: Path, identity: str, price: Price | None, batch: bool) -> Known:
@@ -79,7 +81,9 @@ class Known:
         """
         answers = 0
         while (request := talk.request()) is not None and (key := self.key(request)) in self.entries:
-            talk.receive(completion_of(self.entries[key]))
+            completion = completion_of(self.entries[key])
+            self.thoughts.add(completion.said().thoughts, reused=True)
+            talk.receive(completion)
             answers += 1
         return request, answers
 
@@ -198,6 +202,7 @@ class Teacher(Known):
         for key, completion in outcomes:
             done = asked.pop(key, None)  # None: a batch of an earlier run held what is asked for no more
             self._reserved -= done.most if done else 0.0
+            self.thoughts.add(completion.said().thoughts, reused=False)
             for talk in done.talks if done else ():
                 talk.receive(completion)
                 answered.append(talk)

@@ -180,7 +180,7 @@ class Server:
         shown = {"id": name, "object": "batch", "endpoint": known["endpoint"], "completion_window": "24h"}
         shown |= {"created_at": 0, "input_file_id": known["input_file_id"], "metadata": known.get("metadata")}
         counts = {"total": len(rows), "completed": len(rows) if done else 0, "failed": 0}
-        shown |= {"status": "completed" if done else "in_progress", "request_counts": counts}
+        shown |= {"status": "completed" if done else self.options.batch_status, "request_counts": counts}
         if done:
             shown["output_file_id"] = f"{name}-output"
             self.files[shown["output_file_id"]] = b"\n".join(self.row(row, place) for place, row in enumerate(rows))
@@ -251,6 +251,7 @@ def main():
     parser.add_argument("--outage", type=float, default=0.0, help="seconds from its start in which all fails")
     parser.add_argument("--slow-batches", type=float, default=0.0, help="seconds before a new batch is confirmed")
     parser.add_argument("--batch-looks", type=int, default=2)
+    parser.add_argument("--batch-status", default="in_progress", help="of a batch that is not done")
     parser.add_argument("--kill-on-batch", default=None, help="file with the pid to kill when a batch is created")
     asyncio.run(serve(parser.parse_args()))
 

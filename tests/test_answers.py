@@ -60,6 +60,80 @@ def test_an_opening_that_is_all_there_is_leaves_an_empty_answer() -> None:
     assert found.outcome == "empty"
 
 
+BLOCK = "Write [Begin] before the block and MARK after it, like:\n[Begin]\ntext\nMARK\nThat is all you need."
+MENTION = "Put MARK at the end of the page. Then print it."
+ELEMENT = "<list>\n  <end>a</end>\n</list>"
+
+
+def better(text: str, finish_reason: str = "stop") -> Reading | Failure:
+    reply = f"It is short.\n[Better Answer]\n{text}"
+    return read({"reply": reply, "phase": "response", "answer": "tags", "finish_reason": finish_reason})
+
+
+@pytest.mark.parametrize("mark", ["[End]", "[end]", "**[End]**", "<End>", "</end>", "[/End]", "[End of Better Answer]"])
+@pytest.mark.parametrize("finish_reason", ["stop", "length"])
+@pytest.mark.parametrize("text", [BLOCK, MENTION, "First.\n\nMARK\n\nLast."])
+def test_an_end_within_an_answer_does_not_end_it(text: str, mark: str, finish_reason: str) -> None:
+    text = text.replace("MARK", mark)
+    found = better(f"{text}\n[End]", finish_reason)
+    assert isinstance(found, Reading)
+    assert (found.fields["response"], found.repairs) == (text, ["[End] within the text"])
+
+
+@pytest.mark.parametrize("mark", ["[End]", "[end]", "**[End]**", "<End>", "</end>", "[/End]"])
+@pytest.mark.parametrize("text", [BLOCK, MENTION, BLOCK.replace("\nThat", "\n\nThat"), "Write\nMARK\nbelow."])
+def test_an_end_within_an_answer_that_lacks_its_own_cuts_nothing(text: str, mark: str) -> None:
+    text = text.replace("MARK", mark)
+    found = better(text)
+    if isinstance(found, Reading):
+        assert (found.fields["response"], found.repairs) == (text, ["missing [End]", "[End] within the text"])
+    else:
+        assert found == Failure("unreadable", "[Better Answer] goes on after an [End]")
+    cut = better(text, "length")
+    assert isinstance(cut, Failure)
+    assert cut.outcome == "cut_off"
+
+
+def test_what_looks_like_an_end_in_code_stays() -> None:
+    for text in (ELEMENT, "def f\n  1\nend", "<start>a</start>\n<end>b</end>"):
+        found = better(f"{text}\n[End]")
+        assert isinstance(found, Reading)
+        assert found.fields["response"] == text
+        alone = better(text)
+        assert isinstance(alone, Failure) or alone.fields["response"] == text
+
+
+@pytest.mark.parametrize(
+    "after", ["\n\nI hope this helps!", "\n \nNote: [x] is kept.", "\n[End]\n\nI hope this helps!"]
+)
+def test_what_follows_the_end_after_an_empty_line_is_no_part_of_the_answer(after: str) -> None:
+    found = better(f"Mix it.\n[End]{after}")
+    assert isinstance(found, Reading)
+    assert (found.fields["response"], found.repairs) == ("Mix it.", ["text after [End]"])
+
+
+@pytest.mark.parametrize("after", ["\n---", "\n```", "\n3.", "</s>", "\n<|im_end|>\n", "\n**\n", "<end_of_turn>"])
+def test_marks_after_the_end_are_nothing(after: str) -> None:
+    found = better(f"Mix it.\n[End]{after}")
+    assert found == Reading({"critique": "It is short.", "response": "Mix it."}, [])
+    reply = f"Here it is:\n```\n[New Instruction]\nMix.\n[End]{after}\n[New Answer]\nIt is mixed.\n[End]\n```"
+    both = read({"reply": reply, "phase": "instruction", "answer": "tags", "finish_reason": "stop"})
+    assert isinstance(both, Reading)
+    assert (both.fields["instruction"], both.fields["response"], both.repairs) == ("Mix.", "It is mixed.", [])
+
+
+def test_an_end_in_a_fence_of_the_answer_is_in_doubt() -> None:
+    found = better("Use:\n```\n[Begin]\ntext\n[End]\n```")
+    assert found == Failure("unreadable", "[Better Answer] goes on after an [End]")
+
+
+def test_the_fault_of_an_end_tag_in_the_answer(shared_data: Path) -> None:
+    reply = (shared_data / "faults" / "03_end_tag_in_answer.reply.txt").read_text()
+    found = read({"reply": reply, "phase": "response", "answer": "tags", "finish_reason": "stop"})
+    assert isinstance(found, Reading)
+    assert found.fields["response"] == BLOCK.replace("MARK", "[End]")
+
+
 def test_real_announcements_are_found_and_nothing_else_is_touched(shared_data: Path) -> None:
     def outputs(name: str) -> list[str]:
         return [row["output"] for row in json.loads((shared_data / "alpaca_eval" / f"{name}.json").read_text())]

@@ -53,6 +53,14 @@ def test_all_requests_are_answered_in_as_many_batches_as_the_limit_asks(tmp_path
     assert read_json(tmp_path / "batches.json") == []
 
 
+def test_a_status_that_nobody_knows_is_no_end(tmp_path: Path) -> None:
+    with Running(log=tmp_path / "log", batch_status="queued") as server:
+        backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(), tmp_path)
+        assert len(dict(completed(backend, REQUESTS))) == 7
+        backend.close()
+        assert events(server) == {"batch": 1, "in batch": 7}
+
+
 def test_what_a_batch_left_unanswered_is_asked_again_and_then_refused(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log", faults=0.7) as server:
         backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(), tmp_path)

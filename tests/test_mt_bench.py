@@ -78,6 +78,14 @@ def test_the_second_turn_is_shown_with_the_first_and_a_reference_where_there_is_
     assert not any("<|im_end|>" in text for text in texts.values())
 
 
+def test_a_grade_of_zero_counts_and_is_marked(job):
+    with FakeJudge(lambda request, count: "0\nNothing is there." if graded(request) == "2/2" else "6") as fake:
+        found = job(fake)
+        assert len(fake.requests) == 6
+    assert found.value("score") == pytest.approx((6 + 3 + 6) / 3)
+    assert (found.missing, found.notes) == ({}, {"judgments outside the asked scale of 1 to 10": 1})
+
+
 def test_a_grade_that_cannot_be_read_is_asked_for_again_and_then_fails_the_job(job):
     def answer(request, count):
         return "no idea" if graded(request) == "2/2" and count <= 2 else "5"

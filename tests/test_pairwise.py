@@ -135,6 +135,20 @@ def test_unreadable_verdict_is_asked_for_once_more_and_then_missing_not_a_tie(jo
     assert len(fake.requests) == 8 + 1 + 2
 
 
+def test_a_score_of_zero_is_read_counted_and_marked(job):
+    def answer(request, count):
+        question, ours_first = shown(request)
+        if question == "q0":
+            return "0 0\n\nNeither assistant wrote an answer."
+        return "1 0" if question == "q1" and ours_first else outcomes(request, count)
+
+    with FakeJudge(answer) as fake:
+        evaluation = job(fake, missing_share=0.0)
+        assert len(fake.requests) == 8  # nothing is asked for again
+    assert [evaluation.value(name) for name in ("wins", "ties", "losses")] == [1, 2, 1]
+    assert (evaluation.missing, evaluation.notes) == ({}, {"judgments outside the asked scale of 1 to 10": 3})
+
+
 def test_an_allowed_share_of_unreadable_verdicts_is_counted_and_a_larger_one_fails(job):
     with FakeJudge(lambda request, count: "?" if shown(request)[0] == "q0" else outcomes(request, count)) as fake:
         with pytest.raises(

@@ -69,6 +69,13 @@ def test_a_null_or_missing_judgment_is_shown(tmp_path: Path) -> None:
     assert (found.value("wins"), found.missing) == (1, {"unreadable verdict": 2})
 
 
+def test_a_score_of_zero_counts_and_is_marked(shared_data: Path, tmp_path: Path) -> None:
+    path = shared_data / "faults" / "06b_zero_zero.judgments.jsonl"
+    found = evaluated(tmp_path, "evaluate", "pairwise", "--judgments", path)
+    assert [found.value(name) for name in ("wins", "ties", "losses")] == [1, 1, 0]
+    assert (found.missing, found.notes) == ({}, {"judgments outside the asked scale of 1 to 10": 4})
+
+
 @pytest.mark.parametrize(
     ("kind", "content", "message"),
     [
@@ -80,6 +87,8 @@ def test_a_null_or_missing_judgment_is_shown(tmp_path: Path) -> None:
         ("judgments", [{"id": 1, "a_frist": [1, 2], "b_first": [2, 1]}], "line 1: a_first: is missing"),
         ("judgments", [{"id": 1, "a_first": [1, 11], "b_first": [1, 2]}], "line 1: a_first: expected two scores"),
         ("judgments", [{"id": 1, "a_first": [1, 2], "b_first": [1]}], "line 1: b_first: expected two scores"),
+        ("judgments", [{"id": 1, "a_first": [-1, -1], "b_first": [1, 2]}], "line 1: a_first: expected two scores"),
+        ("judgments", [{"id": 1, "a_first": [0.5, 1], "b_first": [1, 2]}], "line 1: a_first: expected two scores"),
         ("judgments", [{"id": 1, "a_first": None, "b_first": None}] * 2, "line 2: id: expected text or a whole number"),
         ("judgments", [], "has no judgments"),
     ],

@@ -34,6 +34,7 @@ from srt.sources import located
 CLIENT_ARGUMENTS = ("model_name", "requires_chatml", "is_chat", "price_per_token", "client_config_path", "num_procs")
 # What alpaca-eval's client sends where a config says nothing.
 CLIENT_DEFAULTS = {"max_tokens": 2048, "temperature": 0.7, "top_p": 1.0}
+LONGEST_RANKING = 10_000  # characters; two models' names and ranks need about 100
 PLACEHOLDERS = r"\{(instruction|output_1|output_2|input)\}"
 
 
@@ -96,6 +97,7 @@ def evaluate(
         task_versions=questions_version(settings.reference, questions),
         settings=settings.model_dump(),
         versions=versions(judge, asked.answered_as, "alpaca-eval"),
+        notes=asked.notes(),
         missing=dict(missing + reasons),
     )
     write_result(out, evaluation, win_shares([pair["id"] for pair in pairs], preferences))
@@ -241,10 +243,11 @@ def _completions(
     def completions(prompts: Sequence[str]) -> dict[str, list[Any]]:
         requests = [{"messages": prompt_to_chatml(prompt), **annotator.request, **extra} for prompt in prompts]
         replies = judge.ask(requests, attempt, "alpaca_eval")
-        refusals.update({p: reply.refused for p, reply in zip(prompts, replies, strict=True) if reply.refused})
+        refusals.update({p: reply.trouble for p, reply in zip(prompts, replies, strict=True) if reply.trouble})
         ranked = annotator.config.get("fn_completion_parser") == "ranking_parser"
         texts = [ranking(reply.text) if ranked else reply.text for reply in replies]
-        choices = [{**plain_names(reply.choice), "text": text} for reply, text in zip(replies, texts, strict=True)]
+        usable = [{} if reply.trouble else reply.choice for reply in replies]
+        choices = [{**plain_names(choice), "text": text} for choice, text in zip(usable, texts, strict=True)]
         return {"completions": texts, "completions_all": choices}
 
     return completions
@@ -255,11 +258,10 @@ def ranking(text: str) -> str:
 
     The package takes two models on the same rank for a win of the first one.
     """
-    listed = re.search(r"\[.*\]", text, re.DOTALL)
+    listed = text[max(text.find("["), 0) : text.rfind("]") + 1]
     try:
-        rows = ast.literal_eval(listed[0]) if listed else []
-        ranks = sorted(row["rank"] for row in rows)
-    except (ValueError, SyntaxError, TypeError, KeyError):
+        ranks = sorted(row["rank"] for row in ast.literal_eval(listed)) if len(listed) < LONGEST_RANKING else []
+    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):  # the last two: too deep
         return ""
     return text if ranks == [1, 2] else ""
 

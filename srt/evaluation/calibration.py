@@ -106,6 +106,7 @@ def calibrate(
         task_versions={"pairs": {"n": len(drawn), "sha256": content_key(drawn)}},
         settings={**settings.model_dump(), "annotations": [_name(path) for path in annotations]},
         versions=versions(judge, asked.answered_as, "alpaca-eval"),
+        notes=asked.notes(),
         missing=dict(missing),
     )
     write_result(out, evaluation, items)

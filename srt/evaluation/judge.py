@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
 from srt import models
+from srt.completions import CALLED, Said, ThoughtCounts, said
 from srt.config import judge_name
+from srt.evaluation import reading
 from srt.journal import Journal, content_key
 from srt.progress import track
 from srt.records import InputError
@@ -27,7 +29,7 @@ TRIES = 2  # a verdict that cannot be read is asked for once more
 UNREADABLE = "unreadable verdict"
 
 Key = TypeVar("Key", bound=Hashable)
-Parsed = TypeVar("Parsed")
+Parsed = TypeVar("Parsed", bound=float | reading.Scores)
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,30 @@ class Reply:
     choice: dict[str, Any]
     refused: str | None
 
-    @property
-    def text(self) -> str:
-        """What the judge said, or the arguments that it called a function with; empty where it refused."""
-        message = self.choice.get("message") or {}
+    @cached_property
+    def said(self) -> Said:
+        """What the judge said without its thoughts, or the arguments that it called a function with."""
+        message, end = self.choice.get("message") or {}, self.choice.get("finish_reason")
         calls = [message.get("function_call"), *(call.get("function") for call in message.get("tool_calls") or [])]
         called = [call["arguments"] for call in calls if call]
-        return str(called[0] if called else message.get("content") or "")
+        if called:
+            return said(str(called[0]), None if end in CALLED else end)
+        return said(str(message.get("content") or ""), end)
+
+    @property
+    def text(self) -> str:
+        """The same as text; empty where nothing can be read of it."""
+        return "" if self.trouble else self.said.text
+
+    @property
+    def whole_lines(self) -> str:
+        """The text without the line in which it was cut off: a number there may have had more digits."""
+        return self.text if self.said.ending == "finished" else self.text[: self.text.rfind("\n") + 1]
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no verdict in it, whatever it says; None where there may be one."""
+        return self.refused or (self.said.reason if self.said.lost else None)
 
 
 class Judge:
@@ -66,6 +85,8 @@ class Judge:
         self.journal = Journal(cache / "judge" / self.identity_key / f"{content_key(name)[:16]}.jsonl")
         self.sender = Sender(server, execution)
         self.answered_as: set[str] = set()
+        self.thoughts = ThoughtCounts()
+        self.outside: Counter[str] = Counter()  # judgments that were read though they lie outside the asked scale
         self.said_no = ""  # what the server said to a request that it refused
         self._rounds_key = content_key("rounds", self.identity, name)
 
@@ -97,6 +118,10 @@ class Judge:
             f"({reasons}){example}: run again to ask for these anew, or allow a larger missing_share than {share:g}"
         )
 
+    def notes(self) -> dict[str, int]:
+        """What was unusual about the replies, by count."""
+        return dict(self.thoughts.received + self.thoughts.reused + self.outside)
+
     def read(
         self, requests: Mapping[Key, Mapping[str, Any]], parse: Callable[[str], Parsed | None], label: str
     ) -> tuple[dict[Key, Parsed], dict[Key, str]]:
@@ -113,11 +138,12 @@ class Judge:
                 break
             reasons.clear()
             for key, reply in zip(wanted, self.ask(list(wanted.values()), attempt, label), strict=True):
-                read = None if reply.refused else parse(reply.text)
+                read = None if reply.trouble else parse(reply.whole_lines)
                 if read is None:
-                    reasons[key] = reply.refused or UNREADABLE
+                    reasons[key] = reply.trouble or UNREADABLE
                 else:
                     found[key] = read
+        self.outside.update(reading.outside_scale(found.values(), label))
         return found, reasons
 
     def ask(self, requests: Sequence[Mapping[str, Any]], attempt: int, label: str) -> list[Reply]:
@@ -135,6 +161,8 @@ class Judge:
                 refused[key] = reply  # not kept: it cost nothing, and may be answered in the next run
         replies = [refused[key] if key in refused else Reply(self.journal[key]["choice"], None) for key in keys]
         self.answered_as |= {self.journal[key]["model"] for key in keys if key not in refused}
+        for key, reply in zip(keys, replies, strict=True):
+            self.thoughts.add(reply.said.thoughts, reused=key not in wanted)
         return replies
 
     def _received(self, wanted: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Reply]]:
@@ -183,6 +211,7 @@ def asking(
         Judge(server, judge, execution, cache, str(out.resolve())) as asked,
     ):
         yield asked
+        asked.thoughts.say(out)
 
 
 def identity(judge: JudgeConfig) -> str:

@@ -86,6 +86,7 @@ def evaluate(
         task_versions=questions_version(questions, asked_of),
         settings=settings.model_dump(),
         versions=versions(judge, asked.answered_as),
+        notes=asked.notes(),
         missing=dict(missing + lost),
     )
     write_result(out, evaluation, list(_means(asked_of, grades).items()))

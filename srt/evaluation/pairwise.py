@@ -104,6 +104,7 @@ def evaluate(
         task_versions=questions_version(questions, asked_of),
         settings=settings.model_dump(exclude={"questions"}),
         versions=versions(judge, asked.answered_as),
+        notes=asked.notes(),
         missing=dict(missing + reasons),
     )
     write_result(out, evaluation, points_of(verdicts))

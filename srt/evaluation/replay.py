@@ -11,7 +11,7 @@ from typing import Any
 from srt.evaluation.judge import UNREADABLE
 from srt.evaluation.pairwise import Verdict, points_of, score_metrics, verdict
 from srt.evaluation.questions import text_id
-from srt.evaluation.reading import Scores
+from srt.evaluation.reading import Scores, is_score, outside_scale
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import win_metrics, win_shares
 from srt.journal import content_key
@@ -68,13 +68,15 @@ def replay_pairwise(judgments: Path, out: Path) -> None:
 
     Args:
         judgments: JSONL of `id`, `a_first` ([score of a, score of b], a shown first), `b_first` ([score of b, score of
-            a]); null where an order has no verdict that can be read. Such a question is missing, not a tie.
+            a]), from 1 to 10, or 0; null where an order has no verdict that can be read. Such a question is missing,
+            not a tie.
         out: the evaluation's JSON.
 
     Raises:
         InputError: names file, line and field of what is malformed.
     """
     verdicts: dict[str, Verdict] = {}
+    judged: list[Scores] = []
     missing: Counter[str] = Counter()
     seen: set[str] = set()
     for number, row in read_lines(judgments, nan_is_null=True):
@@ -87,6 +89,7 @@ def replay_pairwise(judgments: Path, out: Path) -> None:
             missing[UNREADABLE] += 1
         else:
             verdicts[str(row["id"])] = verdict(orders[0], orders[1])
+            judged += [orders[0], orders[1]]
     if not seen:
         raise InputError(f"{judgments}: has no judgments, expected at least one line")
     evaluation = Evaluation(
@@ -97,6 +100,7 @@ def replay_pairwise(judgments: Path, out: Path) -> None:
         settings={"judgments": judgments.name},
         versions={},
         missing=dict(missing),
+        notes=outside_scale(judged, out),
     )
     write_result(out, evaluation, points_of(verdicts))
 
@@ -166,6 +170,6 @@ def _scores(row: Mapping[str, Any], name: str, where: str) -> Scores | None:
     if value is None or (isinstance(value, list) and None in value):
         return None
     numbers = isinstance(value, list) and all(isinstance(v, int | float) and not isinstance(v, bool) for v in value)
-    if not numbers or len(value) != 2 or not all(1 <= score <= 10 for score in value):
-        raise InputError(f"{where}: {name}: expected two scores from 1 to 10, or null, found {value!r}")
+    if not numbers or len(value) != 2 or not all(map(is_score, value)):
+        raise InputError(f"{where}: {name}: expected two scores from 1 to 10, or 0, or null, found {value!r}")
     return float(value[0]), float(value[1])
