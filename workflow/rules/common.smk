@@ -14,7 +14,9 @@ from srt.methods import uses
 from srt.records import InputError, read_json
 from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, STEP_VERSIONS
 
-lifeline.own_jobs(workflow.basedir)  # jobs end when this process does, however it ends, and find `srt` beside this Python
+lifeline.own_jobs(
+    workflow.basedir
+)  # jobs end when this process does, however it ends, and find `srt` beside this Python
 
 try:
     CONFIG, RUN_TABLE = settings.parse(
