@@ -42,7 +42,7 @@ def _json_object(text: str, fields: Sequence[str]) -> tuple[dict[str, Any] | Non
     while (start := text.find("{", position)) >= 0:
         try:
             value, position = decoder.raw_decode(text, start)
-        except (json.JSONDecodeError, RecursionError):
+        except (ValueError, RecursionError):  # no JSON, an integer of 5,000 digits, or nested too deep
             position = start + 1
             continue
         found.append(value)

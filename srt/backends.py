@@ -79,7 +79,8 @@ class Completion:
 
     What was refused was not answered at all and cost nothing. `tokens` are the answer's, as the backend counts
     them, `prompt_tokens` the request's; `model` is what the server says answered; `seconds` from the sending of
-    the request that was answered to its answer.
+    the request that was answered to its answer. `fault` is why the text cannot be used at all, `raw` what came then;
+    `reasoning_content` are the thoughts that a server sends beside the text.
     """
 
     text: str
@@ -88,6 +89,9 @@ class Completion:
     prompt_tokens: int | None = None
     model: str | None = None
     seconds: float | None = None
+    reasoning_content: str | None = None
+    fault: str | None = None
+    raw: str | None = None
 
     @property
     def refused(self) -> bool:
@@ -95,8 +99,9 @@ class Completion:
         return self.finish_reason.startswith(REFUSED)
 
     def as_json(self) -> dict[str, Any]:
-        """For the journal."""
-        return asdict(self)
+        """For the journal; what only odd replies have is left out of the others."""
+        seldom = ("reasoning_content", "fault", "raw")
+        return {name: value for name, value in asdict(self).items() if value is not None or name not in seldom}
 
 
 class Backend(Protocol):

@@ -78,7 +78,8 @@ def reflect(
     to_come = estimate(talks, known)
     if to_come.requests and settings.backend == "openai":
         server_of(endpoint, settings.model)  # refused before anything is begun; what is all answered needs no key
-    with Teacher(identity, opened, journals, str(out.resolve()), price, execution.budget, batch) as teacher:
+    limits = execution.limits
+    with Teacher(identity, opened, journals, str(out.resolve()), price, execution.budget, batch, limits) as teacher:
         say(f"{out}: {to_come.told()}")
         _converse(talks, teacher, variant)
         results = [talk.result(variant) for talk in talks]

@@ -78,6 +78,8 @@ class Turn(Settings):
             return Failure("unanswered", completion.finish_reason.removeprefix(REFUSED))
         if completion.finish_reason == "content_filter":
             return Failure("refusal", "the endpoint's content filter withheld the answer")
+        if completion.fault:
+            return Failure("unreadable", completion.fault)
         if self.answer == "text":
             found = answers.read_text(text, self.fields[0], cut)
         elif self.answer == "tags":

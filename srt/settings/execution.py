@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -23,7 +24,10 @@ STEP_VERSIONS = {
     "report": 3,
 }
 
-SENDING = ("concurrency", "request_seconds", "patience_seconds")
+SENDING = (
+    *("concurrency", "request_seconds", "patience_seconds"),
+    *("refusals_at_start", "failure_share", "failure_window"),
+)
 # Which keys of `execution:` a step reads.
 EXECUTION_FLAGS = {
     "reflect": ("device", "generation_batch", "server_memory_gb", *SENDING, "batch", "budget"),
@@ -62,6 +66,15 @@ class Price(Settings):
     batch: float = Field(gt=0, le=1)
 
 
+@dataclass(frozen=True)
+class Limits:
+    """When refusals stop a run: `refusals_at_start`, `failure_share` and `failure_window` of `execution:`."""
+
+    at_start: int
+    share: float
+    window: int
+
+
 class ExecutionConfig(Settings):
     """How, not what: nothing here changes a result's identity, and no change here reruns anything."""
 
@@ -71,6 +84,11 @@ class ExecutionConfig(Settings):
     )
     request_seconds: float = Field(gt=0, description="how long one try of a request may take")
     patience_seconds: float = Field(gt=0, description="how long an endpoint may answer nothing before the run stops")
+    refusals_at_start: int = Field(
+        ge=1, description="refusals in the same words that stop a run while nothing was answered yet"
+    )
+    failure_share: float = Field(ge=0, le=1, description="a larger share of refused requests stops the run; 1: none")
+    failure_window: int = Field(ge=1, description="the last requests of which that share is taken")
     batch: int | None = Field(
         ge=1,
         description="requests in a batch of the endpoint's batch API (cheaper, within a day); null: none, ask live",
@@ -97,6 +115,11 @@ class ExecutionConfig(Settings):
     evaluation_batch: int = Field(ge=1, description="lm-eval's batch size")
     server_memory_gb: float = Field(gt=0, description="key-value cache of vLLM on a CPU")
     endpoints: dict[str, Endpoint] = Field(description="teacher or judge name: its server")
+
+    @property
+    def limits(self) -> Limits:
+        """When refusals stop a run."""
+        return Limits(self.refusals_at_start, self.failure_share, self.failure_window)
 
     @field_validator("budget")
     @classmethod
