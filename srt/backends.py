@@ -79,8 +79,8 @@ class Completion:
 
     What was refused was not answered at all and cost nothing. `tokens` are the answer's, as the backend counts
     them, `prompt_tokens` the request's; `model` is what the server says answered; `seconds` from the sending of
-    the request that was answered to its answer. `fault` is why the text cannot be used at all, `raw` what came then;
-    `reasoning_content` are the thoughts that a server sends beside the text.
+    the request that was answered to its answer; `reasoning` what the server sent of the thoughts beside the text.
+    `fault` is why the text cannot be used at all, `raw` what came then.
     """
 
     text: str
@@ -89,7 +89,7 @@ class Completion:
     prompt_tokens: int | None = None
     model: str | None = None
     seconds: float | None = None
-    reasoning_content: str | None = None
+    reasoning: str | None = None
     fault: str | None = None
     raw: str | None = None
 
@@ -100,7 +100,7 @@ class Completion:
 
     def as_json(self) -> dict[str, Any]:
         """For the journal; what only odd replies have is left out of the others."""
-        seldom = ("reasoning_content", "fault", "raw")
+        seldom = ("reasoning", "fault", "raw")
         return {name: value for name, value in asdict(self).items() if value is not None or name not in seldom}
 
 

@@ -91,14 +91,14 @@ def completion_of(entry: Any) -> Completion:
     if not is_answer(entry):
         return Completion("", 0, "stop", fault="the journal's entry is no answer", raw=dumped(entry))
     text, thoughts, fault = text_of(entry.get("text"))
-    told = {name: entry[name] for name in ("model", "reasoning_content", "fault", "raw") if _is_text(entry.get(name))}
+    told = {name: entry[name] for name in ("model", "reasoning", "fault", "raw") if _is_text(entry.get(name))}
     return Completion(
         text,
         count(entry.get("tokens")) or 0,
         finish_of(entry["finish_reason"]),
         count(entry.get("prompt_tokens")),
         seconds=number_of(entry.get("seconds")),
-        **{"reasoning_content": thoughts, "fault": fault, "raw": dumped(entry) if fault else None, **told},
+        **{"reasoning": thoughts, "fault": fault, "raw": dumped(entry) if fault else None, **told},
     )
 
 

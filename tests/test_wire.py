@@ -129,7 +129,7 @@ def test_thoughts_beside_the_text_stay_in_the_journal(tmp_path: Path) -> None:
         assert reflect(tmp_path, server) == 0
     (folder,) = (tmp_path / "journal").iterdir()
     kept = [value for value in entries_of(folder).values() if "text" in value]
-    assert sorted(value["reasoning_content"] for value in kept) == ["Hm.", "long thinking"]
+    assert sorted(value["reasoning"] for value in kept) == ["Hm.", "long thinking"]
     assert not any("thinking" in value["text"] or "Hm." in value["text"] for value in kept)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from srt.config import locate, read_yaml
-from srt.evaluation.judge import UNREADABLE, Judge, asking, described, form_of, inert, versions
+from srt.evaluation.judge import NO_REPLY, UNREADABLE, Judge, asking, described, form_of, inert, versions
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import length_controlled, number, package, quiet, win_metrics, win_shares
@@ -203,18 +203,19 @@ def preferences_of(
     preferences: list[float | None] = [None] * len(pairs)
     refusals: dict[str, str] = {}
     reasons: dict[int, str] = {}
-    for attempt in range(judge.tries):  # what is refused is not asked for again, as in `Judge.read`
-        open_items = [i for i, found in enumerate(preferences) if found is None and i not in reasons]
+    for attempt in range(judge.tries):
+        lost = (i for i, preference in enumerate(preferences) if preference is None)
+        open_items = [i for i in lost if not reasons.get(i, "").startswith(NO_REPLY)]
         if not open_items:
             break
+        refusals.clear()
         completions = _completions(annotator, judge, served, attempt, refusals)
         rows = _annotate([pairs[i] for i in open_items], config, completions, shuffled)
         for i in open_items:
             preferences[i] = rows[pairs[i]["id"]]
-            if preferences[i] is None and (reason := _reason(pairs[i], refusals)):
-                reasons[i] = reason
-    lost = [i for i, preference in enumerate(preferences) if preference is None]
-    return preferences, Counter(reasons.get(i, UNREADABLE) for i in lost)
+            if preferences[i] is None:
+                reasons[i] = _reason(pairs[i], refusals)
+    return preferences, Counter(reasons[i] for i, preference in enumerate(preferences) if preference is None)
 
 
 def _annotate(
@@ -290,7 +291,7 @@ def _log_of_sum(one: float, other: float) -> float:
     return max(one, other) + math.log1p(math.exp(-abs(one - other)))
 
 
-def _reason(pair: Mapping[str, str], refusals: Mapping[str, str]) -> str | None:
+def _reason(pair: Mapping[str, str], refusals: Mapping[str, str]) -> str:
     texts = [pair[name] for name in ("instruction", "output_1", "output_2")]
-    found = (reason for prompt, reason in refusals.items() if all(text in prompt for text in texts))
-    return next(found, None)
+    found = [reason for prompt, reason in refusals.items() if all(text in prompt for text in texts)]
+    return found[0] if found else UNREADABLE

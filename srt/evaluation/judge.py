@@ -28,6 +28,10 @@ from srt.wire import of_choice
 TRIES = 2  # a verdict that cannot be read is asked for once more
 
 UNREADABLE = "unreadable verdict"
+# How the reason begins where there was no reply: that is not asked for again, as the server has said no for good, or
+# was tried often enough.
+REFUSED, UNANSWERED = "refused by the judge", "no reply of the judge"
+NO_REPLY = (REFUSED, UNANSWERED)
 
 Key = TypeVar("Key", bound=Hashable)
 Parsed = TypeVar("Parsed")
@@ -106,16 +110,17 @@ class Judge:
     ) -> tuple[dict[Key, Parsed], dict[Key, str]]:
         """What the replies say by key, each asked for until it can be read or all tries are spent; why the others not.
 
-        What is refused is not asked for again: the server has said no, or was tried often enough.
-
         Raises:
             InputError, ServerError: as `ask`.
         """
         found: dict[Key, Parsed] = {}
         reasons: dict[Key, str] = {}
-        again = (None, UNREADABLE)
         for attempt in range(self.tries):
-            wanted = {k: request for k, request in requests.items() if k not in found and reasons.get(k) in again}
+            wanted = {
+                key: request
+                for key, request in requests.items()
+                if key not in found and not reasons.get(key, "").startswith(NO_REPLY)
+            }
             if not wanted:
                 break
             for key, reply in zip(wanted, self.ask(list(wanted.values()), attempt, label), strict=True):
@@ -174,7 +179,7 @@ class Judge:
         self._refusals.refused(key, outcome.why)
         self.said_no = self.said_no or outcome.why
         said = outcome.why.partition(":")[0]
-        return Reply({}, f"refused by the judge ({said})" if outcome.lasting else f"no reply of the judge ({said})")
+        return Reply({}, f"{REFUSED if outcome.lasting else UNANSWERED} ({said})")
 
 
 def _parsed(parse: Callable[[str], Parsed | None], text: str) -> Parsed | None:
