@@ -13,7 +13,7 @@ from typing import Any
 
 from srt.backends import REFUSED, Completion, Request
 from srt.bodies import parsed
-from srt.endpoint import chat_arguments, completion, extra_arguments
+from srt.endpoint import arguments_of, completion
 from srt.failures import PassingError, RefusedError, meaning_of, printable
 from srt.progress import say
 from srt.records import InputError, read_json, write_json
@@ -145,7 +145,8 @@ class BatchBackend:
             self._create_one(chunk)
 
     def _line(self, key: str, request: Request) -> bytes:
-        body = chat_arguments(self.server, request) | extra_arguments(self.server, request)
+        body = arguments_of(self.server, request)
+        body |= body.pop("extra_body")
         return json.dumps({"custom_id": key, "method": "POST", "url": PATH, "body": body}).encode() + b"\n"
 
     def _create_one(self, lines: dict[str, bytes]) -> None:

@@ -37,7 +37,13 @@ def server_of(endpoint: Endpoint | None, model: str = "") -> OpenServer:
         raise InputError(
             f"{endpoint.base_url}: the API key is missing: expected the environment variable {' or '.join(names)}"
         )
-    return OpenServer(endpoint.base_url, key, model)
+    return OpenServer(endpoint.base_url, key, model, endpoint.parameters)
+
+
+def arguments_of(server: OpenServer, request: Request) -> dict[str, Any]:
+    """A request as the library's arguments, with all that this server takes and nothing else."""
+    extra = extra_arguments(server, request)
+    return taken_by(server, {**chat_arguments(server, request), "extra_body": extra})
 
 
 def chat_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
@@ -54,6 +60,17 @@ def chat_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
         schema = {"name": "reflection", "schema": wanted, "strict": True}
         arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
     return arguments
+
+
+def taken_by(server: OpenServer, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the library without the parameters that the server does not take, or with their names there."""
+    extra = dict(arguments.get("extra_body") or {})
+    kept = {name: value for name, value in arguments.items() if name != "extra_body"}
+    for name, new in server.parameters.items():
+        value = kept.pop(name, extra.pop(name, None))
+        if new is not None and value is not None:
+            extra[new] = value  # the library may not know the name
+    return {**kept, "extra_body": extra}
 
 
 def _sampling(request: Request) -> dict[str, Any]:
@@ -123,8 +140,7 @@ class EndpointBackend:
 
     def submit(self, ticket: str, request: Request) -> None:
         """See `Backend`."""
-        body, extra = chat_arguments(self.server, request), extra_arguments(self.server, request)
-        self._sender.submit(ticket, partial(chat, {**body, "extra_body": extra}))
+        self._sender.submit(ticket, partial(chat, arguments_of(self.server, request)))
 
     def collect(self) -> list[tuple[str, Completion]]:
         """See `Backend`."""

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from srt import models
 from srt.config import judge_name
-from srt.endpoint import chat
+from srt.endpoint import chat, taken_by
 from srt.journal import Journal, content_key
 from srt.progress import track
 from srt.records import InputError
@@ -160,7 +160,8 @@ class Judge:
         while under_way or (waiting and not self._refusals.stop):
             while waiting and not self._refusals.stop and under_way < self.sender.capacity:
                 key = waiting.popleft()
-                self.sender.submit(key, partial(chat, {"model": self.server.model, **wanted[key]}))
+                arguments = taken_by(self.server, {"model": self.server.model, **wanted[key]})
+                self.sender.submit(key, partial(chat, arguments))
                 under_way += 1
             outcomes = self.sender.collect()
             under_way -= len(outcomes)

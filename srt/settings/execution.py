@@ -47,6 +47,7 @@ EXECUTION_FLAGS = {
     "generate": ("device", "generation_batch", "server_memory_gb"),
     "evaluate": ("device", "evaluation_batch", "server_memory_gb", *SENDING),
 }
+PARAMETER = r"[A-Za-z][A-Za-z0-9_]*"
 BUDGET_FORM = r"(?P<most>[0-9]+(?:\.[0-9]+)?) (?P<unit>USD|tokens|requests)"
 BUDGET_EXPECTED = "expected as '20 USD', '3000000 tokens' or '5000 requests'"
 
@@ -56,6 +57,23 @@ class Endpoint(Settings):
 
     base_url: str
     api_key_env: str | None
+    parameters: dict[str, str | None] = Field(
+        default_factory=dict,
+        description="parameters of a request that this server does not take: the name that it takes, null to leave out",
+    )
+
+    @field_validator("parameters")
+    @classmethod
+    def _parameters_have_names(cls, parameters: dict[str, str | None]) -> dict[str, str | None]:
+        names = {*parameters, *filter(None, parameters.values())}
+        if {"model", "messages"} & names or not all(re.fullmatch(PARAMETER, name) for name in names):
+            raise ValueError("expected names of parameters, without model and messages")
+        return parameters
+
+    def as_flag(self) -> str:
+        """As `--endpoint` takes it behind the name."""
+        renamed = [f"{old}={new or ''}" for old, new in self.parameters.items()]
+        return ",".join([self.base_url, *filter(None, [self.api_key_env]), *renamed])
 
 
 class Price(Settings):

@@ -47,8 +47,7 @@ HOW = {
 FINETUNE_GPUS = GPU * CONFIG.execution.finetune_gpus * CONFIG.execution.finetune_nodes
 # Where teachers and judges listen; the keys themselves stay in the environment.
 SERVERS = "".join(
-    f" --endpoint {name}={server.base_url}"
-    + (f",{server.api_key_env}" if server.api_key_env else "")
+    f" --endpoint {name}={server.as_flag()}"
     for name, server in CONFIG.execution.endpoints.items()
 )
 # What teachers cost, in USD per million tokens of prompt and completion, and the batch API's share of that.
