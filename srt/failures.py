@@ -74,12 +74,13 @@ def judged(error: Exception, server: OpenServer) -> Exception:
         return type(error)(f"{where}: {said}")
     if isinstance(error, RefusedError):
         return RefusedError(said)
-    reached = True
+    if isinstance(error, UnicodeEncodeError):
+        return RefusedError("the request has half a character in it (a lone surrogate), which no server takes")
+    reached = not type(error.__cause__).__name__.startswith("Connect")  # httpx's ConnectError, ConnectTimeout
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         said = "no answer in time"
     elif isinstance(error, openai.APIConnectionError):
         said = f"connection failed: {printable(error.__cause__ or error, server.api_key)}"
-        reached = not type(error.__cause__).__name__.startswith("Connect")  # httpx's ConnectError, ConnectTimeout
     elif not isinstance(error, PassingError | openai.APIError | ValueError):
         return error
     return PassingError(said, reached=reached)
@@ -109,7 +110,7 @@ def asked_wait(headers: Any) -> float | None:
     text = headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
         return max(0.0, float(text))
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     return None
 

@@ -20,7 +20,7 @@ class Refusals:
         where: the server, for the messages.
         journal: has a note of every refused request, which is no answer: the next run asks again. What an earlier run
             met as well says nothing new of the server, so that refused records alone never stop a run for good.
-        limits: None stops no run before its end.
+        limits: None stops no run: then no server is asked, and a refusal is its record's alone.
         answered: whether the server has answered before, in an earlier run.
     """
 
@@ -58,7 +58,7 @@ class Refusals:
 
     def end(self, usable: int) -> None:
         """ServerError where not one of a run's requests was answered, now or before, and some were refused."""
-        if self._words and not usable:
+        if self._limits is not None and self._words and not usable:
             why = self._words.most_common(1)[0][0]
             raise ServerError(f"{self._where}: refused all of {self._words.total()} requests, most often so: {why}")
 

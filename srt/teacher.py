@@ -107,7 +107,7 @@ class Teacher(Known):
         journals: all journals of one identity lie in one folder below this and share their answers.
         name: this job's own journal.
         budget: as in `Budget.read`; counts all that lies in the identity's journals.
-        limits: when refusals stop the run; None where only a run without one answer ends as an error.
+        limits: when refusals stop the run; None where they never do.
 
     Raises:
         InputError: another process writes the same journal.

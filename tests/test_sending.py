@@ -134,6 +134,16 @@ def test_the_words_of_a_server_whatever_field_they_stand_in(body: Any, words: st
     assert words_of(body) == words
 
 
+def test_a_request_that_cannot_be_written_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    with FakeJudge(lambda body, count: "fine") as fake:
+        found = outcomes(OpenServer(fake.endpoint.base_url, JUDGE_KEY, MODEL), ["good", "half \ud83d"])
+    assert isinstance(found["good"], Answered)
+    assert found["half \ud83d"] == Refusal(
+        "the request has half a character in it (a lone surrogate), which no server takes", lasting=True
+    )
+
+
 def test_refusals_differ_by_more_than_a_requests_own_id() -> None:
     one, other = (f"HTTP 403: blocked (request req_{name}, 2148 tokens)" for name in ("011CQabc9", "7f3e2d1c0"))
     assert without_ids(one) == without_ids(other) == "HTTP 403: blocked (request #, 2148 tokens)"

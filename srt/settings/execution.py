@@ -14,13 +14,13 @@ from srt.settings.base import Settings
 STEP_VERSIONS = {
     "prepare": 1,
     "import": 1,
-    "reflect": 2,
+    "reflect": 3,
     "score": 1,
     "coherence": 1,
     "selection": 1,
     "finetune": 2,
     "generate": 2,
-    "evaluate": 3,
+    "evaluate": 4,
     "report": 3,
 }
 
