@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from srt.server import NO_KEY, OpenServer, ServerError
 
 FATAL_CODES = ("model_not_found", "invalid_api_key")
 QUOTA = "insufficient_quota"
+SHORT_KEY = 8  # characters; a shorter key, which is no secret, is hidden only where it is a word of its own
 
 
 class PassingError(Exception):
@@ -120,6 +122,7 @@ def printable(error: BaseException, key: str) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     text = "".join(letter if letter.isprintable() else "?" for letter in text)  # half a character, a terminal's code
     if key and key != NO_KEY:
-        for form in (key, repr(key)[1:-1]):
-            text = text.replace(form, "(key)")  # before the text is cut: no part of it may stay
+        for form in {key, repr(key)[1:-1]}:  # before the text is cut: no part of it may stay
+            edge = "" if len(key) >= SHORT_KEY else r"\b"  # "k" is no key within a word
+            text = re.sub(edge + re.escape(form) + edge, "(key)", text)
     return text[:300]

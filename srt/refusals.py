@@ -28,6 +28,7 @@ class Refusals:
         self.stop: ServerError | None = None  # why no more should be asked
         self._where, self._journal, self._limits, self._answered = where, journal, limits, answered
         self._words: Counter[str] = Counter()
+        self._said: dict[str, str] = {}  # the same words as they came first
         self._last: deque[bool] = deque(maxlen=limits.window if limits else 0)
 
     def answered(self) -> None:
@@ -39,6 +40,7 @@ class Refusals:
         """The request that has this key in the journal was refused."""
         words, note = without_ids(why), content_key("refused", key)
         self._words[words] += 1
+        self._said.setdefault(words, why)
         self._last.append(note not in self._journal)
         if note not in self._journal:
             self._journal.add(note, {"refused": why})
@@ -59,7 +61,7 @@ class Refusals:
     def end(self, usable: int) -> None:
         """ServerError where not one of a run's requests was answered, now or before, and some were refused."""
         if self._limits is not None and self._words and not usable:
-            why = self._words.most_common(1)[0][0]
+            why = self._said[self._words.most_common(1)[0][0]]
             raise ServerError(f"{self._where}: refused all of {self._words.total()} requests, most often so: {why}")
 
 

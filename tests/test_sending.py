@@ -294,6 +294,11 @@ def test_no_form_of_a_key_is_printed(key: str) -> None:
             assert repr(key)[1:-1] not in printable(ValueError(form), key)
 
 
+def test_a_short_key_leaves_a_servers_words_alone() -> None:
+    assert printable(ValueError("unknown token for key k"), "k") == "unknown token for key (key)"
+    assert printable(ValueError("xsk-0123456789y"), "sk-0123456789") == "x(key)y"
+
+
 def test_a_key_with_a_line_end_loses_it_and_what_is_no_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_KEY", "sk-secret\r\n")
     assert key_in("UNSET_KEY", "SOME_KEY") == "sk-secret"
