@@ -59,7 +59,7 @@ def _json(said: str) -> dict[str, Any] | None:
         return None
     try:
         value, _ = json.JSONDecoder(parse_int=str, parse_float=str).raw_decode(said)
-    except (ValueError, RecursionError):  # no JSON, or nested too deep
+    except (json.JSONDecodeError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
