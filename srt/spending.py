@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -84,6 +85,19 @@ def cost_of(prompt_tokens: float, completion_tokens: float, price: Price | None,
         return None
     whole = (prompt_tokens * price.prompt + completion_tokens * price.completion) / MILLION
     return whole * price.batch if batch else whole
+
+
+def estimated_usage(completion: Completion, asked: int, ratio: float) -> dict[str, Any]:
+    """The tokens of an answer whose server does not say all of them: by characters, and marked as such.
+
+    Args:
+        completion: the answer; what its server says is kept.
+        asked: characters of the request.
+        ratio: characters per token.
+    """
+    tokens = completion.tokens or math.ceil(len(completion.text) / ratio)
+    prompt = math.ceil(asked / ratio) if completion.prompt_tokens is None else completion.prompt_tokens
+    return {"prompt_tokens": prompt, "tokens": tokens, "estimated": True}
 
 
 def completion_of(entry: Any) -> Completion:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from srt.journal import Journal, content_key, entries_of
 from srt.progress import track
 from srt.refusals import Refusals
 from srt.settings import Limits, Price
-from srt.spending import Budget, BudgetError, completion_of, cost_of, is_answer, spent_of
+from srt.spending import Budget, BudgetError, completion_of, cost_of, estimated_usage, is_answer, spent_of
 
 REFRESH_SECONDS = 5.0  # between two looks at what jobs beside this one have been answered, and have spent
 
@@ -225,7 +224,8 @@ class Teacher(Known):
             if done is not None:
                 entry |= {"turn": done.talks[0].turn, "characters": done.request.characters}
             if completion.prompt_tokens is None or (completion.text and not completion.tokens):
-                entry |= self._estimated_usage(completion, done)
+                asked = done.request.characters if done else 0
+                entry |= estimated_usage(completion, asked, self.spent.characters_per_token)
             entry["cost"] = cost_of(entry["prompt_tokens"], entry["tokens"], self.price, self.batch)
             entries.append((key, entry))
         self.journal.add_all(entries)
@@ -233,14 +233,6 @@ class Teacher(Known):
         self.received += len(entries)
         for _, entry in entries:
             self.spent.add(entry, self.price)
-
-    def _estimated_usage(self, completion: Completion, done: _Asked | None) -> dict[str, Any]:
-        """The tokens of an answer whose server does not say: by its characters, and marked as such."""
-        ratio = self.spent.characters_per_token
-        characters = done.request.characters if done else 0
-        tokens = completion.tokens or math.ceil(len(completion.text) / ratio)
-        prompt = math.ceil(characters / ratio) if completion.prompt_tokens is None else completion.prompt_tokens
-        return {"prompt_tokens": prompt, "tokens": tokens, "estimated": True}
 
     def _refresh(self, after: float = REFRESH_SECONDS) -> None:
         if time.monotonic() - self._refreshed > after:
