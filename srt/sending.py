@@ -21,6 +21,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from srt.failures import PassingError, RefusedError, checked, judged
 from srt.progress import say
+from srt.records import InputError
 from srt.server import LOOPBACK, OpenServer, ServerError
 from srt.settings import ExecutionConfig
 
@@ -171,11 +172,12 @@ class Sender:
         """What `call(client)` returns, for the few calls that are not the work itself.
 
         Tried again like any request; with `again` False only once, and what may pass is raised as PassingError.
+        InputError where it was refused for good, ServerError where it failed.
         """
         sent = self._persist(call) if again else self._try(call)
         outcome = asyncio.run_coroutine_threadsafe(sent, self._loop).result()
         if isinstance(outcome, Refusal):
-            raise ServerError(f"{self._breaker.where}: {outcome.why}")
+            raise (InputError if outcome.lasting else ServerError)(f"{self._breaker.where}: {outcome.why}")
         return outcome.reply
 
     def close(self) -> None:

@@ -134,6 +134,16 @@ def test_the_words_of_a_server_whatever_field_they_stand_in(body: Any, words: st
     assert words_of(body) == words
 
 
+def test_a_call_that_is_refused_for_good_is_an_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By which the batch mode tells a batch that its server knows no more (404)."""
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    with FakeJudge(lambda body, count: 404) as fake:
+        sender = Sender(OpenServer(fake.endpoint.base_url, JUDGE_KEY, MODEL), execution_config())
+        with pytest.raises(InputError, match="HTTP 404: status 404"):
+            sender.once(partial(_ask, "p", MODEL))
+        sender.close()
+
+
 def test_a_request_that_cannot_be_written_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     with FakeJudge(lambda body, count: "fine") as fake:
