@@ -80,7 +80,7 @@ def reflect(
     if to_come.requests and settings.backend == "openai":
         server_of(endpoint, settings.model)  # refused before anything is begun; what is all answered needs no key
     # A model of ours refuses what is too long for it, which says nothing of the others.
-    limits = execution.limits if settings.backend == "openai" else replace(execution.limits, share=1.0)
+    limits = execution.limits if settings.backend == "openai" else replace(execution.limits, percent=100)
     with Teacher(identity, opened, journals, str(out.resolve()), price, execution.budget, batch, limits) as teacher:
         say(f"{out}: {to_come.told()}")
         _converse(talks, teacher, variant)

@@ -14,7 +14,7 @@ class Refusals:
     """Tells a server that refuses everything from records that are refused.
 
     Until one request was answered, `at_start` refusals in the same words stop the run. After that a refusal is its
-    record's failure, until more than `share` of the last `window` requests were refused.
+    record's failure, until more than `percent` of the last `window` requests were refused.
 
     Args:
         where: the server, for the messages.
@@ -51,11 +51,11 @@ class Refusals:
             self.stop = ServerError(
                 f"{self._where}: answered nothing and refused {same} requests with the same words: {why}"
             )
-        elif failed > self._limits.share * self._limits.window:
+        elif 100 * failed > self._limits.percent * self._limits.window:
             self.stop = ServerError(
                 f"{self._where}: {failed} of the last {asked} requests failed, the last one: {why}; what was answered "
-                "is kept: run again to go on from here, or allow a larger execution.failure_share than "
-                f"{self._limits.share:g}"
+                "is kept: run again to go on from here, or allow more than execution.failure_percent "
+                f"{self._limits.percent}"
             )
 
     def end(self, usable: int) -> None:

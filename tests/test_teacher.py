@@ -154,7 +154,7 @@ def test_what_a_server_does_not_say_of_its_usage_is_estimated_and_counted(tmp_pa
         assert again.spent.money == pytest.approx(backend.asked * (25 * 1 + 10 * 10) / 1e6)
 
 
-LIMITS = Limits(at_start=8, share=0.2, window=100)
+LIMITS = Limits(at_start=8, percent=20, window=100)
 
 
 def test_a_teacher_that_refuses_everything_ends_the_run_unless_it_has_answered_before(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_refused_records_alone_end_as_an_error_and_a_share_of_them_ends_the_run(
                 said.append(str(error))
     assert asked_in[0] <= 100 + 21 + backend.capacity
     assert 3 <= len(asked_in) <= 5
-    assert all("21 of the last " in line and "a larger execution.failure_share than 0.2" in line for line in said)
+    assert all("21 of the last " in line and "more than execution.failure_percent 20" in line for line in said)
     assert [answer.refused for answer in answers] == [False] * 100 + [True] * 100
 
 

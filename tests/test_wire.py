@@ -35,8 +35,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "none")
 
 
-def sending(share: float) -> list[str]:
-    flags = {"concurrency": 4, "request-seconds": 5, "patience-seconds": 0.3, "failure-share": share}
+def sending(percent: int) -> list[str]:
+    flags = {"concurrency": 4, "request-seconds": 5, "patience-seconds": 0.3, "failure-percent": percent}
     return [word for name, value in flags.items() for word in (f"--{name}", str(value))]
 
 
@@ -48,11 +48,11 @@ def pairs_of(folder: Path, names: list[str]) -> None:
     write_records(folder / "pairs.jsonl", pairs)
 
 
-def reflect(folder: Path, server: OddServer, share: float = 1) -> int:
+def reflect(folder: Path, server: OddServer, percent: int = 100) -> int:
     words = ["reflect", str(folder / "pairs.jsonl"), str(folder / "out.jsonl"), "--variant", "instruction"]
     words += ["--backend", "openai", "--base-url", server.base_url, "--model", MODEL, "--repetition-penalty", "1"]
     words += ["--prompts", "config/prompts/tags.yaml", "--journal", str(folder / "journal")]
-    return cli.main([*words, *sending(share)])
+    return cli.main([*words, *sending(percent)])
 
 
 def statuses(folder: Path) -> dict[str, str]:
@@ -103,10 +103,10 @@ def test_a_teacher_that_sends_nothing_else_ends_the_run_with_one_line_or_failed_
 def test_one_record_that_always_fails_never_keeps_a_run_from_its_end(tmp_path: Path, shape: str) -> None:
     with OddServer() as server:
         pairs_of(tmp_path, [f"r0_{shape}", *GOOD])
-        assert reflect(tmp_path, server, share=0.2) == 0
+        assert reflect(tmp_path, server, percent=20) == 0
         pairs_of(tmp_path, [*GOOD, f"r0_{shape}"])  # another order: only the journal knows that others were answered
         asked = Counter(server.asked)
-        assert reflect(tmp_path, server, share=0.2) == 0
+        assert reflect(tmp_path, server, percent=20) == 0
         assert set(server.asked - asked) == {f"r0_{shape}"}
     assert statuses(tmp_path) == {**dict.fromkeys(GOOD, "reflected"), f"r0_{shape}": "failed"}
 
@@ -116,7 +116,7 @@ def test_the_servers_own_words_end_a_run_in_which_everything_is_refused(
 ) -> None:
     pairs_of(tmp_path, [f"r{i}_422" for i in range(40)])
     with OddServer() as server:
-        assert reflect(tmp_path, server, share=0.2) == 1
+        assert reflect(tmp_path, server, percent=20) == 1
         assert sum(server.asked.values()) <= 8 + 4
     said = capsys.readouterr().err.splitlines()[-1]
     assert "answered nothing and refused 8 requests with the same words: HTTP 422:" in said
@@ -150,7 +150,7 @@ def questions_of(folder: Path, names: list[str]) -> None:
     (folder / "judge.yaml").write_text(yaml.safe_dump(judge_config(model=MODEL).model_dump()))
 
 
-def judge(folder: Path, server: OddServer, form: str, share: float = 1) -> int:
+def judge(folder: Path, server: OddServer, form: str, percent: int = 100) -> int:
     ours, out, questions = (str(folder / name) for name in ("ours.jsonl", "out.json", "questions.json"))
     if form == "pairwise":
         words = ["evaluate", form, ours, str(folder / "theirs.jsonl"), out, "--questions", questions]
@@ -158,7 +158,7 @@ def judge(folder: Path, server: OddServer, form: str, share: float = 1) -> int:
         words = ["evaluate", form, ours, out, "--reference", questions, "--length-controlled", "null"]
     words += ["--judge", str(folder / "judge.yaml"), "--cache", str(folder / "cache"), "--missing-share", "0"]
     words += ["--endpoint", f"judge={server.base_url},{KEY_VARIABLE}"]
-    return cli.main([*words, *sending(share)])
+    return cli.main([*words, *sending(percent)])
 
 
 ORDERS = {"pairwise": 2, "alpaca-eval": 1}

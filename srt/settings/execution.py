@@ -26,7 +26,7 @@ STEP_VERSIONS = {
 
 SENDING = (
     *("concurrency", "request_seconds", "patience_seconds"),
-    *("refusals_at_start", "failure_share", "failure_window"),
+    *("refusals_at_start", "failure_percent", "failure_window"),
 )
 # Which keys of `execution:` a step reads.
 EXECUTION_FLAGS = {
@@ -86,10 +86,10 @@ class Price(Settings):
 
 @dataclass(frozen=True)
 class Limits:
-    """When refusals stop a run: `refusals_at_start`, `failure_share` and `failure_window` of `execution:`."""
+    """When refusals stop a run: `refusals_at_start`, `failure_percent` and `failure_window` of `execution:`."""
 
     at_start: int
-    share: float
+    percent: int
     window: int
 
 
@@ -105,8 +105,10 @@ class ExecutionConfig(Settings):
     refusals_at_start: int = Field(
         ge=1, description="refusals in the same words that stop a run while nothing was answered yet"
     )
-    failure_share: float = Field(ge=0, le=1, description="a larger share of refused requests stops the run; 1: none")
-    failure_window: int = Field(ge=1, description="the last requests of which that share is taken")
+    failure_percent: int = Field(
+        ge=0, le=100, description="more refused requests than so many percent of the last ones stop the run; 100: never"
+    )
+    failure_window: int = Field(ge=1, description="the number of last requests that are looked at for that")
     batch: int | None = Field(
         ge=1,
         description="requests in a batch of the endpoint's batch API (cheaper, within a day); null: none, ask live",
@@ -137,7 +139,7 @@ class ExecutionConfig(Settings):
     @property
     def limits(self) -> Limits:
         """When refusals stop a run."""
-        return Limits(self.refusals_at_start, self.failure_share, self.failure_window)
+        return Limits(self.refusals_at_start, self.failure_percent, self.failure_window)
 
     @field_validator("budget")
     @classmethod
