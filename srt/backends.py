@@ -81,6 +81,7 @@ class Completion:
     What was refused was not answered at all and cost nothing. `tokens` are the answer's, as the backend counts
     them, `prompt_tokens` the request's; `model` is what the server says answered; `seconds` from the sending of
     the request that was answered to its answer; `reasoning` what the server sent of the thoughts beside the text.
+    `fault` is why the text cannot be used at all, `raw` what came then.
     """
 
     text: str
@@ -90,6 +91,8 @@ class Completion:
     model: str | None = None
     seconds: float | None = None
     reasoning: str | None = None
+    fault: str | None = None
+    raw: str | None = None
 
     def said(self) -> Said:
         """The answer as text: without its thoughts, and how it came to its end."""
@@ -101,8 +104,9 @@ class Completion:
         return self.finish_reason.startswith(REFUSED)
 
     def as_json(self) -> dict[str, Any]:
-        """For the journal."""
-        return asdict(self)
+        """For the journal; what only odd replies have is left out of the others."""
+        seldom = ("reasoning", "fault", "raw")
+        return {name: value for name, value in asdict(self).items() if value is not None or name not in seldom}
 
 
 class Backend(Protocol):

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from srt.backends import REFUSED, Completion, Request
-from srt.endpoint import chat_arguments, chat_completion, extra_arguments
-from srt.failures import FATAL_CODES, PassingError, printable
+from srt.bodies import parsed
+from srt.endpoint import arguments_of, completion
+from srt.failures import PassingError, RefusedError, meaning_of, printable
 from srt.progress import say
 from srt.records import InputError, read_json, write_json
 from srt.sending import Sender
 from srt.server import OpenServer, ServerError
 from srt.settings import ExecutionConfig
+from srt.wire import count, received_value
 
 POLL_SECONDS = 30.0
 MOST_REQUESTS = 50_000  # OpenAI's limits for one batch: requests, and 200 MB; half of that is enough
@@ -51,6 +53,7 @@ class BatchBackend:
         self._tries: Counter[str] = Counter()
         self._collected: list[str] = []
         self._failure: str | None = None
+        self._fatal: InputError | ServerError | None = None
         self._cancelled = False
         self._shown: dict[str, str] = {}
         self._find_lost()
@@ -88,11 +91,13 @@ class BatchBackend:
                 time.sleep(POLL_SECONDS)
 
     def settled(self) -> None:
-        """See `Backend`."""
+        """See `Backend`. InputError or ServerError where a row says what stops every request."""
         if self._collected:
             self._batches = [entry for entry in self._batches if entry["token"] not in self._collected]
             self._collected.clear()
             self._save()
+        if self._fatal is not None:
+            raise self._fatal
 
     def close(self) -> None:
         """See `Backend`. Batches that are not done go on at the server; the next run collects them."""
@@ -140,7 +145,8 @@ class BatchBackend:
             self._create_one(chunk)
 
     def _line(self, key: str, request: Request) -> bytes:
-        body = chat_arguments(self.server, request) | extra_arguments(self.server, request)
+        body = arguments_of(self.server, request)
+        body |= body.pop("extra_body")
         return json.dumps({"custom_id": key, "method": "POST", "url": PATH, "body": body}).encode() + b"\n"
 
     def _create_one(self, lines: dict[str, bytes]) -> None:
@@ -182,7 +188,11 @@ class BatchBackend:
             if name:
                 text = self._known(entry, partial(_content, name)).text
                 for row in filter(None, map(_row, text.split("\n"))):  # splitlines would also split within a text
-                    answer = _read(row, self.server)
+                    try:
+                        answer = _read(row, self.server)
+                    except (InputError, ServerError) as error:  # after the others, which are paid for
+                        self._fatal = error
+                        continue
                     if answer is not None:
                         found[row["custom_id"]] = answer
         self._collected.append(entry["token"])
@@ -227,24 +237,29 @@ async def _all_batches(client: Any) -> list[Any]:
 def _row(line: str) -> dict[str, Any] | None:
     """One line of an output file; None for what is empty or cannot be parsed, which counts as unanswered."""
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError:
+        row = parsed(line)
+    except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) and "custom_id" in row else None
+    return row if isinstance(row, dict) and isinstance(row.get("custom_id"), str) else None
 
 
 def _read(row: dict[str, Any], server: OpenServer) -> Completion | None:
-    """The answer of one row; None for what is to be asked again. InputError where it is the key or the model."""
-    from openai.types.chat import ChatCompletion
+    """The answer of one row; None for what is to be asked again.
 
-    response = row.get("response") or {}
-    status, body = response.get("status_code"), response.get("body") or {}
-    if status == 200 and body.get("choices"):
-        return chat_completion(ChatCompletion.construct(**body), None)
-    error = body.get("error") or {}
-    why = f"HTTP {status}: {printable(ValueError(error.get('message') or 'no message'), server.api_key)}"
-    if status in (401, 403, 404) or error.get("code") in FATAL_CODES:
-        raise InputError(f"{server.base_url}: {server.model}: {why}: expected a valid key and a known model")
-    if status is not None and 400 <= status < 500 and status not in (408, 409, 429):
-        return Completion("", 0, REFUSED + why)
+    Raises:
+        InputError, ServerError: it is the key, the model or the account, and so every row.
+    """
+    response = row["response"] if isinstance(row.get("response"), dict) else {}
+    status, body = count(response.get("status_code")), response.get("body")
+    try:
+        if status == 200:
+            return completion(received_value(body), None)
+        if status is not None:
+            raise meaning_of(status, body, f"{server.base_url}: {server.model}", server.api_key)
+    except (InputError, ServerError) as error:
+        raise type(error)(printable(error, server.api_key)) from None
+    except PassingError:
+        return None
+    except RefusedError as error:
+        return Completion("", 0, REFUSED + str(error))
     return None

@@ -195,22 +195,27 @@ def execution(args: argparse.Namespace) -> ExecutionConfig:
 def endpoint(args: argparse.Namespace, name: str | None) -> Endpoint | None:
     """The server of a teacher or judge: from `--base-url` or `--endpoint NAME=URL[,ENV]`, else from the config file."""
     if getattr(args, "base_url", None):
-        return _endpoint(args.base_url, None, "--base-url")
+        return _endpoint(args.base_url, "--base-url")
     for item in args.endpoint:
         known, _, server = item.partition("=")
-        url, _, key = server.partition(",")
+        found = _endpoint(server, "--endpoint")
         if known == name:
-            return _endpoint(url, key or None, "--endpoint")
-        _endpoint(url, key or None, "--endpoint")
+            return found
     return _config(args).execution.endpoints.get(name) if name and args.config else None
 
 
-def _endpoint(url: str, key_variable: str | None, flag: str) -> Endpoint:
+def _endpoint(text: str, flag: str) -> Endpoint:
+    """URL[,ENV][,PARAMETER=[NAME]...] as an endpoint."""
+    url, *more = text.split(",")
     try:
         check_address(url)
     except ValueError as error:
         raise InputError(f"{flag}: {error}, found {url!r}") from None
-    return settings_of.validated(Endpoint, {"base_url": url, "api_key_env": key_variable}, flag)
+    renamed = dict(part.split("=", 1) for part in more if "=" in part)
+    key_variable = next((part for part in more if part and "=" not in part), None)
+    parameters = {name: new or None for name, new in renamed.items()}
+    values = {"base_url": url, "api_key_env": key_variable, "parameters": parameters}
+    return settings_of.validated(Endpoint, values, flag)
 
 
 def only(args: argparse.Namespace, flag: str) -> str | None:

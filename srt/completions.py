@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from srt.progress import say
 
@@ -138,13 +138,3 @@ class ThoughtCounts:
         """A line for each kind, for the log."""
         for thoughts, count in (self.received + self.reused).most_common():
             say(f"{where}: {count} answers had {thoughts}, {self.reused[thoughts]} of them read from the journal")
-
-
-def reasoning_of(message: Any) -> str | None:
-    """What a server sent of the thoughts beside the answer (`reasoning_content`, vLLM's later `reasoning`).
-
-    It is kept in the journal and is never part of a text.
-    """
-    extra = getattr(message, "model_extra", None) or {}
-    found = [extra.get(name) for name in ("reasoning_content", "reasoning")]
-    return next((text for text in found if isinstance(text, str) and text), None)

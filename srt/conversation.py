@@ -71,13 +71,20 @@ class Conversation:
         """Take the answer to the last request."""
         turn = self.turns[self.place]
         self.used[turn.name] = self.used.get(turn.name, 0) + 1
-        found = self._accepted(turn.read(completion, self.cleaning))
+        found = self._read(turn, completion)
         if isinstance(found, Reading):
             self.said |= found.fields
             self.repairs[turn.name] = found.repairs
             self.place += 1
         elif found.outcome == "unanswered" or self.used[turn.name] >= self.tries:
             self.failure = Failure(found.outcome, f"{turn.name}: {found.reason}")
+
+    def _read(self, turn: Turn, completion: Completion) -> Reading | Failure:
+        """What an answer says. It is kept and would end every run anew: whatever happens here, it has failed."""
+        try:
+            return self._accepted(turn.read(completion, self.cleaning))
+        except Exception as error:  # noqa: BLE001 (counted, with its reason)
+            return Failure("unreadable", f"reading the answer failed: {type(error).__name__}: {error}"[:200])
 
     def _accepted(self, found: Reading | Failure) -> Reading | Failure:
         """What is read is used unless it leaks the prompt's words, or changes nothing."""

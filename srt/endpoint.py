@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from srt import models
 from srt.backends import REFUSED, Completion, Request, Speaker, messages, room, token_ids, too_long
-from srt.completions import reasoning_of
 from srt.records import InputError
 from srt.sending import Answered, Refusal, Sender
 from srt.server import NO_KEY, OpenServer, Served, key_in, vllm_server
 from srt.settings import Endpoint, ExecutionConfig
+from srt.wire import Received, received
 
 TEACHER_KEY, OPENAI_KEY = "SRT_TEACHER_API_KEY", "OPENAI_API_KEY"
 OPENAI_HOST = "api.openai.com"  # where `max_tokens` is no longer taken by every model
@@ -36,7 +37,13 @@ def server_of(endpoint: Endpoint | None, model: str = "") -> OpenServer:
         raise InputError(
             f"{endpoint.base_url}: the API key is missing: expected the environment variable {' or '.join(names)}"
         )
-    return OpenServer(endpoint.base_url, key, model)
+    return OpenServer(endpoint.base_url, key, model, endpoint.parameters)
+
+
+def arguments_of(server: OpenServer, request: Request) -> dict[str, Any]:
+    """A request as the library's arguments, with all that this server takes and nothing else."""
+    extra = extra_arguments(server, request)
+    return taken_by(server, {**chat_arguments(server, request), "extra_body": extra})
 
 
 def chat_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
@@ -53,6 +60,17 @@ def chat_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
         schema = {"name": "reflection", "schema": wanted, "strict": True}
         arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
     return arguments
+
+
+def taken_by(server: OpenServer, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the library without the parameters that the server does not take, or with their names there."""
+    extra = dict(arguments.get("extra_body") or {})
+    kept = {name: value for name, value in arguments.items() if name != "extra_body"}
+    for name, new in server.parameters.items():
+        value = kept.pop(name, extra.pop(name, None))
+        if new is not None and value is not None:
+            extra[new] = value  # the library may not know the name
+    return {**kept, "extra_body": extra}
 
 
 def _sampling(request: Request) -> dict[str, Any]:
@@ -78,34 +96,34 @@ def _is_openai(server: OpenServer) -> bool:
     return urlsplit(server.base_url).hostname == OPENAI_HOST
 
 
-def chat_completion(reply: Any, seconds: float | None) -> Completion:
-    """A chat completion as the server sent it. What the model refused by the protocol's own field is its text."""
-    message = reply.choices[0].message
-    text = (message.content if message else None) or (getattr(message, "refusal", None) or "")
-    return _completion(reply, text, seconds, reasoning_of(message))
+async def chat(body: Mapping[str, Any], client: Any) -> Received:
+    """Ask for a chat completion with these arguments of the library; the errors of `wire.received`."""
+    return received((await client.chat.completions.with_raw_response.create(**body)).content)
 
 
-def _text_completion(reply: Any, seconds: float | None) -> Completion:
-    return _completion(reply, reply.choices[0].text, seconds)
+async def _continuation(body: Mapping[str, Any], client: Any) -> Received:
+    return received((await client.completions.with_raw_response.create(**body)).content)
 
 
-def _completion(reply: Any, text: str, seconds: float | None, reasoning: str | None = None) -> Completion:
-    usage = reply.usage
+def completion(reply: Received, seconds: float | None) -> Completion:
+    """A reply as the steps know it."""
     return Completion(
-        text,
-        usage.completion_tokens if usage else 0,
-        reply.choices[0].finish_reason or "stop",
-        usage.prompt_tokens if usage else None,
+        reply.text,
+        reply.tokens or 0,
+        reply.finish_reason,
+        reply.prompt_tokens,
         reply.model,
         seconds,
-        reasoning,
+        reply.reasoning,
+        reply.fault,
+        reply.raw,
     )
 
 
-def _read(outcome: Answered | Refusal, reader: Callable[[Any, float | None], Completion]) -> Completion:
+def _read(outcome: Answered | Refusal) -> Completion:
     if isinstance(outcome, Refusal):
         return Completion("", 0, REFUSED + outcome.why)
-    return reader(outcome.reply, round(outcome.seconds, 3))
+    return completion(outcome.reply, round(outcome.seconds, 3))
 
 
 class EndpointBackend:
@@ -122,12 +140,11 @@ class EndpointBackend:
 
     def submit(self, ticket: str, request: Request) -> None:
         """See `Backend`."""
-        body, extra = chat_arguments(self.server, request), extra_arguments(self.server, request)
-        self._sender.submit(ticket, lambda client: client.chat.completions.create(**body, extra_body=extra))
+        self._sender.submit(ticket, partial(chat, arguments_of(self.server, request)))
 
     def collect(self) -> list[tuple[str, Completion]]:
         """See `Backend`."""
-        return [(ticket, _read(outcome, chat_completion)) for ticket, outcome in self._sender.collect()]
+        return [(ticket, _read(outcome)) for ticket, outcome in self._sender.collect()]
 
     def settled(self) -> None:
         """See `Backend`."""
@@ -171,12 +188,12 @@ class ServedBackend:
             "max_tokens": new_tokens,
             **_sampling(request),
         }
-        self._sender.submit(ticket, lambda client: client.completions.create(**body, extra_body=extra))
+        self._sender.submit(ticket, partial(_continuation, {**body, "extra_body": extra}))
 
     def collect(self) -> list[tuple[str, Completion]]:
         """See `Backend`."""
         ready, self._ready = self._ready, []
-        return ready or [(ticket, _read(outcome, _text_completion)) for ticket, outcome in self._sender.collect()]
+        return ready or [(ticket, _read(outcome)) for ticket, outcome in self._sender.collect()]
 
     def settled(self) -> None:
         """See `Backend`."""

@@ -14,6 +14,7 @@ from typing import Any
 from srt.conversation import Conversation
 from srt.spending import cost_of, is_answer
 from srt.teacher import Known
+from srt.wire import count
 
 # Tokens of an answer's parts before anything was measured: a critique is about a paragraph, a new instruction or
 # response half as long again as the old one. Of the paper's reflected data, roughly.
@@ -94,8 +95,9 @@ def _answer_lengths(known: Known) -> dict[str, float]:
     """turn: mean tokens of its answers so far."""
     found: dict[str, list[int]] = {}
     for value in known.entries.values():
-        if is_answer(value) and value.get("turn"):
-            found.setdefault(value["turn"], []).append(value["tokens"])
+        tokens = count(value.get("tokens")) if is_answer(value) else None
+        if tokens is not None and isinstance(value.get("turn"), str):
+            found.setdefault(value["turn"], []).append(tokens)
     return {turn: fmean(tokens) for turn, tokens in found.items()}
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import json
+import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from srt.records import InputError
@@ -12,14 +15,18 @@ from srt.server import NO_KEY, OpenServer, ServerError
 
 FATAL_CODES = ("model_not_found", "invalid_api_key")
 QUOTA = "insufficient_quota"
+SHORT_KEY = 8  # characters; a shorter key, which is no secret, is hidden only where it is a word of its own
 
 
 class PassingError(Exception):
-    """What may pass: `wait` seconds where the server asked for them, `limited` where it was a 429."""
+    """What may pass: `wait` seconds where the server asked for them, `limited` where it was a 429.
 
-    def __init__(self, why: str, wait: float | None = None, limited: bool = False) -> None:
+    `reached` where the server had the request and so may have failed at this one; where not, it is down.
+    """
+
+    def __init__(self, why: str, wait: float | None = None, limited: bool = False, reached: bool = False) -> None:
         super().__init__(why)
-        self.wait, self.limited = wait, limited
+        self.wait, self.limited, self.reached = wait, limited, reached
 
 
 class RefusedError(Exception):
@@ -27,21 +34,35 @@ class RefusedError(Exception):
 
 
 def checked(reply: Any) -> Any:
-    """The reply, if it is one: some servers send an error, or nothing, with HTTP 200."""
-    error = (getattr(reply, "model_extra", None) or {}).get("error")
-    if error:
-        code = str(error.get("code") or error.get("type") or "") if isinstance(error, dict) else ""
-        said = error.get("message", error) if isinstance(error, dict) else error
-        if code == QUOTA:
-            raise ServerError(f"the account's quota is spent: {said}")
-        if code in FATAL_CODES:
-            raise InputError(f"{code}: {said}")
-        raise PassingError(f"HTTP 200 with an error inside: {said}")
-    if hasattr(reply, "choices") and not reply.choices:
-        raise PassingError("HTTP 200 with no choice inside")
+    """What a call returned, if it is something: some servers send an error, or nothing, with HTTP 200."""
+    raise_error_inside(getattr(reply, "model_extra", None))
     if reply is None or isinstance(reply, str):
         raise PassingError("HTTP 200 with a body that is no JSON")
     return reply
+
+
+def raise_error_inside(value: Any) -> None:
+    """Raise what the `error` inside a reply of HTTP 200 means; nothing where there is none."""
+    error = value.get("error") if isinstance(value, Mapping) else None
+    if not error:
+        return
+    code = str(error.get("code") or error.get("type") or "") if isinstance(error, Mapping) else ""
+    if code == QUOTA:
+        raise ServerError(f"the account's quota is spent: {words_of(error)}")
+    if code in FATAL_CODES:
+        raise InputError(f"{code}: {words_of(error)}")
+    raise PassingError(f"HTTP 200 with an error inside: {words_of(error)}")
+
+
+def words_of(body: Any) -> str:
+    """A server's own words in the body of an error, in whatever field they stand; all of it where in none."""
+    for name in ("error", "message", "detail", "msg"):
+        if isinstance(body, Mapping) and body.get(name):
+            body = body[name]
+    try:
+        return body if isinstance(body, str) else json.dumps(body, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        return "(words that are nested too deep)"
 
 
 def judged(error: Exception, server: OpenServer) -> Exception:
@@ -50,28 +71,37 @@ def judged(error: Exception, server: OpenServer) -> Exception:
 
     where, said = f"{server.base_url}: {server.model}", printable(error, server.api_key)
     if isinstance(error, openai.APIStatusError):
-        return _status(error, where, said)
+        return meaning_of(error.status_code, error.body or str(error), where, server.api_key, error.response.headers)
     if isinstance(error, InputError | ServerError):
         return type(error)(f"{where}: {said}")
+    if isinstance(error, RefusedError):
+        return RefusedError(said)
+    if isinstance(error, UnicodeEncodeError):
+        return RefusedError("the request has half a character in it (a lone surrogate), which no server takes")
+    reached = not type(error.__cause__).__name__.startswith("Connect")  # httpx's ConnectError, ConnectTimeout
     if isinstance(error, TimeoutError | openai.APITimeoutError):
         said = "no answer in time"
     elif isinstance(error, openai.APIConnectionError):
         said = f"connection failed: {printable(error.__cause__ or error, server.api_key)}"
     elif not isinstance(error, PassingError | openai.APIError | ValueError):
         return error
-    return PassingError(said)
+    return PassingError(said, reached=reached)
 
 
-def _status(error: Any, where: str, said: str) -> Exception:
-    status, code = error.status_code, str(error.code or "")
+def meaning_of(status: int, body: Any, where: str, key: str, headers: Mapping[str, str] | None = None) -> Exception:
+    """What an answer with an error's HTTP status means, by its body: as `judged`."""
+    inner = body.get("error") if isinstance(body, Mapping) else None
+    told = inner if isinstance(inner, Mapping) else body if isinstance(body, Mapping) else {}
+    code, said = str(told.get("code") or ""), printable(ValueError(words_of(body)), key)
     if code == QUOTA or status == 402:
         return ServerError(f"{where}: the account's quota is spent: {said}")
-    if status in (401, 403, 404) or code in FATAL_CODES or error.param == "model":
+    if status == 401 or code in FATAL_CODES or told.get("param") == "model":
         return InputError(f"{where}: HTTP {status}: {said}: expected a valid key and a known model")
+    wait = asked_wait(headers) if headers is not None else None
     if status == 429:
-        return PassingError(said, asked_wait(error.response.headers), limited=True)
+        return PassingError(said, wait, limited=True, reached=True)
     if status in (408, 409) or status >= 500:
-        return PassingError(f"HTTP {status}: {said}", asked_wait(error.response.headers))
+        return PassingError(f"HTTP {status}: {said}", wait, reached=True)
     return RefusedError(f"HTTP {status}: {said}")
 
 
@@ -82,7 +112,7 @@ def asked_wait(headers: Any) -> float | None:
     text = headers.get("retry-after", "")
     with contextlib.suppress(ValueError):
         return max(0.0, float(text))
-    with contextlib.suppress(ValueError, TypeError):
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
         return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
     return None
 
@@ -90,7 +120,9 @@ def asked_wait(headers: Any) -> float | None:
 def printable(error: BaseException, key: str) -> str:
     """An error on one line, never with the key in it: some servers send it back."""
     text = " ".join(str(error).split()) or type(error).__name__
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)  # half a character, a terminal's code
     if key and key != NO_KEY:
-        for form in (key, repr(key)[1:-1]):
-            text = text.replace(form, "(key)")  # before the text is cut: no part of it may stay
+        for form in {key, repr(key)[1:-1]}:  # before the text is cut: no part of it may stay
+            edge = "" if len(key) >= SHORT_KEY else r"\b"  # "k" is no key within a word
+            text = re.sub(edge + re.escape(form) + edge, "(key)", text)
     return text[:300]

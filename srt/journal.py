@@ -140,8 +140,8 @@ def entries_of(folder: Path) -> dict[str, Any]:
 def _entry(line: bytes) -> tuple[str, Any] | None:
     try:
         entry = json.loads(line)
-        return entry["key"], entry["value"]
-    except (ValueError, KeyError, TypeError):  # also what is no UTF-8
+        return str(entry["key"]), entry["value"]
+    except (ValueError, KeyError, TypeError, RecursionError):  # also what is no UTF-8
         return None
 
 

@@ -20,10 +20,13 @@ from typing import Any
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from srt.failures import PassingError, RefusedError, checked, judged
+from srt.progress import say
+from srt.records import InputError
 from srt.server import LOOPBACK, OpenServer, ServerError
 from srt.settings import ExecutionConfig
 
 TRIES = 8  # of one request, while others are answered
+LIMITED_TRIES = 40  # of one that always gets 429: some servers say so of what is too large for the account
 BACKOFF_SECONDS = 0.5  # doubled with every try, then drawn between 0 and that
 LONGEST_BACKOFF = 30.0
 LONGEST_ASKED_WAIT = 600.0  # a server that asks for more by Retry-After has no more for today
@@ -96,18 +99,21 @@ class Breaker:
         self._failing_since = None
 
     def failed(self, error: PassingError) -> None:
-        """ServerError where the server has not answered for too long."""
-        now = time.monotonic()
-        self._failing_since = self._failing_since or now
-        patience = self.patience * (LIMITED_PATIENCE if error.limited else 1)
+        """ServerError where the server asks to wait for too long, or could not be reached for too long."""
+        self._failing_since = self._failing_since or time.monotonic()
         if (error.wait or 0) > LONGEST_ASKED_WAIT:
             raise ServerError(f"{self.where}: asks to wait {error.wait:.0f} s ({error}); run again then to go on")
-        if now - self._failing_since > patience:
-            silent = now - self._failing_since
+        if self.spent(error) and not error.reached:
+            silent = time.monotonic() - self._failing_since
             raise ServerError(
                 f"{self.where}: has answered nothing for {silent:.0f} s, the last failure: {error}; "
                 "nothing received is lost, run again to go on from here"
             )
+
+    def spent(self, error: PassingError) -> bool:
+        """Whether nothing was answered for longer than the patience with such a failure."""
+        patience = self.patience * (LIMITED_PATIENCE if error.limited else 1)
+        return self._failing_since is not None and time.monotonic() - self._failing_since > patience
 
 
 class Sender:
@@ -128,6 +134,7 @@ class Sender:
         self._window = Window(execution.concurrency)
         self._done: queue.SimpleQueue[tuple[str, Answered | Refusal] | Exception] = queue.SimpleQueue()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._on_wire: set[asyncio.Task[Any] | None] = set()
         self._ended = False
         # No proxy of the environment may stand before a server of this machine.
         http = openai.DefaultAsyncHttpxClient(trust_env=LOOPBACK not in server.base_url)
@@ -165,11 +172,12 @@ class Sender:
         """What `call(client)` returns, for the few calls that are not the work itself.
 
         Tried again like any request; with `again` False only once, and what may pass is raised as PassingError.
+        InputError where it was refused for good, ServerError where it failed.
         """
         sent = self._persist(call) if again else self._try(call)
         outcome = asyncio.run_coroutine_threadsafe(sent, self._loop).result()
         if isinstance(outcome, Refusal):
-            raise ServerError(f"{self._breaker.where}: {outcome.why}")
+            raise (InputError if outcome.lasting else ServerError)(f"{self._breaker.where}: {outcome.why}")
         return outcome.reply
 
     def close(self) -> None:
@@ -194,22 +202,39 @@ class Sender:
 
     async def _deliver(self, ticket: str, call: Call) -> None:
         try:
-            self._done.put((ticket, await self._persist(call)))
+            outcome = await self._persist(call)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 (raised again in the caller's thread by `collect`)
-            self._ended = True
-            self._done.put(error)
+            await self._end(error)
+            return
+        if isinstance(outcome, Answered) or not self._ended:
+            self._done.put((ticket, outcome))
+
+    async def _end(self, error: Exception) -> None:
+        """Start nothing more; let `collect` raise the error once what is on the wire, and paid for, has come."""
+        if self._ended:
+            return
+        self._ended = True
+        others = self._tasks - {asyncio.current_task()}
+        for task in others - self._on_wire:
+            task.cancel()
+        if waited := len(others & self._on_wire):
+            say(f"{self._breaker.where}: ends, and waits for {waited} requests that are under way: {error}")
+        await asyncio.gather(*others, return_exceptions=True)
+        self._done.put(error)
 
     async def _persist(self, call: Call) -> Answered | Refusal:
         """Try until there is an answer, a refusal, or no more use in it."""
         answers = self._breaker.answers
 
         def enough(state: RetryCallState) -> bool:
-            """It is this request alone: others were answered meanwhile. Where none was, the breaker decides."""
+            """It is this request alone, others having been answered meanwhile; or patience with the server is spent."""
             error = state.outcome.exception() if state.outcome else None
-            alone = self._breaker.answers > answers and not getattr(error, "limited", False)
-            return alone and state.attempt_number >= TRIES
+            if self._ended or not isinstance(error, PassingError) or self._breaker.spent(error):
+                return True
+            tries = LIMITED_TRIES if error.limited else TRIES
+            return self._breaker.answers > answers and state.attempt_number >= tries
 
         retrying = AsyncRetrying(retry=retry_if_exception_type(PassingError), wait=_pause, stop=enough, reraise=True)
         try:
@@ -217,12 +242,14 @@ class Sender:
         except RefusedError as error:
             return Refusal(str(error), lasting=True)
         except PassingError as error:
-            return Refusal(f"gave up after {TRIES} tries or more: {error}", lasting=False)
+            return Refusal(f"gave up after several tries: {error}", lasting=False)
 
     async def _try(self, call: Call) -> Answered:
+        task = asyncio.current_task()
         try:
             async with self._window:
                 start = time.monotonic()
+                self._on_wire.add(task)
                 try:
                     async with asyncio.timeout(self._seconds):
                         reply = checked(await call(self._client))
@@ -231,6 +258,8 @@ class Sender:
         except PassingError as error:
             self._breaker.failed(error)
             raise
+        finally:
+            self._on_wire.discard(task)
         self._breaker.answered()
         return Answered(reply, time.monotonic() - start)
 

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +43,7 @@ class OpenServer:
     base_url: str
     api_key: str = field(repr=False)
     model: str
+    parameters: Mapping[str, str | None] = field(default_factory=dict)  # as in `Endpoint`
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,13 @@ def _endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServe
             "the judge's file"
         )
     if endpoint.api_key_env is None:
-        return OpenServer(endpoint.base_url, NO_KEY, judge.model)
+        return OpenServer(endpoint.base_url, NO_KEY, judge.model, endpoint.parameters)
     key = key_in(endpoint.api_key_env)
     if key is None:
         raise InputError(
             f"{endpoint.api_key_env}: environment variable is not set: expected the key of {endpoint.base_url}"
         )
-    return OpenServer(endpoint.base_url, key, judge.model)
+    return OpenServer(endpoint.base_url, key, judge.model, endpoint.parameters)
 
 
 def key_in(*names: str) -> str | None:

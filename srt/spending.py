@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 from srt.backends import Completion, Request
 from srt.records import InputError
 from srt.settings import BUDGET_EXPECTED, BUDGET_FORM, Price
+from srt.wire import count, dumped, finish_of, number_of, text_of
 
 MILLION = 1_000_000
 CHARACTERS_PER_TOKEN = 4.0  # of English text, where nothing better is known
@@ -40,18 +42,20 @@ class Spent:
 
     def add(self, value: Mapping[str, Any], price: Price | None) -> None:
         """Count one answer as its journal has it; one that was received before there was a price, at this one."""
+        prompt, completion = count(value.get("prompt_tokens")) or 0, count(value.get("tokens")) or 0
         self.requests += 1
-        self.prompt_tokens += value.get("prompt_tokens") or 0
-        self.completion_tokens += value.get("tokens") or 0
-        cost = value.get("cost")
+        self.prompt_tokens += prompt
+        self.completion_tokens += completion
+        cost = number_of(value.get("cost"))
         if cost is None:
-            cost = cost_of(value.get("prompt_tokens") or 0, value.get("tokens") or 0, price, batch=False)
+            cost = cost_of(prompt, completion, price, batch=False)
         self.money += cost or 0.0
-        if value.get("wall") is not None:
-            self.seconds, self.timed = self.seconds + value["wall"], self.timed + 1
-        if value.get("prompt_tokens") and not value.get("estimated"):
-            self.measured_tokens += value["prompt_tokens"]
-            self.prompt_characters += value.get("characters") or 0
+        wall = number_of(value.get("wall"))
+        if wall is not None:
+            self.seconds, self.timed = self.seconds + wall, self.timed + 1
+        if prompt and not value.get("estimated"):
+            self.measured_tokens += prompt
+            self.prompt_characters += count(value.get("characters")) or 0
 
     @property
     def characters_per_token(self) -> float:
@@ -83,10 +87,37 @@ def cost_of(prompt_tokens: float, completion_tokens: float, price: Price | None,
     return whole * price.batch if batch else whole
 
 
-def completion_of(entry: Mapping[str, Any]) -> Completion:
-    """The completion in a journal's entry."""
-    known: dict[str, Any] = {name: entry.get(name) for name in Completion.__dataclass_fields__}
-    return Completion(**known)
+def estimated_usage(completion: Completion, asked: int, ratio: float) -> dict[str, Any]:
+    """The tokens of an answer whose server does not say all of them: by characters, and marked as such.
+
+    Args:
+        completion: the answer; what its server says is kept.
+        asked: characters of the request.
+        ratio: characters per token.
+    """
+    tokens = completion.tokens or math.ceil(len(completion.text) / ratio)
+    prompt = math.ceil(asked / ratio) if completion.prompt_tokens is None else completion.prompt_tokens
+    return {"prompt_tokens": prompt, "tokens": tokens, "estimated": True}
+
+
+def completion_of(entry: Any) -> Completion:
+    """The completion in a journal's entry, of today or before; one that cannot be read has a fault."""
+    if not is_answer(entry):
+        return Completion("", 0, "stop", fault="the journal's entry is no answer", raw=dumped(entry))
+    text, thoughts, fault = text_of(entry.get("text"))
+    told = {name: entry[name] for name in ("model", "reasoning", "fault", "raw") if _is_text(entry.get(name))}
+    return Completion(
+        text,
+        count(entry.get("tokens")) or 0,
+        finish_of(entry["finish_reason"]),
+        count(entry.get("prompt_tokens")),
+        seconds=number_of(entry.get("seconds")),
+        **{"reasoning": thoughts, "fault": fault, "raw": dumped(entry) if fault else None, **told},
+    )
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 @dataclass(frozen=True)

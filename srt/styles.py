@@ -75,6 +75,8 @@ class Turn(Settings):
         """The fields of an answer, cleaned, or why it cannot be used."""
         if completion.refused:
             return Failure("unanswered", completion.finish_reason.removeprefix(REFUSED))
+        if completion.fault:
+            return Failure("unreadable", completion.fault)
         said = completion.said()
         if said.lost:
             return Failure("refusal" if said.ending == "filtered" else "cut_off", str(said.reason))

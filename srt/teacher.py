@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from srt.backends import Backend, Completion, Request
+from srt.backends import REFUSED, Backend, Completion, Request
 from srt.completions import ThoughtCounts
 from srt.journal import Journal, content_key, entries_of
 from srt.progress import track
-from srt.records import InputError
-from srt.settings import Price
-from srt.spending import Budget, BudgetError, completion_of, cost_of, is_answer, spent_of
+from srt.refusals import Refusals
+from srt.settings import Limits, Price
+from srt.spending import Budget, BudgetError, completion_of, cost_of, estimated_usage, is_answer, spent_of
 
-REFUSALS_AT_START = 5  # and a window more, and not one answer ever
 REFRESH_SECONDS = 5.0  # between two looks at what jobs beside this one have been answered, and have spent
 
 
@@ -111,6 +110,7 @@ class Teacher(Known):
         journals: all journals of one identity lie in one folder below this and share their answers.
         name: this job's own journal.
         budget: as in `Budget.read`; counts all that lies in the identity's journals.
+        limits: when refusals stop the run; None where they never do.
 
     Raises:
         InputError: another process writes the same journal.
@@ -125,13 +125,14 @@ class Teacher(Known):
         price: Price | None = None,
         budget: str | None = None,
         batch: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         self.budget = Budget.read(budget, price)
         self.journal = Journal(journals_of(journals, identity) / f"{content_key(name)[:16]}.jsonl")
         super().__init__(identity, self.journal.entries, price, batch)
         self.received = self.reused = 0
         self._reserved = 0.0
-        self._refused = 0
+        self._refusals = Refusals(identity, self.journal, limits, answered=self.spent.requests > 0)
         self._open = opened
         self._backend: Backend | None = None
         self._refreshed = self._last = time.monotonic()
@@ -157,7 +158,7 @@ class Teacher(Known):
 
         Raises:
             BudgetError: the budget does not allow the next request; all that was asked has been received.
-            InputError, ServerError: the endpoint cannot be used (`srt.sending`).
+            InputError, ServerError: the endpoint cannot be used (`srt.sending`), or refuses too much (`Refusals`).
         """
         for _ in track(self._ended(talks), len(talks), label, self._told):
             pass
@@ -166,8 +167,8 @@ class Teacher(Known):
         """The talks, as they come to their end."""
         ready = deque(talks)
         asked: dict[str, _Asked] = {}
-        while ready or asked:
-            while ready and len(asked) < self._capacity():
+        while (ready and not self._refusals.stop) or asked:
+            while ready and not self._refusals.stop and len(asked) < self._capacity():
                 talk = ready.popleft()
                 request, answers = self.replay(talk)
                 self.reused += answers
@@ -188,6 +189,11 @@ class Teacher(Known):
                     break  # what is under way is reserved at its longest, and will need less
             if asked:
                 ready.extendleft(self._received(asked))
+            if self._refusals.stop and self.batch:
+                break  # what is under way in batches is there for the next run
+        if self._refusals.stop:
+            raise self._refusals.stop
+        self._refusals.end(self.received + self.reused)
 
     def _received(self, asked: dict[str, _Asked]) -> list[Talk]:
         """Wait for answers; on disk before anybody sees them. The talks that got one."""
@@ -196,7 +202,11 @@ class Teacher(Known):
         new = [(key, answer) for key, answer in outcomes if not answer.refused and key not in self.journal]
         self._keep([(key, answer, asked.get(key)) for key, answer in new])
         backend.settled()
-        self._check_refusals([answer.finish_reason for _, answer in outcomes if answer.refused])
+        for key, answer in sorted(outcomes, key=itemgetter(0)):  # those of one batch by their hash: in random order
+            if answer.refused:
+                self._refusals.refused(key, answer.finish_reason.removeprefix(REFUSED))
+            else:
+                self._refusals.answered()
         self._refresh()
         answered: list[Talk] = []
         for key, completion in outcomes:
@@ -218,8 +228,9 @@ class Teacher(Known):
             entry = completion.as_json() | {"wall": self._wall(len(answers))}
             if done is not None:
                 entry |= {"turn": done.talks[0].turn, "characters": done.request.characters}
-            if completion.prompt_tokens is None:
-                entry |= self._estimated_usage(completion, done)
+            if completion.prompt_tokens is None or (completion.text and not completion.tokens):
+                asked = done.request.characters if done else 0
+                entry |= estimated_usage(completion, asked, self.spent.characters_per_token)
             entry["cost"] = cost_of(entry["prompt_tokens"], entry["tokens"], self.price, self.batch)
             entries.append((key, entry))
         self.journal.add_all(entries)
@@ -227,19 +238,6 @@ class Teacher(Known):
         self.received += len(entries)
         for _, entry in entries:
             self.spent.add(entry, self.price)
-
-    def _estimated_usage(self, completion: Completion, done: _Asked | None) -> dict[str, Any]:
-        """The tokens of an answer whose server does not say: by its characters, and marked as such."""
-        ratio = self.spent.characters_per_token
-        characters = done.request.characters if done else 0
-        tokens = completion.tokens or math.ceil(len(completion.text) / ratio)
-        return {"prompt_tokens": math.ceil(characters / ratio), "tokens": tokens, "estimated": True}
-
-    def _check_refusals(self, reasons: Sequence[str]) -> None:
-        """InputError where a new teacher refuses everything: then it is not the records."""
-        self._refused += len(reasons)
-        if reasons and not self.spent.requests and self._refused >= REFUSALS_AT_START + self._capacity():
-            raise InputError(f"{self.identity}: the first {self._refused} requests were all {reasons[-1]}")
 
     def _refresh(self, after: float = REFRESH_SECONDS) -> None:
         if time.monotonic() - self._refreshed > after:

@@ -166,10 +166,9 @@ def test_a_refused_request_is_missing_with_its_reason(job):
         assert job(fake).missing == {"refused by the judge (HTTP 400)": 1}
 
 
-def test_a_killed_evaluation_goes_on_from_its_journal(job, tmp_path, monkeypatch):
-    monkeypatch.setattr("srt.sending.TRIES", 1)
-    with FakeJudge(lambda request, count: 500 if shown(request)[0] == 3 else probabilities(request)) as fake:
-        with pytest.raises(ServerError, match="run again to go on"):
+def test_a_killed_evaluation_goes_on_from_its_journal(job, tmp_path):
+    with FakeJudge(lambda request, count: 402 if shown(request)[0] == 3 else probabilities(request)) as fake:
+        with pytest.raises(ServerError, match="quota is spent: status 402"):
             job(fake)
         received = [request for request in fake.requests if shown(request)[0] != 3]
     assert not (tmp_path / "evaluation").exists()

@@ -142,3 +142,23 @@ def test_an_endpoint_is_asked_in_its_protocol(monkeypatch: pytest.MonkeyPatch) -
     assert "response_format" not in sent
     sent = next(body for body in server.requests if body["messages"][0]["content"] == "q")
     assert sent["response_format"]["json_schema"]["schema"] == {"type": "object"}
+
+
+def test_a_parameter_that_a_server_does_not_take_is_left_out_or_renamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+
+    def answer(body: dict, count: int) -> str | int:
+        return 422 if {"seed", "max_tokens", "repetition_penalty"} & set(body) else "fine"
+
+    (request,) = requests("Hi", sampling=Sampling(0.0, 1.0, 1.1, 0))
+    with FakeJudge(answer) as server:
+        told = {"seed": None, "max_tokens": "max_length", "repetition_penalty": "penalty", "unknown": "x"}
+        backend = EndpointBackend(
+            server_of(server.endpoint.model_copy(update={"parameters": told}), "m"), CONFIG.execution
+        )
+        answers = dict(completed(backend, [request]))
+        backend.close()
+    assert answers[0].text == "fine"
+    (sent,) = server.requests
+    assert (sent["max_length"], sent["penalty"], sent["model"], sent["temperature"]) == (6, 1.1, "m", 0.0)
+    assert "x" not in sent

@@ -11,13 +11,14 @@ import pytest
 from asking import completed
 from fake_judge import execution_config
 from fake_teacher import KEY, MODEL, Running
+from odd_server import KINDS
 from test_teacher import command, environment, pairs
 
 from srt import batch
 from srt.backends import Completion, Request, Sampling
 from srt.journal import JournalError
 from srt.records import InputError, ReflectedPair, read_json, read_records
-from srt.server import OpenServer
+from srt.server import OpenServer, ServerError
 from srt.teacher import Teacher
 
 REQUESTS = [Request((("user", f"[Better Answer] {i}"),), 20, Sampling(0.0, 1.0, 1.0, 0)) for i in range(7)]
@@ -136,6 +137,59 @@ def test_a_row_that_names_the_key_ends_the_run_without_naming_it() -> None:
     assert answer.refused
     assert KEY not in answer.finish_reason
     assert batch._row('{"custom_id": "k", "resp') is None
+
+
+def test_odd_rows_of_a_batch_are_read_or_asked_again() -> None:
+    server = OpenServer("http://127.0.0.1:9/v1", KEY, MODEL)
+
+    def read(response: object) -> Completion | None:
+        return batch._read({"custom_id": "k", "response": response}, server)
+
+    for kind, shapes in KINDS.items():
+        for name, shape in shapes.items():
+            reply = shape("some text")
+            if isinstance(reply, tuple):
+                continue  # a batch has no encodings
+            if name == "quotainside":
+                with pytest.raises(ServerError, match="quota is spent"):
+                    read({"status_code": 200, "body": reply})
+                continue
+            answer = read({"status_code": 200, "body": reply})
+            assert (answer is None) == (kind == "passing"), name
+            assert answer is None or (answer.text == "some text" and not answer.fault) == (kind == "read"), name
+    for odd in (None, [], "x", {}, {"status_code": "200"}, {"status_code": 500, "body": []}, {"status_code": 200}):
+        assert read(odd) is None
+    for status, body in ((403, None), (404, "no"), (400, [1]), (422, {"detail": [{"loc": ["seed"]}]})):
+        assert read({"status_code": status, "body": body}).finish_reason.startswith(f"refused: HTTP {status}: ")
+    for line in ("{" * 100_000, '{"custom_id": 5}', "[]", '{"custom_id": "k", "x": ' + "9" * 5000 + "x}"):
+        assert batch._row(line) is None
+
+
+def test_a_refused_key_among_a_batchs_rows_ends_the_run_once_the_others_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, read, bad = [], batch._read, [True]
+
+    def spoiled(row: dict, server: OpenServer) -> Completion | None:
+        rows.append(row["custom_id"])
+        if len(rows) == 3 and bad[0]:
+            row["response"] = {"status_code": 401, "body": {"error": {"message": "Incorrect API key"}}}
+        return read(row, server)
+
+    monkeypatch.setattr(batch, "_read", spoiled)
+    with Running(log=tmp_path / "log") as running:
+        at = OpenServer(running.base_url, KEY, MODEL)
+
+        def teacher() -> Teacher:
+            return Teacher("t", lambda folder: batch.BatchBackend(at, execution_config(), folder), tmp_path, "job")
+
+        with teacher() as asked, pytest.raises(InputError, match="HTTP 401: Incorrect API key"):
+            asked.ask(REQUESTS, "x")
+        bad[0] = False
+        with teacher() as asked:
+            assert len(asked.ask(REQUESTS, "x")) == 7
+            assert (asked.received, asked.reused) == (1, 6)
+        assert events(running) == {"batch": 2, "in batch": 8}
 
 
 def test_batches_under_way_are_not_paid_for_again_by_asking_live(tmp_path: Path) -> None:

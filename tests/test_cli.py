@@ -11,7 +11,7 @@ import yaml
 
 from srt import cli
 from srt.config import as_flags, default_config, flag_fields, load, locate, read_yaml
-from srt.records import Pair, ReflectedPair, Score, pair_id, write_records
+from srt.records import InputError, Pair, ReflectedPair, Score, pair_id, write_records
 from srt.settings import (
     EXECUTION_FLAGS,
     CalibrationConfig,
@@ -225,6 +225,16 @@ def test_where_a_teacher_answers_and_what_it_costs(monkeypatch, words, endpoint,
     assert Endpoint(base_url=endpoint[0], api_key_env=endpoint[1]) in called
     given = None if price is None else Price(prompt=price[0], completion=price[1], batch=price[2])
     assert called[7] == given
+
+
+def test_an_endpoint_is_the_same_as_a_flag_and_in_the_config():
+    for parameters in ({}, {"seed": None, "max_tokens": "max_completion_tokens"}):
+        for key in (None, "KEY"):
+            known = Endpoint(base_url="http://a/v1", api_key_env=key, parameters=parameters)
+            assert cli._endpoint(known.as_flag(), "--endpoint") == known
+    for wrong in ("seed=a b", "model=x", "messages=", "=x", "s;x="):
+        with pytest.raises(InputError, match="--endpoint: parameters: expected names of parameters"):
+            cli._endpoint(f"http://a/v1,{wrong}", "--endpoint")
 
 
 def test_the_only_teacher_of_a_config_brings_its_server_and_price(monkeypatch, tmp_path):

@@ -61,6 +61,20 @@ def test_equal_requests_are_sent_once_and_another_attempt_is_another_request(tmp
             assert judge.answered_as == {"judge-0613"}
 
 
+def test_a_judge_is_asked_without_what_its_server_does_not_take(tmp_path):
+    request = {"messages": [{"role": "user", "content": "same"}], "max_tokens": 9, "temperature": 0.0}
+    with FakeJudge(lambda request, count: "fine") as fake:
+        parameters = {"temperature": None, "max_tokens": "max_completion_tokens"}
+        server = OpenServer(fake.endpoint.base_url, KEY, "judge", parameters)
+        with Judge(server, judge_config(), execution_config(), tmp_path, "job") as judge:
+            judge.ask([request], 0, "x")
+        with Judge(
+            OpenServer("http://127.0.0.1:9/v1", KEY, "judge"), judge_config(), execution_config(), tmp_path, "job"
+        ) as judge:
+            assert judge.ask([request], 0, "x")[0].text == "fine"  # the same request, whatever it is sent as
+    assert {"max_completion_tokens": 9, "model": "judge", "messages": request["messages"]} == fake.requests[0]
+
+
 @pytest.mark.parametrize(
     ("message", "text"),
     [

@@ -164,10 +164,9 @@ def test_a_refused_request_is_missing_with_its_reason(job):
     assert evaluation.missing == {"refused by the judge (HTTP 400)": 1}
 
 
-def test_a_killed_evaluation_goes_on_from_its_journal(job, tmp_path, monkeypatch):
-    monkeypatch.setattr("srt.sending.TRIES", 1)
-    with FakeJudge(lambda request, count: 500 if shown(request)[0] == "q3" else outcomes(request, count)) as fake:
-        with pytest.raises(ServerError, match="run again to go on"):
+def test_a_killed_evaluation_goes_on_from_its_journal(job, tmp_path):
+    with FakeJudge(lambda request, count: 402 if shown(request)[0] == "q3" else outcomes(request, count)) as fake:
+        with pytest.raises(ServerError, match="quota is spent: status 402"):
             job(fake)
         received = [request for request in fake.requests if shown(request)[0] != "q3"]
     assert not (tmp_path / "evaluation").exists()
@@ -186,9 +185,15 @@ def test_another_judges_verdicts_are_not_reused(job):
         assert len(fake.requests) == 16
 
 
-def test_wrong_key_and_unknown_model_are_input_errors(job, monkeypatch):
+def test_one_question_that_the_judge_always_fails_at_is_missing_with_its_reason(job, monkeypatch):
+    monkeypatch.setattr("srt.sending.TRIES", 1)
+    with FakeJudge(lambda request, count: 500 if shown(request)[0] == "q3" else outcomes(request, count)) as fake:
+        assert job(fake).missing == {"no reply of the judge (gave up after several tries)": 1}
+
+
+def test_a_wrong_key_is_an_input_error_and_an_address_that_refuses_everything_ends_the_job(job, monkeypatch):
     with FakeJudge(lambda request, count: 404) as fake:
-        with pytest.raises(InputError, match="known model"):
+        with pytest.raises(ServerError, match="answered nothing and refused 8 requests with the same words: HTTP 404"):
             job(fake)
         monkeypatch.setenv(KEY_VARIABLE, "wrong")
         with pytest.raises(InputError, match="valid key"):

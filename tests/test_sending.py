@@ -12,8 +12,9 @@ from fake_judge import KEY as JUDGE_KEY
 from fake_judge import KEY_VARIABLE, FakeJudge, execution_config
 from fake_teacher import FAULTS, KEY, MODEL, Running
 
-from srt.failures import PassingError, asked_wait, printable
+from srt.failures import PassingError, asked_wait, printable, words_of
 from srt.records import InputError
+from srt.refusals import without_ids
 from srt.sending import Answered, Breaker, Refusal, Sender, Window
 from srt.server import OpenServer, ServerError, key_in
 
@@ -66,6 +67,97 @@ def test_what_is_wrong_for_all_stops_at_once(
             outcomes(OpenServer(running.base_url, key, model), [f"p{i}" for i in range(500)], concurrency=4)
         assert len(running.lines()) <= 4
     assert key not in str(raised.value)
+
+
+def _collect_all(sender: Sender, found: dict[str, Answered | Refusal]) -> None:
+    while True:
+        found.update(sender.collect())
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, InputError), (402, ServerError)])
+def test_what_is_on_the_wire_when_a_run_ends_is_paid_for_and_waited_for(
+    status: int, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+
+    def answer(body: dict[str, Any], count: int) -> str | int:
+        name = body["messages"][0]["content"]
+        time.sleep(0.1 if name == "bad" else 1.0 if name == "fails" else 0.6)
+        return {"bad": status, "fails": 500}.get(name, "fine")
+
+    with FakeJudge(answer) as fake:
+        sender = Sender(OpenServer(fake.endpoint.base_url, JUDGE_KEY, MODEL), execution_config(concurrency=4))
+        for prompt in ("bad", "slow1", "slow2", "fails", *(f"later{i}" for i in range(20))):
+            sender.submit(prompt, partial(_ask, prompt, MODEL))
+        found: dict[str, Answered | Refusal] = {}
+        with pytest.raises(error, match=f"status {status}"):
+            _collect_all(sender, found)
+        sender.close()
+    assert set(found) >= {"slow1", "slow2"}
+    assert len(found) == len(fake.requests) - 2  # all but the refused one and the one that failed
+    assert len(found) <= 4
+
+
+def test_a_record_that_always_gets_a_429_is_given_up_while_others_are_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("srt.sending.LIMITED_TRIES", 3)
+    monkeypatch.setattr("srt.sending.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    with FakeJudge(lambda body, count: 429 if body["messages"][0]["content"] == "p3" else "fine") as fake:
+        found = outcomes(OpenServer(fake.endpoint.base_url, JUDGE_KEY, MODEL), [f"p{i}" for i in range(50)])
+    assert [prompt for prompt, outcome in found.items() if isinstance(outcome, Refusal)] == ["p3"]
+
+
+def test_the_last_records_end_though_the_server_always_fails_at_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else is left that could be answered meanwhile: the patience ends them, and not the run."""
+    monkeypatch.setattr("srt.sending.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    with FakeJudge(lambda body, count: 500) as fake:
+        found = outcomes(OpenServer(fake.endpoint.base_url, JUDGE_KEY, MODEL), ["a", "b"], patience_seconds=0.5)
+    assert {outcome.why for outcome in found.values()} == {"gave up after several tries: HTTP 500: status 500"}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"object": "error", "message": {"detail": [{"loc": ["body", "seed"]}]}}, '[{"loc": ["body", "seed"]}]'),
+        ({"error": {"message": "no", "param": "max_tokens"}}, "no"),
+        ({"detail": "Not Found"}, "Not Found"),
+        ({"error": "rate limited"}, "rate limited"),
+        ({"code": 500, "msg": "busy"}, "busy"),
+        ([{"error": 1}], '[{"error": 1}]'),
+        ("<html>", "<html>"),
+    ],
+)
+def test_the_words_of_a_server_whatever_field_they_stand_in(body: Any, words: str) -> None:
+    assert words_of(body) == words
+
+
+def test_a_call_that_is_refused_for_good_is_an_input_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By which the batch mode tells a batch that its server knows no more (404)."""
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    with FakeJudge(lambda body, count: 404) as fake:
+        sender = Sender(OpenServer(fake.endpoint.base_url, JUDGE_KEY, MODEL), execution_config())
+        with pytest.raises(InputError, match="HTTP 404: status 404"):
+            sender.once(partial(_ask, "p", MODEL))
+        sender.close()
+
+
+def test_a_request_that_cannot_be_written_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    with FakeJudge(lambda body, count: "fine") as fake:
+        found = outcomes(OpenServer(fake.endpoint.base_url, JUDGE_KEY, MODEL), ["good", "half \ud83d"])
+    assert isinstance(found["good"], Answered)
+    assert found["half \ud83d"] == Refusal(
+        "the request has half a character in it (a lone surrogate), which no server takes", lasting=True
+    )
+
+
+def test_refusals_differ_by_more_than_a_requests_own_id() -> None:
+    one, other = (f"HTTP 403: blocked (request req_{name}, 2148 tokens)" for name in ("011CQabc9", "7f3e2d1c0"))
+    assert without_ids(one) == without_ids(other) == "HTTP 403: blocked (request #, 2148 tokens)"
+    assert without_ids(one) != without_ids(one.replace("2148", "300"))
 
 
 def test_an_outage_shorter_than_the_patience_costs_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +302,11 @@ def test_no_form_of_a_key_is_printed(key: str) -> None:
         if key.encode().isascii():
             assert key not in printable(ValueError(form), key)
             assert repr(key)[1:-1] not in printable(ValueError(form), key)
+
+
+def test_a_short_key_leaves_a_servers_words_alone() -> None:
+    assert printable(ValueError("unknown token for key k"), "k") == "unknown token for key (key)"
+    assert printable(ValueError("xsk-0123456789y"), "sk-0123456789") == "x(key)y"
 
 
 def test_a_key_with_a_line_end_loses_it_and_what_is_no_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

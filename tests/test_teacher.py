@@ -15,8 +15,9 @@ import pytest
 from fake_teacher import KEY, MODEL, Running
 
 from srt.backends import Completion, Request, Sampling
-from srt.records import InputError, Pair, ReflectedPair, read_records, write_records
-from srt.settings import Price
+from srt.records import Pair, ReflectedPair, read_records, write_records
+from srt.server import ServerError
+from srt.settings import Limits, Price
 from srt.spending import BudgetError
 from srt.teacher import Teacher
 
@@ -153,6 +154,9 @@ def test_what_a_server_does_not_say_of_its_usage_is_estimated_and_counted(tmp_pa
         assert again.spent.money == pytest.approx(backend.asked * (25 * 1 + 10 * 10) / 1e6)
 
 
+LIMITS = Limits(at_start=8, percent=20, window=100)
+
+
 def test_a_teacher_that_refuses_everything_ends_the_run_unless_it_has_answered_before(tmp_path: Path) -> None:
     class Refusing(Steered):
         def collect(self) -> list[tuple[str, Completion]]:
@@ -162,16 +166,63 @@ def test_a_teacher_that_refuses_everything_ends_the_run_unless_it_has_answered_b
 
     backend, bad = Refusing(), [question(f"bad {i}") for i in range(100)]
     with (
-        teacher(tmp_path, backend) as asked,
-        pytest.raises(InputError, match="requests were all refused: HTTP 400: no"),
+        teacher(tmp_path, backend, limits=LIMITS) as asked,
+        pytest.raises(
+            ServerError, match="t: answered nothing and refused 8 requests with the same words: HTTP 400: no"
+        ),
     ):
         asked.ask(bad, "x")
     assert backend.asked < 20
-    with teacher(tmp_path, Refusing()) as asked:
-        answers = asked.ask([question("good"), *bad], "x")
-    assert [answer.refused for answer in answers] == [False] + [True] * 100
-    with teacher(tmp_path, Refusing()) as asked:
-        assert all(answer.refused for answer in asked.ask(bad, "x"))  # it has answered others
+    with teacher(tmp_path, Refusing(), limits=LIMITS) as asked:
+        answers = asked.ask([question("good"), *bad[:20]], "x")
+    assert [answer.refused for answer in answers] == [False] + [True] * 20
+
+
+def test_refused_records_alone_end_as_an_error_and_a_share_of_them_ends_the_run(tmp_path: Path) -> None:
+    class Refusing(Steered):
+        def collect(self) -> list[tuple[str, Completion]]:
+            ticket, request = self.waiting.pop(0)
+            text = request.chat[0][1]
+            return [
+                (ticket, Completion("fine", 1, "stop", 1) if "good" in text else Completion("", 0, f"refused: {text}"))
+            ]
+
+    with (
+        teacher(tmp_path / "3", Refusing(), limits=LIMITS) as asked,
+        pytest.raises(ServerError, match="t: refused all of 3 requests, most often so: bad"),
+    ):
+        asked.ask([question(f"bad {i}") for i in range(3)], "x")
+    backend, asked_in, said = Refusing(), [], []
+    questions = [question(f"good {i}") for i in range(100)] + [question(f"bad {i}") for i in range(100)]
+    while True:  # every run goes further, and what is refused for good stops none for good
+        with teacher(tmp_path / "share", backend, limits=LIMITS) as asked:
+            try:
+                answers = asked.ask(questions, "x")
+                break
+            except ServerError as error:
+                asked_in.append(backend.asked)
+                said.append(str(error))
+    assert asked_in[0] <= 100 + 21 + backend.capacity
+    assert 3 <= len(asked_in) <= 5
+    assert all("21 of the last " in line and "more than execution.failure_percent 20" in line for line in said)
+    assert [answer.refused for answer in answers] == [False] * 100 + [True] * 100
+
+
+def test_what_is_under_way_is_kept_when_refusals_end_the_run(tmp_path: Path) -> None:
+    class Mixed(Steered):
+        capacity = 12
+
+        def collect(self) -> list[tuple[str, Completion]]:
+            """Refusals first, then the answer that took longer."""
+            ticket, request = self.waiting.pop()
+            good = "good" in request.chat[0][1]
+            return [
+                (ticket, Completion("paid for", 1, "stop", 1) if good else Completion("", 0, "refused: HTTP 403: no"))
+            ]
+
+    with teacher(tmp_path, Mixed(), limits=LIMITS) as asked, pytest.raises(ServerError, match="HTTP 403: no"):
+        asked.ask([question("first"), question("good"), *[question(f"bad {i}") for i in range(50)]], "x")
+    assert "paid for" in next(tmp_path.rglob("*.jsonl")).read_text()
 
 
 def test_a_budget_counts_what_jobs_beside_this_one_have_spent(tmp_path: Path) -> None:

@@ -52,14 +52,21 @@ def model(parser: argparse.ArgumentParser) -> None:
 
 def server(parser: argparse.ArgumentParser) -> None:
     """`--endpoint`."""
-    about = "the OpenAI-compatible server of a teacher or judge, and the environment variable that holds its key"
-    parser.add_argument("--endpoint", action="append", default=[], metavar="NAME=URL[,ENV]", help=about)
+    about = (
+        "the OpenAI-compatible server of a teacher or judge, the environment variable that holds its key, and the "
+        "parameters that it does not take, to leave out or with its own name (seed=,max_tokens=max_completion_tokens)"
+    )
+    form = "NAME=URL[,ENV][,PARAMETER=[NAME]...]"
+    parser.add_argument("--endpoint", action="append", default=[], metavar=form, help=about)
 
 
 def teacher(parser: argparse.ArgumentParser) -> None:
     """Where a teacher answers, what it costs, and where its answers are kept."""
-    about = "an OpenAI-compatible server (backend openai); its key comes from SRT_TEACHER_API_KEY or OPENAI_API_KEY"
-    parser.add_argument("--base-url", metavar="URL", default=None, help=about)
+    about = (
+        "an OpenAI-compatible server (backend openai), parameters as in --endpoint; its key comes from "
+        "SRT_TEACHER_API_KEY or OPENAI_API_KEY"
+    )
+    parser.add_argument("--base-url", metavar="URL[,PARAMETER=[NAME]...]", default=None, help=about)
     server(parser)
     about = "USD per million tokens of prompt and of completion, and the batch API's share of that"
     parser.add_argument("--price", action="append", default=[], metavar="[NAME=]PROMPT,COMPLETION[,BATCH]", help=about)

@@ -21,10 +21,10 @@ from typing import Any
 import yaml
 
 from srt.config import locate, read_yaml
-from srt.evaluation.judge import UNREADABLE, Judge, asking, described, form_of, inert, versions
+from srt.evaluation.judge import NO_REPLY, UNREADABLE, Judge, asking, described, form_of, inert, versions
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
-from srt.evaluation.win_rate import length_controlled, number, package, win_metrics, win_shares
+from srt.evaluation.win_rate import length_controlled, number, package, quiet, win_metrics, win_shares
 from srt.journal import content_key
 from srt.records import Evaluation, InputError, write_text
 from srt.settings import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig
@@ -204,8 +204,10 @@ def preferences_of(
     write_text(config, yaml.safe_dump({annotator.name: annotator.config}))
     preferences: list[float | None] = [None] * len(pairs)
     refusals: dict[str, str] = {}
+    reasons: dict[int, str] = {}
     for attempt in range(judge.tries):
-        open_items = [i for i, preference in enumerate(preferences) if preference is None]
+        lost = (i for i, preference in enumerate(preferences) if preference is None)
+        open_items = [i for i in lost if not reasons.get(i, "").startswith(NO_REPLY)]
         if not open_items:
             break
         refusals.clear()
@@ -213,8 +215,9 @@ def preferences_of(
         rows = _annotate([pairs[i] for i in open_items], config, completions, shuffled)
         for i in open_items:
             preferences[i] = rows[pairs[i]["id"]]
-    lost = [pair for pair, preference in zip(pairs, preferences, strict=True) if preference is None]
-    return preferences, Counter(_reason(pair, refusals) for pair in lost)
+            if preferences[i] is None:
+                reasons[i] = _reason(pairs[i], refusals)
+    return preferences, Counter(reasons[i] for i, preference in enumerate(preferences) if preference is None)
 
 
 def _annotate(
@@ -229,7 +232,8 @@ def _annotate(
         is_randomize_output_order=shuffled,
     )
     fields = ("id", "instruction", "output_1", "output_2")
-    rows = annotator.annotate_pairs([{name: pair[name] for name in fields} for pair in pairs], chunksize=None)
+    with quiet():
+        rows = annotator.annotate_pairs([{name: pair[name] for name in fields} for pair in pairs], chunksize=None)
     return {row["id"]: number(row["preference"]) for row in rows}
 
 
@@ -278,10 +282,15 @@ def plain_names(choice: Mapping[str, Any]) -> dict[str, Any]:
     for top in content[0]["top_logprobs"]:
         name = top["token"].strip()
         known = added.get(name)
-        added[name] = top["logprob"] if known is None else known + math.log1p(math.exp(top["logprob"] - known))
+        added[name] = top["logprob"] if known is None else _log_of_sum(known, top["logprob"])
     tops = [{**content[0], "token": name, "logprob": value} for name, value in added.items()]
     first = {**content[0], "top_logprobs": [{k: v for k, v in top.items() if k != "top_logprobs"} for top in tops]}
     return {**choice, "logprobs": {**choice["logprobs"], "content": [first, *content[1:]]}}
+
+
+def _log_of_sum(one: float, other: float) -> float:
+    """log(exp(one) + exp(other)), whatever lies between them: servers send -9999 for nothing."""
+    return max(one, other) + math.log1p(math.exp(-abs(one - other)))
 
 
 def _reason(pair: Mapping[str, str], refusals: Mapping[str, str]) -> str:

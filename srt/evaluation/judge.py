@@ -16,17 +16,24 @@ from typing import Any, TypeVar
 from srt import models
 from srt.completions import CALLED, Said, ThoughtCounts, said
 from srt.config import judge_name
+from srt.endpoint import chat, taken_by
 from srt.evaluation import reading
 from srt.journal import Journal, content_key
 from srt.progress import track
 from srt.records import InputError
-from srt.sending import Answered, Sender
+from srt.refusals import Refusals
+from srt.sending import Answered, Refusal, Sender
 from srt.server import OpenServer, ServerError, server_log, serving
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
+from srt.wire import of_choice
 
 TRIES = 2  # a verdict that cannot be read is asked for once more
 
 UNREADABLE = "unreadable verdict"
+# How the reason begins where there was no reply: that is not asked for again, as the server has said no for good, or
+# was tried often enough.
+REFUSED, UNANSWERED = "refused by the judge", "no reply of the judge"
+NO_REPLY = (REFUSED, UNANSWERED)
 
 Key = TypeVar("Key", bound=Hashable)
 Parsed = TypeVar("Parsed", bound=float | reading.Scores)
@@ -42,12 +49,11 @@ class Reply:
     @cached_property
     def said(self) -> Said:
         """What the judge said without its thoughts, or the arguments that it called a function with."""
-        message, end = self.choice.get("message") or {}, self.choice.get("finish_reason")
-        calls = [message.get("function_call"), *(call.get("function") for call in message.get("tool_calls") or [])]
-        called = [call["arguments"] for call in calls if call]
-        if called:
-            return said(str(called[0]), None if end in CALLED else end)
-        return said(str(message.get("content") or ""), end)
+        received = of_choice(self.choice)
+        end = received.finish_reason
+        if received.calls:
+            return said(received.calls[0], None if end in CALLED else end)
+        return said(received.text, end)
 
     @property
     def text(self) -> str:
@@ -87,7 +93,10 @@ class Judge:
         self.answered_as: set[str] = set()
         self.thoughts = ThoughtCounts()
         self.outside: Counter[str] = Counter()  # judgments that were read though they lie outside the asked scale
+        self._usable: set[str] = set()  # requests that have a reply
         self.said_no = ""  # what the server said to a request that it refused
+        answered = any(isinstance(value, Mapping) and "choice" in value for value in self.journal.entries.values())
+        self._refusals = Refusals(f"{server.base_url}: judge {server.model}", self.journal, execution.limits, answered)
         self._rounds_key = content_key("rounds", self.identity, name)
 
     def __enter__(self) -> Judge:
@@ -133,25 +142,28 @@ class Judge:
         found: dict[Key, Parsed] = {}
         reasons: dict[Key, str] = {}
         for attempt in range(self.tries):
-            wanted = {key: request for key, request in requests.items() if key not in found}
+            wanted = {
+                key: request
+                for key, request in requests.items()
+                if key not in found and not reasons.get(key, "").startswith(NO_REPLY)
+            }
             if not wanted:
                 break
-            reasons.clear()
             for key, reply in zip(wanted, self.ask(list(wanted.values()), attempt, label), strict=True):
-                read = None if reply.trouble else parse(reply.whole_lines)
+                read = None if reply.trouble else _parsed(parse, reply.whole_lines)
                 if read is None:
                     reasons[key] = reply.trouble or UNREADABLE
                 else:
                     found[key] = read
         self.outside.update(reading.outside_scale(found.values(), label))
-        return found, reasons
+        return found, {key: reason for key, reason in reasons.items() if key not in found}
 
     def ask(self, requests: Sequence[Mapping[str, Any]], attempt: int, label: str) -> list[Reply]:
         """One reply per request (the arguments of a chat completion without `model`), in order.
 
         Raises:
             InputError: the endpoint does not know the key or the model.
-            ServerError: the endpoint is down, or failed at one request while it answered others.
+            ServerError: the endpoint is down, or refuses too much (`Refusals`).
         """
         keys = [content_key(self.identity, request, attempt) for request in requests]
         wanted = {key: request for key, request in zip(keys, requests, strict=True) if key not in self.journal}
@@ -159,41 +171,54 @@ class Judge:
         for key, reply in track(self._received(wanted), len(wanted), label):
             if reply.refused is not None:
                 refused[key] = reply  # not kept: it cost nothing, and may be answered in the next run
-        replies = [refused[key] if key in refused else Reply(self.journal[key]["choice"], None) for key in keys]
-        self.answered_as |= {self.journal[key]["model"] for key in keys if key not in refused}
+        self._usable |= set(keys) - set(refused)
+        self._refusals.end(len(self._usable))
+        self.answered_as |= {model for key in keys if key not in refused and (model := self._kept(key)[1])}
+        replies = [refused[key] if key in refused else Reply(self._kept(key)[0], None) for key in keys]
         for key, reply in zip(keys, replies, strict=True):
             self.thoughts.add(reply.said.thoughts, reused=key not in wanted)
         return replies
 
+    def _kept(self, key: str) -> tuple[dict[str, Any], str | None]:
+        """The choice of a kept reply, as any version of this program kept it, and the model that it names."""
+        entry = self.journal[key] if isinstance(self.journal[key], Mapping) else {}
+        said = of_choice(entry.get("choice"), entry.get("model"))
+        return said.as_choice(), said.model
+
     def _received(self, wanted: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Reply]]:
-        waiting, under_way, failure = deque(wanted), 0, ""
-        while under_way or (waiting and not failure):
-            while waiting and not failure and under_way < self.sender.capacity:
+        waiting, under_way = deque(wanted), 0
+        while under_way or (waiting and not self._refusals.stop):
+            while waiting and not self._refusals.stop and under_way < self.sender.capacity:
                 key = waiting.popleft()
-                self.sender.submit(key, partial(_completion, {"model": self.server.model, **wanted[key]}))
+                arguments = taken_by(self.server, {"model": self.server.model, **wanted[key]})
+                self.sender.submit(key, partial(chat, arguments))
                 under_way += 1
             outcomes = self.sender.collect()
             under_way -= len(outcomes)
-            self.journal.add_all([(key, _entry(o.reply)) for key, o in outcomes if isinstance(o, Answered)])
+            answers = [(key, o.reply) for key, o in outcomes if isinstance(o, Answered)]
+            self.journal.add_all([(key, {"choice": said.as_choice(), "model": said.model}) for key, said in answers])
             for key, outcome in outcomes:
-                if isinstance(outcome, Answered):
-                    yield key, Reply(self.journal[key]["choice"], None)
-                elif outcome.lasting:
-                    self.said_no = self.said_no or outcome.why
-                    yield key, Reply({}, f"refused by the judge ({outcome.why.partition(':')[0]})")
-                else:
-                    failure = outcome.why  # what is under way is paid for: it is waited for first
-        if failure:
-            where = f"{self.server.base_url}: judge {self.server.model}"
-            raise ServerError(f"{where}: {failure}; run again to go on from here")
+                yield key, self._counted(key, outcome)
+        if self._refusals.stop:
+            raise self._refusals.stop
+
+    def _counted(self, key: str, outcome: Answered | Refusal) -> Reply:
+        """A reply, or why there is none."""
+        if isinstance(outcome, Answered):
+            self._refusals.answered()
+            return Reply(self._kept(key)[0], None)
+        self._refusals.refused(key, outcome.why)
+        self.said_no = self.said_no or outcome.why
+        said = outcome.why.partition(":")[0]
+        return Reply({}, f"{REFUSED if outcome.lasting else UNANSWERED} ({said})")
 
 
-def _entry(reply: Any) -> dict[str, Any]:
-    return {"choice": reply.choices[0].model_dump(mode="json"), "model": reply.model}
-
-
-async def _completion(body: Mapping[str, Any], client: Any) -> Any:
-    return await client.chat.completions.create(**body)
+def _parsed(parse: Callable[[str], Parsed | None], text: str) -> Parsed | None:
+    """What a reply says. It is kept and would end every run anew: whatever it does to a parser, it is unreadable."""
+    try:
+        return parse(text)
+    except Exception:  # noqa: BLE001 (counted by the caller)
+        return None
 
 
 @contextlib.contextmanager
@@ -246,7 +271,7 @@ def versions(judge: JudgeConfig, answered_as: set[str], *packages: str) -> dict[
     found = {package.replace("-", "_"): version(package) for package in ("openai", *packages)}
     if judge.serve:
         found["vllm"] = _vllm_version()
-    found["answered_as"] = ", ".join(sorted(answered_as))
+    found["answered_as"] = ", ".join(sorted(answered_as)) or "(the server names no model)"
     return found
 
 

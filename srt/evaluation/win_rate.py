@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ def package() -> Any:
 
     logging.getLogger().setLevel(level)
     return alpaca_eval
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without the package's log, which has a traceback for each verdict that cannot be read; we count those."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def win_shares(ids: Sequence[str], preferences: Sequence[float | None]) -> list[tuple[str, float]]:

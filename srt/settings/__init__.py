@@ -31,6 +31,7 @@ from srt.settings.execution import (
     STEP_VERSIONS,
     Endpoint,
     ExecutionConfig,
+    Limits,
     Price,
 )
 from srt.settings.given import GivenConfig, GivenJudgments, GivenReflections, GivenScores, GivenTrain
@@ -75,6 +76,7 @@ __all__ = [
     "GivenScores",
     "GivenTrain",
     "JudgeConfig",
+    "Limits",
     "MissingShare",
     "MtBenchConfig",
     "OpenLlmConfig",

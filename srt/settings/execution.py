@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -23,7 +24,10 @@ STEP_VERSIONS = {
     "report": 3,
 }
 
-SENDING = ("concurrency", "request_seconds", "patience_seconds")
+SENDING = (
+    *("concurrency", "request_seconds", "patience_seconds"),
+    *("refusals_at_start", "failure_percent", "failure_window"),
+)
 # Which keys of `execution:` a step reads.
 EXECUTION_FLAGS = {
     "reflect": ("device", "generation_batch", "server_memory_gb", *SENDING, "batch", "budget"),
@@ -43,6 +47,7 @@ EXECUTION_FLAGS = {
     "generate": ("device", "generation_batch", "server_memory_gb"),
     "evaluate": ("device", "evaluation_batch", "server_memory_gb", *SENDING),
 }
+PARAMETER = r"[A-Za-z][A-Za-z0-9_]*"
 BUDGET_FORM = r"(?P<most>[0-9]+(?:\.[0-9]+)?) (?P<unit>USD|tokens|requests)"
 BUDGET_EXPECTED = "expected as '20 USD', '3000000 tokens' or '5000 requests'"
 
@@ -52,6 +57,23 @@ class Endpoint(Settings):
 
     base_url: Address
     api_key_env: OptionalVariable
+    parameters: dict[str, str | None] = Field(
+        default_factory=dict,
+        description="parameters of a request that this server does not take: the name that it takes, null to leave out",
+    )
+
+    @field_validator("parameters")
+    @classmethod
+    def _parameters_have_names(cls, parameters: dict[str, str | None]) -> dict[str, str | None]:
+        names = {*parameters, *filter(None, parameters.values())}
+        if {"model", "messages"} & names or not all(re.fullmatch(PARAMETER, name) for name in names):
+            raise ValueError("expected names of parameters, without model and messages")
+        return parameters
+
+    def as_flag(self) -> str:
+        """As `--endpoint` takes it behind the name."""
+        renamed = [f"{old}={new or ''}" for old, new in self.parameters.items()]
+        return ",".join([self.base_url, *filter(None, [self.api_key_env]), *renamed])
 
 
 class Price(Settings):
@@ -60,6 +82,15 @@ class Price(Settings):
     prompt: float = Field(ge=0)
     completion: float = Field(ge=0)
     batch: float = Field(gt=0, le=1)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When refusals stop a run: `refusals_at_start`, `failure_percent` and `failure_window` of `execution:`."""
+
+    at_start: int
+    percent: int
+    window: int
 
 
 class ExecutionConfig(Settings):
@@ -71,6 +102,13 @@ class ExecutionConfig(Settings):
     )
     request_seconds: float = Field(gt=0, description="how long one try of a request may take")
     patience_seconds: float = Field(gt=0, description="how long an endpoint may answer nothing before the run stops")
+    refusals_at_start: int = Field(
+        ge=1, description="refusals in the same words that stop a run while nothing was answered yet"
+    )
+    failure_percent: int = Field(
+        ge=0, le=100, description="more refused requests than so many percent of the last ones stop the run; 100: never"
+    )
+    failure_window: int = Field(ge=1, description="the number of last requests that are looked at for that")
     batch: int | None = Field(
         ge=1,
         description="requests in a batch of the endpoint's batch API (cheaper, within a day); null: none, ask live",
@@ -97,6 +135,11 @@ class ExecutionConfig(Settings):
     evaluation_batch: int = Field(ge=1, description="lm-eval's batch size")
     server_memory_gb: float = Field(gt=0, description="key-value cache of vLLM on a CPU")
     endpoints: dict[Name, Endpoint] = Field(description="teacher or judge name: its server")
+
+    @property
+    def limits(self) -> Limits:
+        """When refusals stop a run."""
+        return Limits(self.refusals_at_start, self.failure_percent, self.failure_window)
 
     @field_validator("budget")
     @classmethod

@@ -51,9 +51,8 @@ HOW = {
 FINETUNE_GPUS = GPU * CONFIG.execution.finetune_gpus * CONFIG.execution.finetune_nodes
 # Where teachers and judges listen; the keys themselves stay in the environment.
 SERVERS = "".join(
-    f" {settings.flag('endpoint', f'{name}={server.base_url}{key}')}"
+    f" {settings.flag('endpoint', f'{name}={server.as_flag()}')}"
     for name, server in CONFIG.execution.endpoints.items()
-    for key in [f",{server.api_key_env}" if server.api_key_env else ""]
 )
 # What teachers cost, in USD per million tokens of prompt and completion, and the batch API's share of that.
 PRICES = "".join(
