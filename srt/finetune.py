@@ -16,13 +16,13 @@ from typing import Any
 
 from srt import launch, memory, models
 from srt.batches import Batches, plan
-from srt.checkpoints import alone, newest_checkpoint
+from srt.checkpoints import VERSION, alone, newest_checkpoint
 from srt.examples import Examples, load_tokenizer, tokenize
 from srt.journal import content_key
 from srt.progress import say
 from srt.records import InputError, Pair, read_records
 from srt.saving import RECORD, refuse_foreign, save
-from srt.settings import STEP_VERSIONS, ExecutionConfig, FinetuneConfig
+from srt.settings import ExecutionConfig, FinetuneConfig
 from srt.trainer import load_weights, make_trainer, require_packages, training_arguments
 
 __all__ = ["RECORD", "finetune"]
@@ -68,12 +68,13 @@ def finetune(
     data = {"sha256": hashlib.sha256(train.read_bytes()).hexdigest(), "records": len(pairs), **examples.counts}
     about = {"base_model": model, "revision": revision, "base_identity": identity, "seed": seed, "data": data}
     about["settings"] = settings.model_dump()
-    key = content_key(STEP_VERSIONS["finetune"], identity, data["sha256"], about["settings"], seed)
+    key = content_key(VERSION, identity, data["sha256"], about["settings"], seed)
     with alone(cache / "finetune" / key) as checkpoints:
         args = training_arguments(seed, settings, execution, batches, checkpoints, checkpointing)
         trainer = make_trainer(load_weights(model, revision, settings), tokenizer, examples, args, settings, batches)
         seconds = _train(trainer)
         how = {**batches._asdict(), "gradient_checkpointing": checkpointing, "attention": _attention(trainer)}
+        how |= {"layout": trainer.layout.name, "layout_reason": trainer.layout.reason}
         record = {**about, **how, **_outcome(trainer, device, seconds)}
         save(trainer, model_dir, settings, (model, revision), record)
         if trainer.is_world_process_zero():

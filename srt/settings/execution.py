@@ -17,7 +17,7 @@ STEP_VERSIONS = {
     "score": 1,
     "coherence": 1,
     "selection": 1,
-    "finetune": 2,
+    "finetune": 3,
     "generate": 2,
     "evaluate": 3,
     "report": 3,

@@ -46,7 +46,7 @@ class FinetuneConfig(Settings):
     lora_dropout: float | None = Field(ge=0, lt=1, description="dropout before the adapter; null without one")
     batches: Literal["padded", "grouped", "padding_free"] = Field(
         description="a step's records in random batches with padding, sorted by length into batches, or end to end "
-        "without padding; the records of a step are the same"
+        "without padding (grouped where the model does not honour that); the records of a step are the same"
     )
     attention: Literal["sdpa", "flash_attention_2"] = Field(
         description="PyTorch's own attention, or the package flash-attn (CUDA)"
