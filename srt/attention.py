@@ -118,8 +118,6 @@ def _why_not(trainer: Any, model: Any, settings: FinetuneConfig, seen: list[prob
     """Why the model does not honour a layout; None where it does. It is asked through the trainer's own loss."""
     import torch
 
-    if isinstance(seen, str):
-        return seen
     if not _set_attention(model, settings.batches, settings.attention):
         return "its attention cannot be replaced"
     collate = collator(trainer.processing_class.pad_token_id, settings)

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from srt import models
+from srt import models, probe
 from srt.layout import meta_of
 from srt.progress import track
 from srt.prompts import joined
-from srt.records import Coherence, Pair, ReflectedPair, write_json, write_records
+from srt.records import Coherence, InputError, Pair, ReflectedPair, write_json, write_records
 from srt.settings import CoherenceConfig, ExecutionConfig
 from srt.sources import read_pairs
 
@@ -36,7 +36,10 @@ def coherence(
     texts = {p.id: (joined(p.instruction, p.input), p.output) for p in records if _unusable(p) is None}
     tokenizer = models.load_tokenizer(model, revision)
     device = models.device(execution.device)
-    body = models.load_model(model, revision, settings.dtype, device).base_model
+    loaded = models.load_model(model, revision, settings.dtype, device)
+    if reason := probe.why_padding_is_seen(loaded):
+        raise InputError(f"{model}: its embedding of a text is not that of the text alone: {reason}")
+    body = loaded.base_model
     distinct = sorted({text for both in texts.values() for text in both}, key=len, reverse=True)
     embeddings: dict[str, torch.Tensor] = {}
     embedded = _embed(distinct, tokenizer, body, settings.max_length, execution.score_batch_tokens, device)
