@@ -36,6 +36,14 @@ RIGHT = {
     "gpt_neox": SIZES,
     "granite": {**SIZES, "logits_scaling": 8.0},
     "gpt2": GPT2,
+    "opt": {
+        "hidden_size": 32,
+        "ffn_dim": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "word_embed_proj_dim": 32,
+        "max_position_embeddings": 256,
+    },
     "mixtral": {**SIZES, "num_local_experts": 4, "router_aux_loss_coef": 0.0},
 }
 # Those that do not: by no causal mask, by a state, by an attention of their own, or by an error.

@@ -14,12 +14,12 @@ STEP_VERSIONS = {
     "prepare": 1,
     "import": 1,
     "reflect": 2,
-    "score": 1,
-    "coherence": 1,
+    "score": 2,
+    "coherence": 2,
     "selection": 1,
     "finetune": 3,
     "generate": 2,
-    "evaluate": 3,
+    "evaluate": 4,
     "report": 3,
 }
 
