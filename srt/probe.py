@@ -36,6 +36,7 @@ FLOAT32, COARSER, LOOSE = Most(0.002, 0.01), Most(0.05, 0.1), Most(0.1, 0.5)
 FLOOR = 1e-5  # nats: what rounding makes of a sum over the vocabulary, where all words are about equally likely
 NOISE = 0.02  # standard deviation given to weights that are all zero, as long as the probe lasts
 NEAR = 5  # tokens of a chunk of chunked attention meanwhile, so that records reach over a chunk's end
+NOT_FINITE = "the loss of a record alone is not finite"  # of which nothing can be judged
 # What a model may raise that was not made for such a batch.
 FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 
@@ -170,7 +171,7 @@ def _alone(model: Any, ids: list[int]) -> Seen:
         logits = model(input_ids=torch.tensor([ids], device=model.device), use_cache=False).logits
     log_probs = next_token_log_probs(logits, torch.tensor([ids]))
     if not log_probs.isfinite().all():
-        raise _Otherwise("the loss of a record alone is not finite")
+        raise _Otherwise(NOT_FINITE)
     half = len(ids) // 2
     _require_nothing_beyond(log_probs[0, :half].sum(), embedded, Place(0, 0), half, len(ids))
     return Seen(ids, log_probs[0].detach(), _depends_on(log_probs[0, -1], embedded)[0])
