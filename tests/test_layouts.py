@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from architectures import RIGHT, WRONG, tiny
-from training import pairs, recipe, run, tiny_tokenizer, trainer_of
+from training import execution, losses, pairs, recipe, run, tiny_tokenizer, trainer_of
 
 from srt.examples import IGNORED
 from srt.records import InputError
@@ -160,7 +160,7 @@ def test_what_was_done_is_recorded(folder_of, tmp_path, train_file, capsys):
     told = "finetune: batches: BloomForCausalLM does not keep records apart in padding_free batches: "
     assert said.count(told) == 1
     right = run(train_file, folder_of("bloom"), tmp_path / "right", recipe(batches="grouped"))
-    assert [step["loss"] for step in right["loss_curve"]] == [step["loss"] for step in record["loss_curve"]]
+    assert losses(right) == losses(record)
     assert (right["layout"], right["layout_reason"]) == ("grouped", None)
 
 
@@ -169,3 +169,13 @@ def test_a_checkpoint_of_the_layout_that_is_not_honoured_is_not_gone_on_with(tmp
     assert trainer.args.output_dir == str(tmp_path / "checkpoints" / "grouped")
     trainer, _ = trainer_of(pairs(4), recipe(), 4, tmp_path, tiny("llama", words()))
     assert trainer.args.output_dir == str(tmp_path / "checkpoints")
+
+
+@pytest.mark.slow
+def test_several_processes_take_the_same_layout(folder_of, tmp_path, train_file):
+    folder = folder_of("bloom")
+    tiny_tokenizer().save_pretrained(folder)
+    alone = run(train_file, folder, tmp_path / "one")
+    several = run(train_file, folder, tmp_path / "two", how=execution(device_batch=2, finetune_gpus=2))
+    assert (several["world_size"], several["layout"]) == (2, "grouped")
+    assert losses(several) == pytest.approx(losses(alone), abs=1e-5)
