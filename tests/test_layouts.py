@@ -164,6 +164,17 @@ def test_what_was_done_is_recorded(folder_of, tmp_path, train_file, capsys):
     assert (right["layout"], right["layout_reason"]) == ("grouped", None)
 
 
+@pytest.mark.parametrize("kind", ["rwkv", "mpt"])
+def test_a_model_without_attention_or_positions_is_trained_from_its_folder(folder_of, tmp_path, train_file, kind):
+    from transformers import AutoModelForCausalLM
+
+    tiny_tokenizer().save_pretrained(folder_of(kind))
+    record = run(train_file, folder_of(kind), tmp_path / "model")
+    assert record["layout"] == "grouped"
+    assert losses(record)[-1] < losses(record)[0]
+    AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+
+
 def test_a_checkpoint_of_the_layout_that_is_not_honoured_is_not_gone_on_with(tmp_path):
     trainer, _ = trainer_of(pairs(4), recipe(), 4, tmp_path, tiny("bloom", words()))
     assert trainer.args.output_dir == str(tmp_path / "checkpoints" / "grouped")
