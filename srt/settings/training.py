@@ -22,7 +22,9 @@ class FinetuneConfig(Settings):
     epochs: float = Field(gt=0, description="passes over the training data")
     max_steps: int | None = Field(ge=1, description="stop after this many optimizer steps; null for all epochs")
     global_batch: int = Field(ge=1, description="records per optimizer step, over all devices")
-    max_length: int = Field(ge=2, description="most tokens of a training text")
+    max_length: int = Field(
+        ge=2, description="most tokens of a training text; fewer where the model's positions end before"
+    )
     weight_decay: float = Field(ge=0, description="AdamW's weight decay")
     warmup: float = Field(ge=0, lt=1, description="share of the steps in which the learning rate rises")
     schedule: Literal["cosine", "linear", "constant"] = Field(description="learning-rate schedule")
