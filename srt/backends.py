@@ -6,11 +6,11 @@ collects completions as they are ready, so that it can write each into its journ
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from srt import models
+from srt import limits, models
 from srt.completions import Said, said
 from srt.prompts import text_ids
 from srt.records import InputError
@@ -172,11 +172,17 @@ class Speaker:
             refuse_open_batches(folder)
             return endpoints.EndpointBackend(endpoints.server_of(endpoint, self.model), execution)
         models.require(self.model)
-        if self.backend == "vllm-server":
-            return endpoints.ServedBackend(self, execution, folder / "server.log")
-        on_vllm = in_process(self.backend, execution.device) == "vllm"
+        served = self.backend == "vllm-server"
+        on_vllm = served or in_process(self.backend, execution.device) == "vllm"
+        fitting = self._within_limits(fixed=on_vllm)  # vLLM takes no context beyond the model's
+        if served:
+            return endpoints.ServedBackend(fitting, execution, folder / "server.log")
         kind = inprocess.VllmBackend if on_vllm else inprocess.TransformersBackend
-        return kind(self, execution)
+        return kind(fitting, execution)
+
+    def _within_limits(self, fixed: bool) -> Speaker:
+        longest = limits.of(self.model, self.revision).longest(self.max_total_tokens, "max_total_tokens", fixed)
+        return replace(self, max_total_tokens=longest)
 
 
 def in_process(backend: str, device: str) -> str:
@@ -217,6 +223,11 @@ def room(prompt_tokens: int, request: Request, max_total_tokens: int) -> int:
     return min(request.max_new_tokens, max_total_tokens - prompt_tokens)
 
 
-def too_long(prompt_tokens: int, max_total_tokens: int) -> Completion:
-    """The completion of a prompt without room for an answer."""
-    return Completion("", 0, f"{REFUSED}the prompt has {prompt_tokens} tokens, at most {max_total_tokens} are allowed")
+def why_refused(prompt: list[int], request: Request, max_total_tokens: int, known: limits.Limits) -> Completion | None:
+    """The completion of a prompt that the model cannot be asked: it leaves no room, or has tokens that are unknown."""
+    if (outside := known.outside(prompt)) is not None:
+        return Completion("", 0, f"{REFUSED}{known.why_outside(outside)}")
+    if room(len(prompt), request, max_total_tokens) < 1:
+        told = f"the prompt has {len(prompt)} tokens, at most {max_total_tokens} are allowed"
+        return Completion("", 0, f"{REFUSED}{told}")
+    return None

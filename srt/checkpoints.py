@@ -11,6 +11,7 @@ from pathlib import Path
 
 from srt.records import read_json, write_json
 
+VERSION = 2  # raised where a checkpoint that an older version wrote must not be gone on with
 MARKER = "complete.json"
 SAVING = ".saving"  # where a checkpoint stands until it is whole
 PREFIX = "checkpoint-"

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from srt import models
+from srt import limits, models, probe
 from srt.layout import meta_of
 from srt.progress import track
-from srt.prompts import joined
-from srt.records import Coherence, Pair, ReflectedPair, write_json, write_records
+from srt.prompts import joined, text_ids
+from srt.records import Coherence, InputError, Pair, ReflectedPair, write_json, write_records
 from srt.settings import CoherenceConfig, ExecutionConfig
 from srt.sources import read_pairs
 
@@ -33,23 +33,32 @@ def coherence(
     if settings.embedding:
         model, revision = settings.embedding, None
     records = read_pairs(pairs)
-    texts = {p.id: (joined(p.instruction, p.input), p.output) for p in records if _unusable(p) is None}
-    tokenizer = models.load_tokenizer(model, revision)
+    known = limits.of(model, revision)
+    longest = known.longest(settings.max_length, "coherence: max_length")
+    texts, reasons = _tokenized(records, models.load_tokenizer(model, revision), longest, known)
     device = models.device(execution.device)
-    body = models.load_model(model, revision, settings.dtype, device).base_model
-    distinct = sorted({text for both in texts.values() for text in both}, key=len, reverse=True)
-    embeddings: dict[str, torch.Tensor] = {}
-    embedded = _embed(distinct, tokenizer, body, settings.max_length, execution.score_batch_tokens, device)
+    loaded = models.load_model(model, revision, settings.dtype, device)
+    if reason := probe.why_padding_is_seen(loaded):
+        raise InputError(f"{model}: its embedding of a text is not that of the text alone: {reason}")
+    body = loaded.base_model
+    distinct = sorted({text for both in texts.values() for text in both}, key=lambda ids: (-len(ids), ids))
+    embeddings: dict[tuple[int, ...], torch.Tensor] = {}
+    embedded = _embed(distinct, body, execution.score_batch_tokens, device)
     for text, embedding in track(embedded, len(distinct), "coherence"):
         embeddings[text] = embedding
     results = []
     for pair in records:
-        value, reason = None, _unusable(pair)
-        if reason is None:
+        value, reason = None, reasons.get(pair.id)
+        if pair.id in texts:
             value = cosine(*(embeddings[text] for text in texts[pair.id]))
             reason = "the embeddings' cosine is not finite" if value is None else None
         results.append(Coherence(id=pair.id, coherence=value, reason=reason))
-    meta = {"model": model, "identity": models.identity(model, revision), "settings": settings.model_dump()}
+    meta: dict[str, Any] = {
+        "model": model,
+        "identity": models.identity(model, revision),
+        "settings": settings.model_dump(),
+    }
+    meta |= {"max_length": longest, "positions": known.positions}
     write_json(Path(meta_of(str(out))), meta | {"versions": models.versions("torch", "transformers")})
     write_records(out, results)
 
@@ -68,21 +77,37 @@ def _unusable(pair: Pair) -> str | None:
     return None if pair.instruction.strip() and pair.output.strip() else "a text is empty"
 
 
+def _tokenized(
+    records: list[Pair], tokenizer: Any, longest: int, known: limits.Limits
+) -> tuple[dict[str, tuple[tuple[int, ...], ...]], dict[str, str]]:
+    """By id the token ids of instruction and response, or why there are none."""
+    found: dict[str, tuple[tuple[int, ...], ...]] = {}
+    reasons = {pair.id: reason for pair in records if (reason := _unusable(pair))}
+    for pair in records:
+        if pair.id in reasons:
+            continue
+        both = text_ids(tokenizer, [joined(pair.instruction, pair.input), pair.output], spelled_out=True)
+        outside = known.outside(token for ids in both for token in ids)
+        if outside is None:
+            found[pair.id] = tuple(tuple(ids[:longest]) for ids in both)
+        else:
+            reasons[pair.id] = known.why_outside(outside)
+    return found, reasons
+
+
 def _embed(
-    texts: list[str], tokenizer: Any, body: Any, max_length: int, batch_tokens: int, device: str
-) -> Iterator[tuple[str, Any]]:
-    """(text, mean last hidden state as float32 of shape [hidden]) for every text, in batches by token budget."""
+    texts: list[tuple[int, ...]], body: Any, batch_tokens: int, device: str
+) -> Iterator[tuple[tuple[int, ...], Any]]:
+    """(token ids, mean last hidden state as float32 of shape [hidden]) for texts from the longest to the shortest."""
     import torch
 
-    tokenized = [(text, tokenizer(text).input_ids[:max_length]) for text in texts]
-    tokenized.sort(key=lambda item: len(item[1]), reverse=True)
     start = 0
     with torch.inference_mode():
-        while start < len(tokenized):
-            width = len(tokenized[start][1])
-            batch = tokenized[start : start + max(1, batch_tokens // width)]
-            ids = torch.tensor([ids + [0] * (width - len(ids)) for _, ids in batch], device=device)
+        while start < len(texts):
+            width = len(texts[start])
+            batch = texts[start : start + max(1, batch_tokens // width)]
+            ids = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in batch], device=device)
             hidden = body(ids, use_cache=False)[0].float()
-            for row, (text, tokens) in enumerate(batch):
-                yield text, hidden[row, : len(tokens)].mean(0).cpu()
+            for row, text in enumerate(batch):
+                yield text, hidden[row, : len(text)].mean(0).cpu()
             start += len(batch)

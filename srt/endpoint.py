@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from srt import models
-from srt.backends import REFUSED, Completion, Request, Speaker, messages, room, token_ids, too_long
+from srt import limits, models
+from srt.backends import REFUSED, Completion, Request, Speaker, messages, room, token_ids, why_refused
 from srt.records import InputError
 from srt.sending import Answered, Refusal, Sender
 from srt.server import NO_KEY, OpenServer, Served, key_in, vllm_server
@@ -159,7 +159,7 @@ class ServedBackend:
 
     def __init__(self, speaker: Speaker, execution: ExecutionConfig, log: Path) -> None:
         self.tokenizer = models.load_tokenizer(speaker.model, speaker.revision)
-        self.max_total_tokens = speaker.max_total_tokens
+        self.max_total_tokens, self.limits = speaker.max_total_tokens, limits.of(speaker.model, speaker.revision)
         self._ready: list[tuple[str, Completion]] = []
         self._open = contextlib.ExitStack()
         served = Served(speaker.model, speaker.revision, speaker.dtype, speaker.max_total_tokens)
@@ -175,10 +175,10 @@ class ServedBackend:
     def submit(self, ticket: str, request: Request) -> None:
         """See `Backend`."""
         prompt = token_ids(self.tokenizer, request.chat)
-        new_tokens = room(len(prompt), request, self.max_total_tokens)
-        if new_tokens < 1:
-            self._ready.append((ticket, too_long(len(prompt), self.max_total_tokens)))
+        if refused := why_refused(prompt, request, self.max_total_tokens, self.limits):
+            self._ready.append((ticket, refused))
             return
+        new_tokens = room(len(prompt), request, self.max_total_tokens)
         extra = extra_arguments(self.server, request) | (
             {"structured_outputs": {"json": request.schema}} if request.schema else {}
         )

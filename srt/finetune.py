@@ -14,15 +14,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from srt import launch, memory, models
+from srt import launch, limits, memory, models
 from srt.batches import Batches, plan
-from srt.checkpoints import alone, newest_checkpoint
+from srt.checkpoints import VERSION, alone, newest_checkpoint
 from srt.examples import Examples, load_tokenizer, tokenize
 from srt.journal import content_key
 from srt.progress import say
 from srt.records import InputError, Pair, read_records
 from srt.saving import RECORD, refuse_foreign, save
-from srt.settings import STEP_VERSIONS, ExecutionConfig, FinetuneConfig
+from srt.settings import ExecutionConfig, FinetuneConfig
 from srt.trainer import load_weights, make_trainer, require_packages, training_arguments
 
 __all__ = ["RECORD", "finetune"]
@@ -56,7 +56,7 @@ def finetune(
     several = launch.is_needed(execution)
     device = _device(execution, settings, holding=not several)
     tokenizer = load_tokenizer(model, revision)
-    examples = tokenize(pairs, tokenizer, settings, str(train))
+    examples = tokenize(pairs, tokenizer, settings, str(train), limits.of(model, revision))
     batches = plan(len(examples.rows), settings, execution.device_batch, launch.processes(execution))
     checkpointing = _fits(model, revision, settings, execution, batches, examples, device)
     if several:
@@ -68,12 +68,14 @@ def finetune(
     data = {"sha256": hashlib.sha256(train.read_bytes()).hexdigest(), "records": len(pairs), **examples.counts}
     about = {"base_model": model, "revision": revision, "base_identity": identity, "seed": seed, "data": data}
     about["settings"] = settings.model_dump()
-    key = content_key(STEP_VERSIONS["finetune"], identity, data["sha256"], about["settings"], seed)
+    cut = [examples.counts["max_length"]] if examples.counts["max_length"] < settings.max_length else []
+    key = content_key(VERSION, identity, data["sha256"], about["settings"], seed, *cut)
     with alone(cache / "finetune" / key) as checkpoints:
         args = training_arguments(seed, settings, execution, batches, checkpoints, checkpointing)
         trainer = make_trainer(load_weights(model, revision, settings), tokenizer, examples, args, settings, batches)
         seconds = _train(trainer)
         how = {**batches._asdict(), "gradient_checkpointing": checkpointing, "attention": _attention(trainer)}
+        how |= {"layout": trainer.layout.name, "layout_reason": trainer.layout.reason}
         record = {**about, **how, **_outcome(trainer, device, seconds)}
         save(trainer, model_dir, settings, (model, revision), record)
         if trainer.is_world_process_zero():

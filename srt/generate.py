@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from srt import models
+from srt import limits, models
 from srt.backends import Backend, Chat, Message, Request, Sampling, Speaker, Turns, in_process
 from srt.completions import LIMIT, NEVER_CLOSED, ending
 from srt.evaluation.questions import Question, questions_version, read_questions
@@ -64,6 +64,7 @@ def generate(
         "prompt": prompt,
         **questions_version(questions, asked),
         "settings": settings.model_dump(),
+        "max_total_tokens": speaker.max_total_tokens,
         "counts": counts,
         "unanswered": dict(missing),
         "thoughts": journaled.thoughts.as_json(),
@@ -117,5 +118,4 @@ def _chat(prompt: str, before: Sequence[tuple[str, str]], question: str) -> Chat
 
 def _context_length(model: str, revision: str | None) -> int:
     """The model's own context length. InputError for a missing model."""
-    config = models.load_config(model, revision).get_text_config()
-    return int(config.max_position_embeddings)
+    return limits.of(model, revision).positions or limits.UNNAMED_POSITIONS

@@ -6,8 +6,8 @@ import math
 import os
 from typing import Any
 
-from srt import models
-from srt.backends import Completion, Request, Sampling, Speaker, room, token_ids, too_long
+from srt import limits, models
+from srt.backends import Completion, Request, Sampling, Speaker, room, token_ids, why_refused
 from srt.settings import ExecutionConfig
 
 BATCHES_IN_HAND = 32  # batches of prompts from which transformers takes those of similar length
@@ -25,7 +25,9 @@ class TransformersBackend:
         self.batch = execution.generation_batch
         eos = self.model.generation_config.eos_token_id
         self.stops = {self.tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])} - {None}
-        self.pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else min(self.stops)
+        self.limits = limits.of_config(self.model.config)
+        pad = self.tokenizer.pad_token_id
+        self.pad = min(self.stops) if pad is None or self.limits.outside([pad]) is not None else pad
         # What can share a batch, by how it is sampled: ticket: prompt.
         self._waiting: dict[tuple[Sampling, int], dict[str, list[int]]] = {}
         self._ready: list[tuple[str, Completion]] = []
@@ -38,8 +40,8 @@ class TransformersBackend:
     def submit(self, ticket: str, request: Request) -> None:
         """See `Backend`."""
         prompt = token_ids(self.tokenizer, request.chat)
-        if room(len(prompt), request, self.max_total_tokens) < 1:
-            self._ready.append((ticket, too_long(len(prompt), self.max_total_tokens)))
+        if refused := why_refused(prompt, request, self.max_total_tokens, self.limits):
+            self._ready.append((ticket, refused))
         else:
             self._waiting.setdefault((request.sampling, request.max_new_tokens), {})[ticket] = prompt
 
@@ -124,7 +126,7 @@ class VllmBackend:
         from vllm import LLM
 
         self.tokenizer = models.load_tokenizer(speaker.model, speaker.revision)
-        self.max_total_tokens = speaker.max_total_tokens
+        self.max_total_tokens, self.limits = speaker.max_total_tokens, limits.of(speaker.model, speaker.revision)
         self.engine = LLM(
             model=speaker.model,
             revision=speaker.revision,
@@ -143,10 +145,10 @@ class VllmBackend:
     def submit(self, ticket: str, request: Request) -> None:
         """See `Backend`. The prompt goes in as token ids."""
         prompt = token_ids(self.tokenizer, request.chat)
-        new_tokens = room(len(prompt), request, self.max_total_tokens)
-        if new_tokens < 1:
-            self._ready.append((ticket, too_long(len(prompt), self.max_total_tokens)))
+        if refused := why_refused(prompt, request, self.max_total_tokens, self.limits):
+            self._ready.append((ticket, refused))
         else:
+            new_tokens = room(len(prompt), request, self.max_total_tokens)
             self.engine.add_request(ticket, {"prompt_token_ids": prompt}, self._parameters(request, new_tokens))
 
     def collect(self) -> list[tuple[str, Completion]]:

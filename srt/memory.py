@@ -46,7 +46,7 @@ class Shape(NamedTuple):
 
         head, text = model.get_output_embeddings(), model.config.get_text_config()
         linears = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m is not head]
-        heads = text.num_attention_heads
+        heads = getattr(text, "num_attention_heads", None) or 1  # RWKV and Mamba have none: as one as wide as the model
         width = getattr(text, "head_dim", None) or text.hidden_size // heads
         return cls(
             sum(p.numel() for p in model.parameters()),

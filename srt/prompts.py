@@ -55,16 +55,25 @@ def conversation_turns(name: str, exchanges: Sequence[tuple[str, str]], question
     )
 
 
-def text_ids(tokenizer: Any, texts: Sequence[str], begins: bool = True) -> list[list[int]]:
-    """Token ids of plain texts, as in training: special tokens that they spell out stay text.
+def text_ids(tokenizer: Any, texts: Sequence[str], begins: bool = True, spelled_out: bool = False) -> list[list[int]]:
+    """Token ids of plain texts: with `begins` the BOS that the tokenizer adds, never what it adds at the end.
 
-    With `begins` the BOS is what the tokenizer adds; an EOS that it adds by itself is taken off.
+    Special tokens that a text spells out stay text, as in training; with `spelled_out` they are what they spell, as in
+    the published scorer.
     """
     if not texts:
         return []
-    more = {"split_special_tokens": True, "verbose": False, "add_special_tokens": begins}
-    found: list[list[int]] = tokenizer(list(texts), **more)["input_ids"]
-    return [ids[:-1] if begins and ids[-1:] == [tokenizer.eos_token_id] else ids for ids in found]
+    more = {"split_special_tokens": True} if not spelled_out else {}
+    found: list[list[int]] = tokenizer(list(texts), verbose=False, add_special_tokens=begins, **more)["input_ids"]
+    end = len(appended(tokenizer)) if begins else 0
+    return [ids[: len(ids) - end] for ids in found]
+
+
+def appended(tokenizer: Any) -> list[int]:
+    """The tokens that a tokenizer adds after a text by itself: an EOS, or none."""
+    bare, whole = (tokenizer(".", add_special_tokens=special)["input_ids"] for special in (False, True))
+    starts = [at for at in range(len(whole) - len(bare) + 1) if whole[at : at + len(bare)] == bare]
+    return list(whole[starts[0] + len(bare) :]) if bare and starts else []
 
 
 def joined(instruction: str, input: str) -> str:

@@ -68,6 +68,7 @@ def rescore(
         "selection": {"method": method, "ratio": ratio, "seed": seed, **selection.model_dump()},
         "error": {"scale": work.error.scale, "measured_on": work.error.sample},
         "counts": {"ratios": len(work.exact), "rounds": rounds},
+        **student.lengths,
         **student.arithmetic,
         "versions": models.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),
     }
@@ -120,7 +121,7 @@ class _Rescoring:
         targets: dict[tuple[str, str], dict[str, Target]] = {}
         for variant, texts in self.texts.items():
             pairs = [texts[record] for record, of_variant in wanted if of_variant == variant]
-            for record, found in targets_or_reasons(pairs, self.student.sequencer).items():
+            for record, found in targets_or_reasons(pairs, self.student).items():
                 parts = {part for ratio in wanted[record, variant] for part in RATIOS[ratio]}
                 if isinstance(found, str):
                     raise InputError(

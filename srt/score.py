@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from srt import models
+from srt import limits, models
 from srt.journal import Journal, content_key
 from srt.layout import meta_of
 from srt.progress import say, track
-from srt.prompts import guess_prompt, student_template
+from srt.prompts import appended, guess_prompt, student_template
 from srt.records import (
     InputError,
     Pair,
@@ -31,6 +32,8 @@ from srt.scorer import Scorer
 from srt.sequences import NLLS, RATIOS, Sequencer, Target, count_name
 from srt.settings import ExecutionConfig, ScoreConfig
 from srt.sources import read_pairs
+
+LIMITED = "score: max_length"  # the setting that a model's positions may limit
 
 
 class Student:
@@ -55,9 +58,9 @@ class Student:
         self.model, self.revision, self.dtype, self.execution = model, revision, dtype, execution
         self.template, self.guess = student_template(settings.template), guess_prompt(settings.guess_prompt)
         self.identity = models.identity(model, revision)
-        self.sequencer = Sequencer(
-            models.load_tokenizer(model, revision), self.template, self.guess, settings.max_length
-        )
+        self.limits = limits.of(model, revision)
+        tokenizer, longest = models.load_tokenizer(model, revision), self.limits.longest(settings.max_length, LIMITED)
+        self.sequencer = Sequencer(tokenizer, self.template, self.guess, longest)
         folder = cache / "nll" / content_key(self.identity, dtype)[:16]
         self.journal = Journal(folder / f"{content_key(job)[:16]}.jsonl")
         self._scorer: Scorer | None = None
@@ -71,6 +74,20 @@ class Student:
             for _ in track(self._fill(missing), len(missing), "score"):
                 pass
         return len(missing)
+
+    def count_anew(self, pairs: Sequence[Pair], targets: Mapping[str, dict[str, Target] | str]) -> None:
+        """Say how many sequences were scored with the end token that the tokenizer adds, and are scored without it."""
+        if not appended(self.sequencer.tokenizer):
+            return
+        old = Sequencer(self.sequencer.tokenizer, self.template, self.guess, self.sequencer.max_length, keep_end=True)
+        usable = [pair for pair in pairs if not isinstance(targets[pair.id], str)]
+        anew = set()
+        for pair, before in zip(usable, old.all_targets(usable), strict=True):
+            now = targets[pair.id]
+            keys = {nll: target.key for nll, target in now.items()} if isinstance(now, dict) else {}
+            anew |= {key for nll, key in keys.items() if key not in self.journal and before[nll].key in self.journal}
+        told = "the tokenizer adds an end token to texts, which is taken off"
+        say(f"{self.model}: {told}; {len(anew)} sequences that were scored with it are scored anew")
 
     def _fill(self, missing: Mapping[str, Target]) -> Iterable[Target]:
         keys = {id(target): key for key, target in missing.items()}
@@ -102,6 +119,11 @@ class Student:
         }
 
     @property
+    def lengths(self) -> dict[str, Any]:
+        """Most tokens of a sequence, and the model's positions (null where its config names none)."""
+        return {"max_length": self.sequencer.max_length, "positions": self.limits.positions}
+
+    @property
     def arithmetic(self) -> dict[str, Any]:
         """What moves low-precision NLLs: the token budget of the batches, after any halving, and compiling."""
         budget = self._scorer.batch_tokens if self._scorer else self.execution.score_batch_tokens
@@ -126,8 +148,9 @@ def score(
     number, shards = shard
     records = read_pairs(pairs)[number - 1 :: shards]
     student = Student(model, revision, settings.dtype, settings, execution, cache, str(out))
-    prepared = targets_or_reasons(records, student.sequencer)
+    prepared = targets_or_reasons(records, student)
     say(f"{out}: {len(records)} pairs")
+    student.count_anew(records, prepared)
     student.fill(target for found in prepared.values() if not isinstance(found, str) for target in found.values())
     scores = [_score(pair.id, prepared[pair.id], student) for pair in records]
     student.journal.close()
@@ -136,6 +159,7 @@ def score(
         "identity": student.identity,
         "settings": settings.of_scores(),
         "texts": student.texts,
+        **student.lengths,
         **student.arithmetic,
         "versions": models.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),
     }
@@ -170,12 +194,15 @@ def _write(out: Path, scores: list[Score], meta: Mapping[str, Any], shards: int)
     write_records(out, scores)
 
 
-def targets_or_reasons(pairs: Sequence[Pair], sequencer: Sequencer) -> dict[str, dict[str, Target] | str]:
+def targets_or_reasons(pairs: Sequence[Pair], student: Student) -> dict[str, dict[str, Target] | str]:
     """id: the pair's sequences, or why it has none."""
     reasons = {pair.id: reason for pair in pairs if (reason := _unusable(pair))}
     usable = [pair for pair in pairs if pair.id not in reasons]
-    targets = zip(usable, sequencer.all_targets(usable), strict=True)
-    return {**reasons, **{pair.id: found for pair, found in targets}}
+    found: dict[str, dict[str, Target] | str] = {**reasons}
+    for pair, targets in zip(usable, student.sequencer.all_targets(usable), strict=True):
+        outside = student.limits.outside(chain.from_iterable(target.ids for target in targets.values()))
+        found[pair.id] = targets if outside is None else student.limits.why_outside(outside)
+    return found
 
 
 def _unusable(pair: Pair) -> str | None:

@@ -6,10 +6,12 @@ that predict a target, a few at a time: no tensor of all positions times the voc
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from srt import probe
 from srt.progress import say
 from srt.records import InputError
 from srt.sequences import Target
@@ -35,20 +37,30 @@ class Scorer:
         self.head = model.get_output_embeddings()
         self.device = model.device
         self.batch_tokens = batch_tokens
-        self._check_head(model)
+        self._check(model)
 
-    def _check_head(self, model: Any) -> None:
-        """InputError for architectures that change their logits behind the head, which scoring would miss."""
+    def _check(self, model: Any) -> None:
+        """InputError for architectures that change their logits behind the head, or score a record by others."""
         import torch
 
-        probe = torch.arange(1, 9, device=self.device)[None]
+        kind, heads = model.config.model_type, []
+        if self.head is None:
+            raise InputError(f"{kind}: has no head over the vocabulary, expected a causal language model")
+        handle = self.head.register_forward_hook(lambda module, inputs, output: heads.append(output))
         with torch.inference_mode():
-            ours = self.head(self.body(probe)[0]).float()
-            theirs = model(probe).logits.float()
-        if not torch.allclose(ours, theirs, atol=1e-2, rtol=1e-2):
-            raise InputError(
-                f"{model.config.model_type}: changes its logits behind the head, which cannot be scored yet"
-            )
+            logits = model(torch.arange(1, 9, device=self.device)[None], use_cache=False).logits
+        handle.remove()
+        if not heads or not torch.allclose(heads[0].float(), logits.float(), rtol=0, atol=0, equal_nan=True):
+            raise InputError(f"{kind}: changes its logits behind the head, which cannot be scored yet")
+        most = probe.FLOAT32 if model.dtype == torch.float32 else probe.LOOSE
+        reason = probe.why_not_alone(model, probe.alone(model), self._log_probs, probe.row_by_row, most)
+        if reason and reason != probe.NOT_FINITE:  # the NLLs of such a model will be null
+            raise InputError(f"{kind}: its score of a record is not that of the record alone: {reason}")
+
+    def _log_probs(self, records: list[list[int]]) -> Any:
+        """Log-probabilities [rows, width - 1] of a batch as `_means` lays it out."""
+        ids = probe.padded([array("i", record) for record in records])
+        return probe.next_token_log_probs(self.head(self.body(ids.to(self.device), use_cache=False)[0]), ids)
 
     def nlls(self, targets: Iterable[Target]) -> Iterator[list[tuple[Target, float]]]:
         """One list of (sequence, mean NLL) per batch, longest sequences first; the order given does not matter.
@@ -120,10 +132,7 @@ class Scorer:
         import torch
 
         width = len(batch[0].ids)
-        # Padding stands on the right, where causal attention never looks: no mask is needed.
-        ids = torch.zeros((len(batch), width), dtype=torch.long)
-        for row, target in enumerate(batch):
-            ids[row, : len(target.ids)] = torch.frombuffer(target.ids, dtype=torch.int32)
+        ids = probe.padded([target.ids for target in batch])
         spans = [(row * width + t.start, row * width + len(t.ids)) for row, t in enumerate(batch)]
         positions = torch.cat([torch.arange(*span) for span in spans])
         hidden = self.body(ids.to(self.device), use_cache=False)[0]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from srt.prompts import StudentTemplate, fill
+from srt.prompts import StudentTemplate, fill, text_ids
 from srt.records import Pair
 
 NLLS = ("nll_instruction", "nll_response", "nll_instruction_given_response", "nll_response_given_instruction")
@@ -53,21 +53,38 @@ class Target:
 
 
 class Sequencer:
-    """Builds the four sequences of a pair."""
+    """Builds the four sequences of a pair.
 
-    def __init__(self, tokenizer: Any, template: StudentTemplate, guess: str, max_length: int) -> None:
+    Args:
+        tokenizer: the student's.
+        template: the student's prompt around an instruction.
+        guess: the request to guess the instruction.
+        max_length: most tokens of a sequence.
+        keep_end: whether what the tokenizer adds after a text counts as part of it, as it did before version 2 of the
+            step `score`: NLLs of that time are told from ours by it.
+    """
+
+    def __init__(
+        self, tokenizer: Any, template: StudentTemplate, guess: str, max_length: int, keep_end: bool = False
+    ) -> None:
         self.tokenizer = tokenizer
         self.template = template
         self.guess = guess
         self.max_length = max_length
+        self.keep_end = keep_end
 
     def all_targets(self, pairs: Sequence[Pair]) -> Iterator[dict[str, Target]]:
         """NLL name: sequence, for each pair. Contexts are not cut; a target may be left with no token."""
         for first in range(0, len(pairs), PAIRS_AT_A_TIME):
             texts = [self._texts(pair) for pair in pairs[first : first + PAIRS_AT_A_TIME]]
-            ids = iter(self.tokenizer(list(chain.from_iterable(texts)), verbose=False).input_ids)
+            ids = iter(self._ids(list(chain.from_iterable(texts))))
             for of_pair in texts:
                 yield self._targets([next(ids) for _ in of_pair])
+
+    def _ids(self, texts: list[str]) -> list[list[int]]:
+        if self.keep_end:
+            return list(self.tokenizer(texts, verbose=False).input_ids)
+        return text_ids(self.tokenizer, texts, spelled_out=True)
 
     def _texts(self, pair: Pair) -> list[str]:
         """What is tokenised of a pair, each text as a whole."""

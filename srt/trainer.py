@@ -86,14 +86,14 @@ def training_arguments(
 
 
 def load_weights(model: str, revision: str | None, settings: FinetuneConfig) -> Any:
-    """The model as the recipe trains it: its weights' dtype (4 bits below a qlora adapter) and its attention."""
+    """The model in its weights' dtype, or in 4 bits below a qlora adapter; how it sees a batch is settled later."""
     import torch
     from transformers import BitsAndBytesConfig
 
     dtype = settings.dtype if settings.adapter != "none" else settings.weights
     config = models.load_config(model, revision)
     more: dict[str, Any] = {
-        "attn_implementation": attention.implementation(config, settings.batches, settings.attention)
+        "attn_implementation": attention.implementation(config, attention.PADDED, settings.attention)
     }
     if settings.adapter == "qlora":
         more["quantization_config"] = BitsAndBytesConfig(
@@ -109,7 +109,13 @@ def load_weights(model: str, revision: str | None, settings: FinetuneConfig) -> 
 def make_trainer(
     model: Any, tokenizer: Any, examples: Examples, arguments: Any, settings: FinetuneConfig, batches: Batches
 ) -> Any:
-    """TRL's SFTTrainer over tokenised pairs; it logs through our callback."""
+    """TRL's SFTTrainer over tokenised pairs; it logs through our callback.
+
+    `trainer.layout` says how records lie in its batches: as the recipe asks, where the model honours that.
+
+    Raises:
+        InputError: no layout keeps the records apart in this model.
+    """
     from datasets import Dataset
     from transformers import PrinterCallback, set_seed
 
@@ -122,15 +128,29 @@ def make_trainer(
         model,
         args=arguments,
         train_dataset=Dataset.from_list([*examples.rows, filler(tokenizer.eos_token_id)]),
-        data_collator=collator(tokenizer.pad_token_id, settings),
         processing_class=tokenizer,
         peft_config=_adapter(settings),
     )
     trainer.record_ids = examples.ids
-    trainer.sampler = StepSampler(examples.lengths, batches, settings.batches, arguments.seed)
+    trainer.layout = _settled(trainer, model, settings)
+    laid_out = settings.model_copy(update={"batches": trainer.layout.name})
+    trainer.data_collator = collator(tokenizer.pad_token_id, laid_out)
+    trainer.sampler = StepSampler(examples.lengths, batches, laid_out.batches, arguments.seed)
     trainer.add_callback(_watcher(trainer.sampler))
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _settled(trainer: Any, model: Any, settings: FinetuneConfig) -> attention.Layout:
+    """The layout that the model honours, said where it is another than the recipe's."""
+    layout = attention.settle(trainer, model, settings)
+    if layout.reason:
+        if trainer.is_world_process_zero():
+            told = f"{type(model).__name__} does not keep records apart in {settings.batches} batches: {layout.reason}"
+            say(f"finetune: batches: {told}; going on with {layout.name} ones")
+        # What was trained in the recipe's layout, before anybody looked, is not gone on with.
+        trainer.args.output_dir = str(Path(trainer.args.output_dir) / layout.name)
+    return layout
 
 
 def _head_on_labels_only() -> None:

@@ -254,14 +254,13 @@ def test_a_verdict_counts_only_where_the_reply_has_a_known_end(judged: Any, answ
 
 
 def test_what_an_endpoint_sends_beside_the_text_stays_in_the_journal() -> None:
-    from openai.types.chat import ChatCompletion
-
-    from srt.endpoint import chat_completion
+    from srt.endpoint import completion
+    from srt.wire import received_value
 
     for name in ("reasoning_content", "reasoning"):
         message = {"role": "assistant", "content": "It is so.", name: "Is it?"}
         body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "model": "m", "usage": None}
-        found = chat_completion(ChatCompletion.construct(**body), None)
+        found = completion(received_value(body), None)
         assert found.said().text == found.text == "It is so."
         assert found.as_json()["reasoning"] == "Is it?"
 

@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from srt import models
+from srt import limits, models
 from srt.backends import in_process
 from srt.inprocess import ready_vllm
 from srt.journal import Journal, content_key
 from srt.progress import track
+from srt.prompts import appended
 from srt.settings import ExecutionConfig, OpenLlmConfig
 
 Bos = Literal[False, "default"]
@@ -56,11 +57,17 @@ class JournaledModel:
     ) -> None:
         self.kind = in_process(settings.backend, execution.device)
         self.versions = models.versions(*VERSIONED[self.kind])
-        identity = content_key(models.identity(model, revision), settings.dtype, self.kind, bos, self.versions)
+        self._tokenizer, self._limits = models.load_tokenizer(model, revision), limits.of(model, revision)
+        end = appended(self._tokenizer) if bos == "default" else []
+        how = [bos, "without the end that the tokenizer adds"] if end else bos
+        identity = content_key(models.identity(model, revision), settings.dtype, self.kind, how, self.versions)
         self._journal = Journal(cache / "open_llm" / identity[:32] / f"{content_key(job)[:16]}.jsonl")
         self._unusable: dict[str, tuple[Any, ...]] = {}  # not journaled: asked again the next time
         start = _vllm if self.kind == "vllm" else _transformers
         self._backend, self._chunk, spare = start(model, revision, settings.dtype, bos, execution)
+        _take_off(self._backend, end)
+        if (self._limits.positions or math.inf) < self._backend.max_length:  # lm-eval does not know every config
+            self._backend._max_length = self._limits.positions
         self.max_length = int(self._backend.max_length)
         self._most_tokens = self.max_length + spare
 
@@ -74,6 +81,8 @@ class JournaledModel:
         """(log-likelihood in nats, is it the greedy continuation) of every request, in order."""
         keys = [content_key(*request.args) for request in requests]
         waiting = {key: request for key, request in zip(keys, requests, strict=True) if key not in self._journal}
+        for key in [key for key, request in waiting.items() if self._is_unknown(request)]:
+            self._unusable[key] = (math.nan, False, self._is_cut(waiting.pop(key)))
         chunks = [list(waiting)[start : start + self._chunk] for start in range(0, len(waiting), self._chunk)]
         for chunk in track(chunks, len(chunks), f"open_llm ({len(waiting)} of {len(keys)} requests to do)"):
             answers = self._backend.loglikelihood([waiting[key] for key in chunk], disable_tqdm=True)
@@ -92,11 +101,36 @@ class JournaledModel:
     def _answer(self, key: str) -> Any:
         return self._unusable[key] if key in self._unusable else self._journal[key]
 
+    def _is_unknown(self, request: Any) -> bool:
+        """Whether a request has a token that the model has no embedding of."""
+        if len(self._tokenizer) <= self._limits.words:
+            return False
+        return self._limits.outside(self._backend.tok_encode("".join(request.args))) is not None
+
     def _is_cut(self, request: Any) -> bool:
         text = "".join(request.args)
         if len(text.encode("utf-8")) + 2 <= self._most_tokens:  # a token has a byte, but for a BOS and a first space
             return False
         return len(self._backend.tok_encode(text)) > self._most_tokens
+
+
+def _take_off(backend: Any, end: list[int]) -> None:
+    """Let the backend tokenise texts without the tokens that its tokenizer adds after them.
+
+    lm-eval splits a text where its context ends, and would count from behind the context's end token.
+    """
+    if not end:
+        return
+    encode = backend.tok_encode
+
+    def without(ids: list[int]) -> list[int]:
+        return ids[: -len(end)] if ids[-len(end) :] == end else ids
+
+    def tok_encode(string: Any, *arguments: Any, **more: Any) -> Any:
+        found = encode(string, *arguments, **more)
+        return without(found) if isinstance(string, str) else [without(ids) for ids in found]
+
+    backend.tok_encode = tok_encode
 
 
 def _transformers(

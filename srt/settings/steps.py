@@ -61,7 +61,9 @@ class ScoreConfig(Settings):
     precision: Literal["plain", "exact"] = Field(
         description="exact: what dtype leaves in doubt of a selection is scored again in float32; plain: nothing is"
     )
-    max_length: int = Field(ge=2, description="most tokens of a scored text")
+    max_length: int = Field(
+        ge=2, description="most tokens of a scored text; fewer where the model's table of positions ends before"
+    )
     template: Location = Field(description="YAML with the student's templates `without_input` and `with_input`")
     guess_prompt: Location = Field(description="text around {response} that asks to guess the instruction")
 
@@ -75,7 +77,7 @@ class CoherenceConfig(Settings):
 
     embedding: OptionalLocation = Field(description="an embedding model's folder or hub name; null for the student")
     dtype: Dtype = Field(description="the embedding model's weights and arithmetic")
-    max_length: int = Field(ge=1, description="most tokens of an embedded text")
+    max_length: int = Field(ge=1, description="most tokens of an embedded text; fewer as for scoring")
 
 
 class SelectionConfig(Settings):

@@ -22,7 +22,9 @@ class FinetuneConfig(Settings):
     epochs: float = Field(gt=0, description="passes over the training data")
     max_steps: int | None = Field(ge=1, description="stop after this many optimizer steps; null for all epochs")
     global_batch: int = Field(ge=1, description="records per optimizer step, over all devices")
-    max_length: int = Field(ge=2, description="most tokens of a training text")
+    max_length: int = Field(
+        ge=2, description="most tokens of a training text; fewer where the model's positions end before"
+    )
     weight_decay: float = Field(ge=0, description="AdamW's weight decay")
     warmup: float = Field(ge=0, lt=1, description="share of the steps in which the learning rate rises")
     schedule: Literal["cosine", "linear", "constant"] = Field(description="learning-rate schedule")
@@ -46,7 +48,7 @@ class FinetuneConfig(Settings):
     lora_dropout: float | None = Field(ge=0, lt=1, description="dropout before the adapter; null without one")
     batches: Literal["padded", "grouped", "padding_free"] = Field(
         description="a step's records in random batches with padding, sorted by length into batches, or end to end "
-        "without padding; the records of a step are the same"
+        "without padding (grouped where the model does not honour that); the records of a step are the same"
     )
     attention: Literal["sdpa", "flash_attention_2"] = Field(
         description="PyTorch's own attention, or the package flash-attn (CUDA)"
