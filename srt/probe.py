@@ -264,7 +264,7 @@ def _probed(model: Any) -> Iterator[None]:
         text.attention_chunk_size = NEAR
     model.eval()
     try:
-        with torch.random.fork_rng(), torch.enable_grad():
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
             yield
     finally:
         model.train(training)
