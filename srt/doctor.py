@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from srt.machine import KEYS, Driver, Machine, system
+from srt.machine import HUB_TOKEN, KEYS, Driver, Machine, system
 
 OK: Final = "ok"
 ABSENT: Final = "-"
@@ -122,7 +122,9 @@ def _driver(machine: Machine, driver: Driver, needed: str) -> Iterator[Finding]:
         shown = f"CUDA_VISIBLE_DEVICES={machine.visible}"
         yield Finding("visible", shown, WRONG if hidden else OK, do if hidden else "jobs use these alone")
     if machine.cuda_error is not None and not too_old:
-        yield Finding("CUDA", machine.cuda_error, WRONG, "a first sum on the GPU failed: see NVIDIA's dmesg lines")
+        yield Finding(
+            "CUDA", machine.cuda_error, WRONG, "a first sum on the GPU failed: `dmesg | grep NVRM` may say why"
+        )
 
 
 def _room(machine: Machine) -> Iterator[Finding]:
@@ -144,7 +146,7 @@ def _outside(machine: Machine) -> Iterator[Finding]:
     yield Finding("hub", cached, OK if machine.hub == "reached" else ABSENT, helps)
     for name in KEYS:
         there = name in machine.keys
-        use = {"HF_TOKEN": "for Llama 2 and other models behind a licence"}.get(name, "for teachers and judges by API")
+        use = "for Llama 2 and other models behind a licence" if name == HUB_TOKEN else "for teachers and judges by API"
         yield Finding(name, "set" if there else "not set", OK if there else ABSENT, "" if there else use)
 
 

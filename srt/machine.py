@@ -26,7 +26,8 @@ NVIDIA, DISPLAY = "0x10de", "0x03"  # PCI: the vendor, and the beginning of a di
 TRY_CUDA = "import torch; torch.ones(8, device='cuda').sum().item(); print(torch.cuda.device_count())"
 TRY_SECONDS = 10.0
 HUB_SECONDS = 2.0
-KEYS = ("OPENAI_API_KEY", "SRT_TEACHER_API_KEY", "HF_TOKEN")
+HUB_TOKEN = "HF_TOKEN"
+KEYS = ("OPENAI_API_KEY", "SRT_TEACHER_API_KEY", HUB_TOKEN)
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def read() -> Machine:
         disk_gb=free_disk(),
         hub=hub(),
         cached_models=cached_models(),
-        keys=tuple(name for name in KEYS if os.environ.get(name)),
+        keys=keys(),
     )
 
 
@@ -197,6 +198,13 @@ def cached_models() -> int:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return len(list(Path(HF_HUB_CACHE).glob("models--*/snapshots/*")))
+
+
+def keys() -> tuple[str, ...]:
+    """The names of KEYS that are set; the hub's token may lie in its own file too."""
+    from huggingface_hub import get_token
+
+    return tuple(name for name in KEYS if os.environ.get(name) or (name == HUB_TOKEN and get_token()))
 
 
 def system() -> str:
