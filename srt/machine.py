@@ -26,7 +26,7 @@ NVIDIA, DISPLAY = "0x10de", "0x03"  # PCI: the vendor, and the beginning of a di
 TRY_CUDA = "import torch; torch.ones(8, device='cuda').sum().item(); print(torch.cuda.device_count())"
 TRY_SECONDS = 10.0
 HUB_SECONDS = 2.0
-HUB_TOKEN = "HF_TOKEN"
+HUB_TOKEN = "HF_TOKEN"  # noqa: S105 (the name of a variable)
 KEYS = ("OPENAI_API_KEY", "SRT_TEACHER_API_KEY", HUB_TOKEN)
 
 
