@@ -20,6 +20,7 @@ include: "workflow/rules/generate.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/given_common.smk"
 include: "workflow/rules/given.smk"
+include: "workflow/rules/report_common.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -127,8 +127,7 @@ def embedding_model(student):
 
 def student_flags(student):
     """--model and --revision of a named student."""
-    chosen = CONFIG.students[student]
-    return settings.as_flags(chosen, only=("model", "revision"))
+    return settings.as_flags(CONFIG.students[student], only=("model", "revision"))
 
 
 def run_model(run):
@@ -220,9 +219,7 @@ def teacher_settings(wildcards):
 def teacher_files(wildcards):
     teacher = CONFIG.teachers[wildcards.teacher]
     texts = present(teacher.prompts) + present(teacher.answers)
-    return [
-        path for name in local_models(teacher) for path in model_files(name)
-    ] + texts
+    return sum(map(model_files, local_models(teacher)), texts)
 
 
 def teacher_weights(wildcards):
@@ -298,52 +295,6 @@ def selection_rest(wildcards, *reads):
 def evaluation_prompt(wildcards):
     """A trained model is asked as it was trained, an untuned one as its entry under `students:` says."""
     run = RUNS[wildcards.run]
-    return (
-        CONFIG.students[run.student].prompt
-        if run.method == "none"
-        else CONFIG.recipes[run.recipe].prompt
-    )
-
-
-def report_files():
-    """All that the tables and the report read."""
-    files = []
-    for name, run in RUNS.items():
-        results = [
-            layout.EVALUATION.format(run=name, benchmark=b)
-            for b in layout.benchmarks(CONFIG, run)
-        ]
-        files += [*results, *map(layout.items_of, results)]
-        files += [
-            layout.meta_of(layout.ANSWERS.format(run=name, questions=questions))
-            for questions in layout.answered(CONFIG, run)
-        ]
-        files += [*layout.pairs_paths(run, CONFIG.responses).values()]
-        files += [*layout.scores_paths(run, CONFIG.responses).values()]
-        if run.method != "none":
-            files += [layout.TRAIN.format(run=name), layout.LEDGER.format(run=name)]
-    files += [
-        layout.CALIBRATION.format(judge=judge) for judge in layout.calibrated(CONFIG)
-    ]
-    return sorted({RESULTS + path for path in files})
-
-
-COMPARED = CONFIG.evaluate.pairwise.questions if CONFIG.evaluate.pairwise else []
-OPPONENTS = CONFIG.evaluate.pairwise.opponents if CONFIG.evaluate.pairwise else []
-RUN_FLAGS = settings.as_flags(CONFIG, only=["run_table", "responses"])
-NOTICE = settings.flag("notice", CONFIG.report.notice or "")
-REPORT_FLAGS = " ".join(
-    [
-        RUN_FLAGS,
-        *(settings.flag("opponent", name) for name in OPPONENTS),
-        *(settings.flag("questions", name) for name in COMPARED),
-        assigned("compare", CONFIG.report.compare),
-    ]
-)
-CARD_FLAGS = " ".join([RUN_FLAGS, NOTICE, assigned("licence", CONFIG.report.licences)])
-SHOWN = settings.flag("config", CONFIG_FILE)
-# Papermill takes what follows -r as text, whatever it looks like.
-NOTEBOOK_FLAGS = " ".join(
-    shlex.join(["-r", name, getattr(CONFIG, name)])
-    for name in ("results", "run_table", "responses")
-)
+    if run.method == "none":
+        return CONFIG.students[run.student].prompt
+    return CONFIG.recipes[run.recipe].prompt

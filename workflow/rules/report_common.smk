@@ -1,0 +1,43 @@
+# What the report reads and says, for the rules of report.smk.
+def report_files():
+    """All that the tables and the report read."""
+    files = []
+    for name, run in RUNS.items():
+        results = [
+            layout.EVALUATION.format(run=name, benchmark=b)
+            for b in layout.benchmarks(CONFIG, run)
+        ]
+        files += [*results, *map(layout.items_of, results)]
+        files += [
+            layout.meta_of(layout.ANSWERS.format(run=name, questions=questions))
+            for questions in layout.answered(CONFIG, run)
+        ]
+        files += [*layout.pairs_paths(run, CONFIG.responses).values()]
+        files += [*layout.scores_paths(run, CONFIG.responses).values()]
+        if run.method != "none":
+            files += [layout.TRAIN.format(run=name), layout.LEDGER.format(run=name)]
+    files += [
+        layout.CALIBRATION.format(judge=judge) for judge in layout.calibrated(CONFIG)
+    ]
+    return sorted({RESULTS + path for path in files})
+
+
+COMPARED = CONFIG.evaluate.pairwise.questions if CONFIG.evaluate.pairwise else []
+OPPONENTS = CONFIG.evaluate.pairwise.opponents if CONFIG.evaluate.pairwise else []
+RUN_FLAGS = settings.as_flags(CONFIG, only=["run_table", "responses"])
+NOTICE = settings.flag("notice", CONFIG.report.notice or "")
+REPORT_FLAGS = " ".join(
+    [
+        RUN_FLAGS,
+        *(settings.flag("opponent", name) for name in OPPONENTS),
+        *(settings.flag("questions", name) for name in COMPARED),
+        assigned("compare", CONFIG.report.compare),
+    ]
+)
+CARD_FLAGS = " ".join([RUN_FLAGS, NOTICE, assigned("licence", CONFIG.report.licences)])
+SHOWN = settings.flag("config", CONFIG_FILE)
+# Papermill takes what follows -r as text, whatever it looks like.
+NOTEBOOK_FLAGS = " ".join(
+    shlex.join(["-r", name, getattr(CONFIG, name)])
+    for name in ("results", "run_table", "responses")
+)
