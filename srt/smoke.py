@@ -6,6 +6,7 @@ own last words, and what depends on it is skipped. It says that the parts work t
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -98,8 +99,9 @@ def _steps(device: str, given: Path | None, scratch: Path) -> dict[str, Callable
         out = scratch / f"{name}.jsonl"
         plain = ["--precision", "plain", "--score-compile", "off"]
         _srt("score", str(pairs), str(out), "--model", str(folder), *plain, *common)
-        if not all(each.ifd for each in read_records(out, Score)):
-            raise InputError("a record has no IFD")
+        scores = read_records(out, Score)
+        if not scores or not all(each.ifd for each in scores):
+            raise InputError(f"expected {RECORDS} records with an IFD, found {scores}")
 
     def generate() -> None:
         questions, answers = str(locate("config/demo/questions.json")), str(scratch / "answers.jsonl")
@@ -131,7 +133,7 @@ def _srt(*arguments: str) -> None:
 
 
 def _run(*arguments: str) -> None:
-    """A Python process of its own; InputError with its last line where it fails."""
+    """A Python process of its own; InputError with its error where it fails: the first one, which caused the others."""
     try:
         done = subprocess.run(
             [sys.executable, *arguments], capture_output=True, text=True, timeout=STEP_SECONDS, check=False
@@ -140,4 +142,5 @@ def _run(*arguments: str) -> None:
         raise InputError(f"no end after {STEP_SECONDS:.0f} s") from None
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise InputError(lines[-1] if lines else f"exit code {done.returncode}")
+        errors = [line for line in lines if re.search(r"\b\w+(?:Error|Exception): ", line)]
+        raise InputError((errors or lines[-1:] or [f"exit code {done.returncode}"])[0])

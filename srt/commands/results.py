@@ -172,9 +172,12 @@ def doctor(steps: Steps) -> None:
     def call(args: argparse.Namespace) -> int:
         from srt import doctor, machine
 
-        found = machine.read()
-        findings = doctor.examine(found)
-        print(doctor.told(findings), flush=True)
+        try:
+            found = machine.read()
+            findings = doctor.examine(found)
+            print(doctor.told(findings), flush=True)
+        except ImportError as error:
+            raise InputError(f"{error.name} is not installed: {doctor.GPU_LOCK}, or make demo for the CPU") from None
         wrong = doctor.is_wrong(findings)
         if args.smoke:
             device = args.device or ("cuda" if doctor.has_gpu(found) else None)
