@@ -11,7 +11,7 @@ from typing import Any
 from srt.failures import PassingError, RefusedError
 
 GZIP = b"\x1f\x8b"
-STREAM = re.compile(r"\s*(?:data|event|id|retry)?:")  # how a line of an event stream begins
+STREAM = re.compile(r"(?:data|event|id|retry)?:")  # how a line of an event stream begins
 DONE = "[DONE]"
 LONGEST_INTEGER = 18  # digits; a longer number is read as a float
 
@@ -28,7 +28,7 @@ def read_body(body: bytes) -> Any:
     try:
         plain = gzip.decompress(body) if body.startswith(GZIP) else body
         text = plain.decode(json.detect_encoding(plain), "surrogateescape")
-        return _streamed(text) if STREAM.match(text) else parsed(text)
+        return _streamed(text) if STREAM.match(text.lstrip()) else parsed(text)
     except RecursionError:
         raise RefusedError("HTTP 200 with JSON that is nested too deep") from None
     except (ValueError, OSError, EOFError):

@@ -55,6 +55,7 @@ COMMANDS = {
     "plan": "",
     "explain": "ID",
     "demo-model": "DIR",
+    "doctor": "",
 }
 FUNCTIONS = {
     "prepare": "srt.prepare.prepare",

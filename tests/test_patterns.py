@@ -121,6 +121,7 @@ MADE: dict[tuple[str, str], list[str | re.Pattern[str]]] = {
     ("srt/styles.py", "leak_in"): [r"(?<!\w)better\ answer(?!\w)"],
     ("srt/prompts.py", "fill"): [r"\{a\}|\{b\}"],
     ("srt/report/formats.py", "latex_escape"): ["|".join(map(re.escape, formats._LATEX))],
+    ("srt/failures.py", "printable"): [r"\bk\b", "sk\\-123456789"],
     ("srt/evaluation/reading.py", "_matched"): [*reading._SCORES, *reading._GRADE],
 }
 USES = ("match", "fullmatch", "search", "sub", "findall", "finditer", "split", "compile")

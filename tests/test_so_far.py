@@ -75,7 +75,7 @@ def test_what_is_drawn_so_far_leaves_an_evaluation_to_be_made(tree: Path) -> Non
     assert planned(tree) == MADE_AGAIN
     by_hand = ["-m", "srt.cli", "report", "figures", "results", "--run-table", "config/demo.tsv"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    subprocess.run(["python", *by_hand], cwd=tree, env=environment, check=True)
+    subprocess.run([sys.executable, *by_hand], cwd=tree, env=environment, check=True)
     assert planned(tree) == MADE_AGAIN
     assert texts(tree / "results") == finished
 
