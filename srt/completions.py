@@ -5,8 +5,10 @@ so that an old journal is read by these rules as well.
 
 Thoughts are what reasoning models write before their answer. Their marks are those of vLLM 0.32's reasoning parsers
 that can be in a text: `<think>` (DeepSeek, Qwen, GLM and most others), also with a prefix (`<seed:think>`,
-`<mm:think>`), `<thinking>`, Mistral's `[THINK]` and Kimi's `◁think▷`, in any case. Where the marks are special tokens
-that no text has (gpt-oss, Cohere), or whole sentences (Granite 3.2), the server's own reasoning parser is needed.
+`<mm:think>`), Mistral's `[THINK]` and Kimi's `◁think▷`; and those that models were trained or asked to write:
+`<thinking>`, `<thought>`, `<thoughts>`, `<reasoning>`, `<|begin_of_thought|>` (Sky-T1). All are read in any case but
+Mistral's, whose letters in brackets are words. Where the marks are special tokens that no text has (gpt-oss, Cohere),
+or whole sentences (Granite 3.2), the server's own reasoning parser is needed.
 """
 
 from __future__ import annotations
@@ -23,7 +25,18 @@ REMOVED = "thoughts before the answer"
 REMOVED_UNOPENED = "thoughts before the answer, without an opening tag"
 NEVER_CLOSED = "thoughts that were never closed"
 
-_MARK = re.compile(r"<(/?)((?:\w{1,16}:)?think(?:ing)?)>|\[(/?)(think)\]|◁(/?)(think)▷", re.IGNORECASE)
+_MARK = re.compile(
+    r"</?(?:\w{1,16}:)?(?:think(?:ing)?|thoughts?|reasoning)\s{0,4}>"
+    r"|(?-i:\[/?THINK\])|◁/?think▷|<\|(?:begin|end)_of_thought\|>",
+    re.IGNORECASE,
+)
+# What may stand before the thoughts without being a word: white space, also of no width, and a chat template's control
+# words with the name of who speaks.
+_LEAD = re.compile(
+    r"(?:[\s\ufeff\u200b-\u200f\u2060]|</?s>|<bos>|\[/INST\]|<start_of_turn>(?:model)?"
+    r"|<[|｜][^<>]{1,40}[|｜]>(?:assistant)?|(?:assistant|model)\n)*+",
+    re.IGNORECASE,
+)
 
 Ending = Literal["finished", "cut off", "filtered", "broken"]
 
@@ -91,14 +104,14 @@ def without_thoughts(text: str) -> tuple[str, str | None]:
 
     The block ends with the tag that closes its first one, so that a pair inside it is part of it. A prompt template
     often writes the opening tag itself: where the first tag of all closes, all before it are thoughts. Later tags, and
-    an opening tag after other words, are text.
+    an opening tag after other words, are text; a chat template's control words before it are none.
     """
     first = _MARK.search(text)
     if first is None:
         return text, None
     if _closes(first):
         return text[first.end() :].lstrip(), REMOVED_UNOPENED
-    if text[: first.start()].strip():
+    if not _LEAD.fullmatch(text, 0, first.start()):
         return text, None
     depth = 0
     for mark in _MARK.finditer(text, first.start()):
@@ -110,12 +123,12 @@ def without_thoughts(text: str) -> tuple[str, str | None]:
 
 
 def _closes(mark: re.Match[str]) -> bool:
-    return bool(mark[1] or mark[3] or mark[5])
+    return re.search("/|end_of", mark[0], re.IGNORECASE) is not None
 
 
 def _name(mark: re.Match[str]) -> str:
-    """A tag without its slash."""
-    return mark[0].replace("/", "").lower()
+    """What the tags of a pair have in common."""
+    return re.sub(r"/|\s|begin_of|end_of", "", mark[0].lower())
 
 
 @dataclass

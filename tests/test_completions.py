@@ -37,12 +37,25 @@ BLOCKS = {
     "with a prefix": "<seed:think>DRAFT</seed:think>",
     "square": "[THINK]DRAFT[/THINK]",
     "Kimi's": "◁think▷DRAFT◁/think▷",
+    "thought": "<thought>DRAFT</thought>\n",
+    "thoughts": "<Thoughts>\nDRAFT\n</Thoughts>\n",
+    "a blank in the tags": "<think >DRAFT</think >",
+    "reasoning": "<reasoning>\nDRAFT </think> DRAFT\n</reasoning>\n",
+    "reasoning opened by the prompt": "DRAFT\n</reasoning>\n",
+    "Sky-T1's": "<|begin_of_thought|>\nDRAFT\n<|end_of_thought|>\n\n",
 }
+# What may stand before them, and is no word.
+LEADS = ("\ufeff", "\u200b\u2060\n", "<s>", "<s> <|im_start|>assistant\n", "<｜begin▁of▁sentence｜><｜Assistant｜>")
+LEADS += ("<|start_header_id|>assistant<|end_header_id|>\n\n", "assistant\n\n", "<bos><start_of_turn>model\n")
+BLOCKS |= {f"after {lead!a}": f"{lead}<think>\nDRAFT\n</think>\n" for lead in LEADS}
 # The same, where there is no answer: the thoughts were never closed.
 OPEN = {
     "never closed": "<think>\nI would say DRAFT\n",
     "closed once of twice": "<think>\nA <think>DRAFT</think> is DRAFT\n",
     "closed as another": "<think>\nDRAFT\n</thinking>\n",
+    "thought": "<thought>\nDRAFT\n",
+    "Sky-T1's": "<|begin_of_thought|>\nDRAFT\n",
+    "after control words": "<|im_start|>assistant\n<think>\nDRAFT\n",
 }
 
 
@@ -85,6 +98,9 @@ def test_a_critique_of_open_thoughts_is_none() -> None:
         "Write <think> before your thoughts and </think> after them.",
         "A tag is `<think>`, never closed.",
         "Rethink> is no tag, nor is <thinker> or </ think>.",
+        "[Think] of a number between 1 and 10, then double it.",
+        "Write <reasoning> before your thoughts and </reasoning> after them.",
+        "<s>Hi <think> is a tag.",
     ],
 )
 def test_a_tag_after_other_words_is_text(text: str) -> None:

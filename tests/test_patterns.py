@@ -46,7 +46,7 @@ UNITS = (
     '{"a":[',
 )
 UNITS += ('{"a":1,', '"\\', "[]", "[[1", "8 7\n", "[End]", "End\n", "[New Answer]", "[New Answer]a[End]", "here is a ")
-UNITS += ("```\n", "\n \n", "<think>", "</think>")
+UNITS += ("```\n", "\n \n", "<think>", "</think>", "<|a|>assistant\n")
 ENDS = ("", "x]", "\nx]")
 SIZES = (250, 1_000, 4_000, 16_000, 100_000)
 KEPT = (150, 40, 15, 6)  # of the attacks, after each size
