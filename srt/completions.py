@@ -31,10 +31,10 @@ _MARK = re.compile(
     re.IGNORECASE,
 )
 # What may stand before the thoughts without being a word: white space, also of no width, and a chat template's control
-# words with the name of who speaks.
+# words with the name of who speaks. DeepSeek's have wide bars (U+FF5C).
 _LEAD = re.compile(
     r"(?:[\s\ufeff\u200b-\u200f\u2060]|</?s>|<bos>|\[/INST\]|<start_of_turn>(?:model)?"
-    r"|<[|｜][^<>]{1,40}[|｜]>(?:assistant)?|(?:assistant|model)\n)*+",
+    r"|<[|\uff5c][^<>]{1,40}[|\uff5c]>(?:assistant)?|(?:assistant|model)\n)*+",
     re.IGNORECASE,
 )
 
@@ -42,10 +42,15 @@ Ending = Literal["finished", "cut off", "filtered", "broken"]
 
 # The ends that a whole answer has: OpenAI's, vLLM's and llama.cpp's `stop`; TGI's and Together's `eos`, `eos_token` and
 # `stop_sequence`; Anthropic's and xAI's `end_turn`; Cohere's `complete`, OpenAI's later `completed`; Gemini's are in
-# upper case; some servers give none. What is not known is no end: nobody can list a vocabulary that others write.
-FINISHED = frozenset({"", "stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed"})
+# upper case; some servers give none, or null as a word. What is not known is no end: nobody can list a vocabulary that
+# others write.
+FINISHED = frozenset(
+    {"", "null", "none", "stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed"}
+)
 LIMIT = "length"
-CUT_OFF = frozenset({LIMIT, "model_length", "max_tokens", "max_length", "model_context_window_exceeded"})
+CUT_OFF = frozenset(
+    {LIMIT, "model_length", "max_tokens", "max_output_tokens", "max_length", "model_context_window_exceeded"}
+)
 FILTERED = frozenset(
     {"content_filter", "content_filtered", "safety", "recitation", "refusal", "blocklist", "prohibited_content", "spii"}
 )
@@ -54,12 +59,18 @@ CALLED = frozenset({"tool_calls", "function_call"})  # the end of a reply that c
 
 def ending(finish_reason: str | None) -> Ending:
     """What a server's finish reason means; `broken` for all that are neither an end nor a limit nor a filter."""
-    known = str(finish_reason or "").strip().lower()
+    known = _spelled(str(finish_reason or ""))
     if known in FINISHED:
         return "finished"
     if known in CUT_OFF:
         return "cut off"
     return "filtered" if known in FILTERED else "broken"
+
+
+def _spelled(finish_reason: str) -> str:
+    """In lower case with `_` between words (`endTurn`, `end-turn`), without the name of Gemini's and Vertex's enum."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", finish_reason.strip()).lower().replace("-", "_")
+    return re.sub(r"^finish_?reason[._]", "", words)
 
 
 @dataclass(frozen=True)
