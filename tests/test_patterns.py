@@ -122,6 +122,7 @@ MADE: dict[tuple[str, str], list[str | re.Pattern[str]]] = {
     ("srt/prompts.py", "fill"): [r"\{a\}|\{b\}"],
     ("srt/report/formats.py", "latex_escape"): ["|".join(map(re.escape, formats._LATEX))],
     ("srt/evaluation/reading.py", "_matched"): [*reading._SCORES, *reading._GRADE],
+    ("srt/evaluation/reading.py", "_is_row"): [*reading._ROWS],
 }
 USES = ("match", "fullmatch", "search", "sub", "findall", "finditer", "split", "compile")
 
