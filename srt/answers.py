@@ -150,11 +150,12 @@ def _opener(tag: str) -> re.Pattern[str]:
 def _closers(tags: Mapping[str, str]) -> re.Pattern[str]:
     """`[End]` and its kin, or a line that is nothing but `End` before the next tag or the end of the text.
 
-    In lower case such a line ends a block of code.
+    In lower case such a line ends a block of code. A tag as code takes its own backticks along, and no others.
     """
     names = "|".join(r"\s+".join(map(re.escape, tag.split())) for tag in tags.values())
     named = rf"(?P<named>/?\s{{0,8}}End\s+(?:of\s+)?(?:the\s+)?(?:{names})|/\s{{0,8}}(?:{names}))"
-    bracketed = rf"{_STARS}[\[<]\s{{0,8}}(?:{named}|/?\s{{0,8}}End)\s{{0,8}}[\]>]{_STARS}"
+    tag = rf"[\[<]\s{{0,8}}(?:{named}|/?\s{{0,8}}End)\s{{0,8}}[\]>]"
+    bracketed = rf"{_STARS}(?P<tick>(?<!`)`)?{tag}(?(tick)`(?!`)){_STARS}"
     alone = rf"(?:(?<=\n)|^){_BLANKS}{_STARS}(?-i:End|END){_STARS}{_BLANKS}(?=\n\s*(?:\d{{1,3}}[.)]\s*)?[\[<#*]|\s*$)"
     return re.compile(f"{bracketed}|{alone}", re.IGNORECASE)
 

@@ -5,8 +5,10 @@ so that an old journal is read by these rules as well.
 
 Thoughts are what reasoning models write before their answer. Their marks are those of vLLM 0.32's reasoning parsers
 that can be in a text: `<think>` (DeepSeek, Qwen, GLM and most others), also with a prefix (`<seed:think>`,
-`<mm:think>`), `<thinking>`, Mistral's `[THINK]` and Kimi's `◁think▷`, in any case. Where the marks are special tokens
-that no text has (gpt-oss, Cohere), or whole sentences (Granite 3.2), the server's own reasoning parser is needed.
+`<mm:think>`), Mistral's `[THINK]` and Kimi's `◁think▷`; and those that models were trained or asked to write:
+`<thinking>`, `<thought>`, `<thoughts>`, `<reasoning>`, `<|begin_of_thought|>` (Sky-T1). All are read in any case but
+Mistral's, whose letters in brackets are words. Where the marks are special tokens that no text has (gpt-oss, Cohere),
+or whole sentences (Granite 3.2), the server's own reasoning parser is needed.
 """
 
 from __future__ import annotations
@@ -23,16 +25,32 @@ REMOVED = "thoughts before the answer"
 REMOVED_UNOPENED = "thoughts before the answer, without an opening tag"
 NEVER_CLOSED = "thoughts that were never closed"
 
-_MARK = re.compile(r"<(/?)((?:\w{1,16}:)?think(?:ing)?)>|\[(/?)(think)\]|◁(/?)(think)▷", re.IGNORECASE)
+_MARK = re.compile(
+    r"</?(?:\w{1,16}:)?(?:think(?:ing)?|thoughts?|reasoning)\s{0,4}>"
+    r"|(?-i:\[/?THINK\])|◁/?think▷|<\|(?:begin|end)_of_thought\|>",
+    re.IGNORECASE,
+)
+# What may stand before the thoughts without being a word: white space, also of no width, and a chat template's control
+# words with the name of who speaks. DeepSeek's have wide bars (U+FF5C).
+_LEAD = re.compile(
+    r"(?:[\s\ufeff\u200b-\u200f\u2060]|</?s>|<bos>|\[/INST\]|<start_of_turn>(?:model)?"
+    r"|<[|\uff5c][^<>]{1,40}[|\uff5c]>(?:assistant)?|(?:assistant|model)\n)*+",
+    re.IGNORECASE,
+)
 
 Ending = Literal["finished", "cut off", "filtered", "broken"]
 
 # The ends that a whole answer has: OpenAI's, vLLM's and llama.cpp's `stop`; TGI's and Together's `eos`, `eos_token` and
 # `stop_sequence`; Anthropic's and xAI's `end_turn`; Cohere's `complete`, OpenAI's later `completed`; Gemini's are in
-# upper case; some servers give none. What is not known is no end: nobody can list a vocabulary that others write.
-FINISHED = frozenset({"", "stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed"})
+# upper case; some servers give none, or null as a word. What is not known is no end: nobody can list a vocabulary that
+# others write.
+FINISHED = frozenset(
+    {"", "null", "none", "stop", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "completed"}
+)
 LIMIT = "length"
-CUT_OFF = frozenset({LIMIT, "model_length", "max_tokens", "max_length", "model_context_window_exceeded"})
+CUT_OFF = frozenset(
+    {LIMIT, "model_length", "max_tokens", "max_output_tokens", "max_length", "model_context_window_exceeded"}
+)
 FILTERED = frozenset(
     {"content_filter", "content_filtered", "safety", "recitation", "refusal", "blocklist", "prohibited_content", "spii"}
 )
@@ -41,12 +59,18 @@ CALLED = frozenset({"tool_calls", "function_call"})  # the end of a reply that c
 
 def ending(finish_reason: str | None) -> Ending:
     """What a server's finish reason means; `broken` for all that are neither an end nor a limit nor a filter."""
-    known = str(finish_reason or "").strip().lower()
+    known = _spelled(str(finish_reason or ""))
     if known in FINISHED:
         return "finished"
     if known in CUT_OFF:
         return "cut off"
     return "filtered" if known in FILTERED else "broken"
+
+
+def _spelled(finish_reason: str) -> str:
+    """In lower case with `_` between words (`endTurn`, `end-turn`), without the name of Gemini's and Vertex's enum."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", finish_reason.strip()).lower().replace("-", "_")
+    return re.sub(r"^finish_?reason[._]", "", words)
 
 
 @dataclass(frozen=True)
@@ -91,14 +115,14 @@ def without_thoughts(text: str) -> tuple[str, str | None]:
 
     The block ends with the tag that closes its first one, so that a pair inside it is part of it. A prompt template
     often writes the opening tag itself: where the first tag of all closes, all before it are thoughts. Later tags, and
-    an opening tag after other words, are text.
+    an opening tag after other words, are text; a chat template's control words before it are none.
     """
     first = _MARK.search(text)
     if first is None:
         return text, None
     if _closes(first):
         return text[first.end() :].lstrip(), REMOVED_UNOPENED
-    if text[: first.start()].strip():
+    if not _LEAD.fullmatch(text, 0, first.start()):
         return text, None
     depth = 0
     for mark in _MARK.finditer(text, first.start()):
@@ -110,12 +134,12 @@ def without_thoughts(text: str) -> tuple[str, str | None]:
 
 
 def _closes(mark: re.Match[str]) -> bool:
-    return bool(mark[1] or mark[3] or mark[5])
+    return re.search("/|end_of", mark[0], re.IGNORECASE) is not None
 
 
 def _name(mark: re.Match[str]) -> str:
-    """A tag without its slash."""
-    return mark[0].replace("/", "").lower()
+    """What the tags of a pair have in common."""
+    return re.sub(r"/|\s|begin_of|end_of", "", mark[0].lower())
 
 
 @dataclass

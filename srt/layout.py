@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from srt.config import judge_name
-from srt.records import VARIANTS, InputError
-from srt.runs import FIXED_METHODS, Run
+from srt.records import InputError
+from srt.runs import FIXED_METHODS, Run, variants_of
 from srt.settings import ALPACA_EVAL, MT_BENCH, Config
 from srt.settings.given import Variant
 
@@ -82,10 +82,10 @@ def pairs_pattern(variant: str, responses: str) -> str:
 
 
 def variants_read(run: Run) -> Sequence[str]:
-    """The variants whose pairs a run's method reads (the methods' second phase can choose any of four)."""
+    """The variants whose pairs a run's method reads."""
     if run.method == "none" or run.dataset is None:
         return ()
-    return (run.method,) if run.method in FIXED_METHODS else VARIANTS
+    return variants_of(run.method)
 
 
 def reads_scores(run: Run) -> bool:

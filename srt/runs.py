@@ -28,6 +28,13 @@ Method = Literal[
 METHODS: tuple[str, ...] = get_args(Method)
 SELECTING = tuple(name for name in METHODS if name not in ("none", "given"))
 FIXED_METHODS = ("original", "instruction", "response", "both")
+
+
+def variants_of(method: str) -> tuple[str, ...]:
+    """The variants that a method of selection reads: of a fixed one its own; two phases can choose any of four."""
+    return (method,) if method in FIXED_METHODS else FIXED_METHODS
+
+
 # What chooses at random, so that what a method gains can be told from what any choice would.
 CONTROLS = ("random", "length")
 # Under the plan `selected` only the winners by IFD have a reflected response.

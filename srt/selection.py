@@ -11,7 +11,6 @@ from srt.layout import meta_of
 from srt.methods import Candidate, decide_all
 from srt.progress import say
 from srt.records import (
-    VARIANTS,
     Coherence,
     InputError,
     LedgerEntry,
@@ -23,7 +22,7 @@ from srt.records import (
     read_records,
     write_records,
 )
-from srt.runs import FIXED_METHODS
+from srt.runs import FIXED_METHODS, variants_of
 from srt.settings import SelectionConfig
 from srt.sources import read_pairs
 
@@ -104,8 +103,7 @@ def scored_alike(scores: Mapping[str, Path]) -> dict[str, Any]:
 def _check_files(
     texts: Mapping[str, Any], scores: Mapping[str, Path], coherence: Mapping[str, Path], method: str, ranked: bool
 ) -> None:
-    needed = [method] if method in FIXED_METHODS else list(VARIANTS)
-    for variant in needed:
+    for variant in variants_of(method):
         if variant not in texts:
             raise InputError(f"method {method}: expected --pairs {variant}=FILE")
         if ranked and variant not in scores:

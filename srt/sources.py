@@ -17,7 +17,12 @@ from srt.progress import say
 from srt.records import ENCODING, InputError, Pair, ReflectedPair, describe, pair_id, read_lines
 
 HUB = "hub:"
-NOT_USED = ("further turns of a conversation", "a history of earlier turns", "a system text")
+NOT_USED = (
+    "further turns of a conversation",
+    "a history of earlier turns",
+    "a system text",
+    "a further column of turns",
+)
 CONVERSATIONS = ("conversations", "messages")
 HUMAN, MODEL, SYSTEM = ("human", "user"), ("gpt", "assistant", "chatgpt", "model"), ("system", "developer")
 
@@ -121,7 +126,8 @@ def not_used(row: dict[str, Any]) -> list[str]:
     turns = row[name] if name else []
     system = sum(_speaker(turn) in SYSTEM for turn in turns[:1])
     instructed = bool(system) or any(_says_something(row.get(name)) for name in ("system", "system_prompt"))
-    is_there = (len(turns) - system > 2, _says_something(row.get("history")), instructed)
+    beside = any(other != name for other in _with_turns(row))
+    is_there = (len(turns) - system > 2, _says_something(row.get("history")), instructed, beside)
     return [what for what, found in zip(NOT_USED, is_there, strict=True) if found]
 
 
@@ -143,8 +149,19 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _conversation(row: Mapping[str, Any]) -> str | None:
-    """The field with a row's turns, if it is a conversation."""
-    return next((name for name in CONVERSATIONS if name in row), None)
+    """The field with a row's turns, if it is a conversation: one that has turns, beside no whole pair.
+
+    Without turns it is one only where nothing says that it is a pair, so that it is refused as what it is.
+    """
+    fields = ("instruction", "output")
+    if all(_says_something(row.get(name)) for name in fields):
+        return None
+    empty = [] if any(name in row for name in fields) else [name for name in CONVERSATIONS if name in row]
+    return next(iter(_with_turns(row) + empty), None)
+
+
+def _with_turns(row: Mapping[str, Any]) -> list[str]:
+    return [name for name in CONVERSATIONS if isinstance(row.get(name), list) and row[name]]
 
 
 def _speaker(turn: Any) -> Any:

@@ -70,7 +70,9 @@ def better(text: str, finish_reason: str = "stop") -> Reading | Failure:
     return read({"reply": reply, "phase": "response", "answer": "tags", "finish_reason": finish_reason})
 
 
-@pytest.mark.parametrize("mark", ["[End]", "[end]", "**[End]**", "<End>", "</end>", "[/End]", "[End of Better Answer]"])
+@pytest.mark.parametrize(
+    "mark", ["[End]", "[end]", "**[End]**", "<End>", "</end>", "[/End]", "[End of Better Answer]", "`[End]`"]
+)
 @pytest.mark.parametrize("finish_reason", ["stop", "length"])
 @pytest.mark.parametrize("text", [BLOCK, MENTION, "First.\n\nMARK\n\nLast."])
 def test_an_end_within_an_answer_does_not_end_it(text: str, mark: str, finish_reason: str) -> None:
@@ -80,7 +82,7 @@ def test_an_end_within_an_answer_does_not_end_it(text: str, mark: str, finish_re
     assert (found.fields["response"], found.repairs) == (text, ["[End] within the text"])
 
 
-@pytest.mark.parametrize("mark", ["[End]", "[end]", "**[End]**", "<End>", "</end>", "[/End]"])
+@pytest.mark.parametrize("mark", ["[End]", "[end]", "**[End]**", "<End>", "</end>", "[/End]", "`[End]`"])
 @pytest.mark.parametrize("text", [BLOCK, MENTION, BLOCK.replace("\nThat", "\n\nThat"), "Write\nMARK\nbelow."])
 def test_an_end_within_an_answer_that_lacks_its_own_cuts_nothing(text: str, mark: str) -> None:
     text = text.replace("MARK", mark)
@@ -120,6 +122,19 @@ def test_marks_after_the_end_are_nothing(after: str) -> None:
     both = read({"reply": reply, "phase": "instruction", "answer": "tags", "finish_reason": "stop"})
     assert isinstance(both, Reading)
     assert (both.fields["instruction"], both.fields["response"], both.repairs) == ("Mix.", "It is mixed.", [])
+
+
+@pytest.mark.parametrize("end", ["`[End]`", "**`[End]`**", "`[End]` "])
+def test_an_end_as_code_leaves_no_backtick(end: str) -> None:
+    found = better(f"A.\n{end}")
+    assert found == Reading({"critique": "It is short.", "response": "A."}, ["[End]'s form"])
+
+
+@pytest.mark.parametrize("text", ["Use `x`", "```\nmix\n```\nBake. ```x```", "Put `[End]` below. Bake."])
+def test_code_before_an_end_keeps_its_backticks(text: str) -> None:
+    found = better(f"{text}[End]")
+    assert isinstance(found, Reading)
+    assert found.fields["response"] == text
 
 
 def test_an_end_in_a_fence_of_the_answer_is_in_doubt() -> None:

@@ -37,12 +37,31 @@ BLOCKS = {
     "with a prefix": "<seed:think>DRAFT</seed:think>",
     "square": "[THINK]DRAFT[/THINK]",
     "Kimi's": "◁think▷DRAFT◁/think▷",
+    "thought": "<thought>DRAFT</thought>\n",
+    "thoughts": "<Thoughts>\nDRAFT\n</Thoughts>\n",
+    "a blank in the tags": "<think >DRAFT</think >",
+    "reasoning": "<reasoning>\nDRAFT </think> DRAFT\n</reasoning>\n",
+    "reasoning opened by the prompt": "DRAFT\n</reasoning>\n",
+    "Sky-T1's": "<|begin_of_thought|>\nDRAFT\n<|end_of_thought|>\n\n",
 }
+# What may stand before them, and is no word.
+LEADS = (
+    "\ufeff",
+    "\u200b\u2060\n",
+    "<s>",
+    "<s> <|im_start|>assistant\n",
+    "<\uff5cbegin▁of▁sentence\uff5c><\uff5cAssistant\uff5c>",
+)
+LEADS += ("<|start_header_id|>assistant<|end_header_id|>\n\n", "assistant\n\n", "<bos><start_of_turn>model\n")
+BLOCKS |= {f"after {lead!a}": f"{lead}<think>\nDRAFT\n</think>\n" for lead in LEADS}
 # The same, where there is no answer: the thoughts were never closed.
 OPEN = {
     "never closed": "<think>\nI would say DRAFT\n",
     "closed once of twice": "<think>\nA <think>DRAFT</think> is DRAFT\n",
     "closed as another": "<think>\nDRAFT\n</thinking>\n",
+    "thought": "<thought>\nDRAFT\n",
+    "Sky-T1's": "<|begin_of_thought|>\nDRAFT\n",
+    "after control words": "<|im_start|>assistant\n<think>\nDRAFT\n",
 }
 
 
@@ -85,6 +104,9 @@ def test_a_critique_of_open_thoughts_is_none() -> None:
         "Write <think> before your thoughts and </think> after them.",
         "A tag is `<think>`, never closed.",
         "Rethink> is no tag, nor is <thinker> or </ think>.",
+        "[Think] of a number between 1 and 10, then double it.",
+        "Write <reasoning> before your thoughts and </reasoning> after them.",
+        "<s>Hi <think> is a tag.",
     ],
 )
 def test_a_tag_after_other_words_is_text(text: str) -> None:
@@ -97,11 +119,20 @@ def test_a_tag_after_other_words_is_text(text: str) -> None:
 
 
 ENDS = {
-    "finished": ["stop", "STOP", "eos", "eos_token", "stop_sequence", "end_turn", "complete", ""],
+    "finished": ["stop", "STOP", "eos", "eos_token", "stop_sequence", "end_turn", "complete", "", "null", "None"],
     "cut_off": ["length", "model_length", "max_tokens", "MAX_TOKENS", "model_context_window_exceeded"],
-    "refusal": ["content_filter", "SAFETY", "refusal"],
+    "refusal": ["content_filter", "SAFETY", "refusal", "contentFilter", "FinishReason.SAFETY"],
     "broken": ["error", "abort", "repetition", "tool_calls", "insufficient_system_resource", "other", "stopped early"],
 }
+ENDS["finished"] += ["FINISH_REASON_STOP", "FinishReason.STOP", "end-turn", "stop-sequence", "endTurn", "EndTurn"]
+ENDS["cut_off"] += [
+    "FinishReason.MAX_TOKENS",
+    "FINISH_REASON_MAX_TOKENS",
+    "max-tokens",
+    "max_output_tokens",
+    "maxTokens",
+]
+ENDS["broken"] += ["FinishReason.OTHER", "FINISH_REASON_UNSPECIFIED", "nonstop", "toolCalls"]
 
 
 @pytest.mark.parametrize("form", TURNS)
@@ -242,6 +273,7 @@ def test_a_judge_that_never_stops_thinking_is_asked_again(judged: Any) -> None:
     [
         (choice("8 7", "stop"), ((8, 7), None)),
         (choice("8 7\nThe first is", "length"), ((8, 7), None)),  # the verdict was there before the limit
+        (choice("8 7\nThe first is", "FinishReason.MAX_TOKENS"), ((8, 7), None)),
         (choice("8 1", "length"), (None, "unreadable verdict")),  # 10?
         (choice("8 7", "abort"), (None, "ended by 'abort', which is no known end of an answer")),
         (choice("8 7", "error"), (None, "ended by 'error', which is no known end of an answer")),

@@ -14,7 +14,7 @@ from srt import cli
 from srt.config import as_flags, load, locate
 from srt.methods import uses
 from srt.records import LedgerEntry, read_records
-from srt.runs import SELECTING
+from srt.runs import FIXED_METHODS, SELECTING, variants_of
 from srt.settings import EXECUTION_FLAGS, SelectionConfig
 
 FLAGS = {
@@ -49,7 +49,8 @@ def test_the_issues_own_example(tmp_path: Path, capsys: pytest.CaptureFixture) -
 @pytest.mark.parametrize("method", SELECTING)
 @pytest.mark.parametrize("setting", FLAGS)
 def test_a_setting_that_the_method_does_not_read_is_refused(called, capsys, command, method, setting):  # noqa: F811
-    words = [command, *SCORED[command], "--pairs", "original=p.jsonl", "--method", method, "--ratio", "0.5"]
+    words = [command, *SCORED[command], "--pairs", f"{variants_of(method)[0]}=p.jsonl", "--method", method]
+    words += ["--ratio", "0.5"]
     used = uses(method) | ({"proxy_sample"} if command == "agreement" else set())
     code = cli.main([*words, *FLAGS[setting]])
     assert code == (0 if setting in used else 2)
@@ -61,9 +62,24 @@ def test_a_setting_that_the_method_does_not_read_is_refused(called, capsys, comm
 @pytest.mark.parametrize("method", SELECTING)
 def test_the_settings_that_a_method_reads_can_be_given(called, method):  # noqa: F811
     flags = [word for name in sorted(uses(method) & FLAGS.keys()) for word in FLAGS[name]]
-    words = ["selection", "RUN_DIR", "--pairs", "original=p.jsonl", "--method", method, "--ratio", "0.5", *flags]
+    pairs = f"{variants_of(method)[0]}=p.jsonl"
+    words = ["selection", "RUN_DIR", "--pairs", pairs, "--method", method, "--ratio", "0.5", *flags]
     assert cli.main(words) == 0
     assert called[SelectionConfig].ifd_below == SETTINGS.ifd_below
+
+
+@pytest.mark.parametrize("command", SCORED)
+@pytest.mark.parametrize("method", FIXED_METHODS)
+@pytest.mark.parametrize("flag", ["--pairs", "--scores"])
+def test_a_file_of_a_variant_that_the_method_does_not_read_is_refused(called, capsys, command, method, flag):  # noqa: F811
+    words = [command, *SCORED[command], "--method", method, "--ratio", "0.5"]
+    words += [word for name in ("--pairs", "--scores") for word in (name, f"{method}=f.jsonl")]
+    assert cli.main(words) == 0
+    capsys.readouterr()
+    other = next(variant for variant in FIXED_METHODS if variant != method)
+    assert cli.main([*words, flag, f"{other}=f.jsonl"]) == 2
+    expected = f"srt: {flag} {other}=...: has no effect with --method {method}: expected {method}\n"
+    assert capsys.readouterr().err == expected
 
 
 OPENAI = ["--backend", "openai", "--base-url", "http://a/v1"]

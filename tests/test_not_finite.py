@@ -135,17 +135,27 @@ def test_a_preference_that_is_infinite_is_refused(tmp_path: Path, capfd: pytest.
 
 
 @pytest.mark.parametrize(
-    ("place", "one", "other"), [("generator_2", "ours", "theirs"), ("generator_1", "gpt", "llama")]
+    ("place", "one", "other"),
+    [("generator_2", "ours", "theirs"), ("generator_2", "ours", None), ("generator_1", "gpt", "llama")],
 )
 def test_annotations_of_two_models_are_refused_by_name(
     tmp_path: Path, capfd: pytest.CaptureFixture, place: str, one: str, other: str
 ) -> None:
-    rows = [row("x", 2) | {place: one}, row("y", 1) | {place: None}, row("x", 1) | {place: other}]
+    rows = [row("x", 2) | {place: one}, row("y", 1) | {place: one}, row("x", 1) | {place: other}]
     (tmp_path / "a.json").write_text(json.dumps(rows))
     words = ["evaluate", "alpaca-eval", "--annotations", str(tmp_path / "a.json"), str(tmp_path / "out.json")]
     assert cli.main(words) == 2
     assert f"record 3: {place}: expected {one!r}, as in record 1, found {other!r}" in capfd.readouterr().err
     assert not (tmp_path / "out.json").exists()
+
+
+def test_a_row_without_a_model_before_one_with_it_is_another_models(
+    tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([row("x", 2) | {"generator_2": None}, row("y", 1)]))
+    words = ["evaluate", "alpaca-eval", "--annotations", str(tmp_path / "a.json"), str(tmp_path / "out.json")]
+    assert cli.main(words) == 2
+    assert "record 1: generator_2: expected 'ours', as in record 2, found None" in capfd.readouterr().err
 
 
 def test_outputs_of_two_models_are_refused_by_name(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:

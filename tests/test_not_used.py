@@ -11,6 +11,7 @@ from srt.records import InputError
 from srt.sources import read_pairs
 
 FURTHER, HISTORY, SYSTEM = "further turns of a conversation", "a history of earlier turns", "a system text"
+BESIDE = "a further column of turns"
 TURNS = [("human", "Hi"), ("gpt", "Hello"), ("human", "Bye"), ("gpt", "Goodbye")]
 
 
@@ -40,6 +41,15 @@ SOURCES = [
     (pair(history=[], system=""), {}),
     (pair(history=None, system=None), {}),
     (pair(history="earlier", system=" "), {HISTORY: 1}),
+    (pair(messages=None), {}),
+    (pair(messages=[]), {}),
+    (pair(messages="see below", conversations=None), {}),
+    (pair() | conversation(*TURNS), {BESIDE: 1}),
+    (pair() | conversation(("user", "a"), ("assistant", "b"), name="messages"), {BESIDE: 1}),
+    (conversation(*TURNS[:2]) | {"instruction": None, "output": None}, {}),
+    (conversation(("user", "Hi"), ("assistant", "Hello"), name="messages") | {"conversations": None}, {}),
+    (conversation(("user", "Hi"), ("assistant", "Hello"), name="messages") | {"conversations": []}, {}),
+    (conversation(*TURNS[:2]) | conversation(("user", "a"), ("assistant", "b"), name="messages"), {BESIDE: 1}),
 ]
 
 
@@ -52,7 +62,7 @@ def test_what_a_pair_cannot_hold_is_counted_in_log_and_sidecar(
     assert [(p.instruction, p.input, p.output) for p in pairs] == [("Hi", "", "Hello")]
     assert json.loads((tmp_path / "out.meta.json").read_text())["not_used"] == expected
     said = capfd.readouterr().err
-    for what in (FURTHER, HISTORY, SYSTEM):
+    for what in (FURTHER, HISTORY, SYSTEM, BESIDE):
         assert (f"1 of 1 records: {what}: not used" in said) == (what in expected)
 
 

@@ -46,7 +46,7 @@ UNITS = (
     '{"a":[',
 )
 UNITS += ('{"a":1,', '"\\', "[]", "[[1", "8 7\n", "[End]", "End\n", "[New Answer]", "[New Answer]a[End]", "here is a ")
-UNITS += ("```\n", "\n \n", "<think>", "</think>")
+UNITS += ("```\n", "\n \n", "<think>", "</think>", "<|a|>assistant\n")
 ENDS = ("", "x]", "\nx]")
 SIZES = (250, 1_000, 4_000, 16_000, 100_000)
 KEPT = (150, 40, 15, 6)  # of the attacks, after each size
@@ -123,6 +123,7 @@ MADE: dict[tuple[str, str], list[str | re.Pattern[str]]] = {
     ("srt/report/formats.py", "latex_escape"): ["|".join(map(re.escape, formats._LATEX))],
     ("srt/failures.py", "printable"): [r"\bk\b", "sk\\-123456789"],
     ("srt/evaluation/reading.py", "_matched"): [*reading._SCORES, *reading._GRADE],
+    ("srt/evaluation/reading.py", "_is_row"): [*reading._ROWS],
 }
 USES = ("match", "fullmatch", "search", "sub", "findall", "finditer", "split", "compile")
 

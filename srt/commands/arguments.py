@@ -11,10 +11,11 @@ from srt import cli, idle
 from srt.defaults import DEFAULTS, tell
 from srt.methods import uses
 from srt.records import InputError
-from srt.runs import SELECTING
+from srt.runs import SELECTING, variants_of
 from srt.settings import ExecutionConfig, ReflectConfig, SelectionConfig, Settings
 
 Steps = Any  # argparse's own class of subparsers is private
+FILES = ("pairs", "scores", "coherence")  # what a selection reads of each variant
 SEED = 0  # of a selection, where none is given
 MODEL_HELP = "a model folder or a hub name"
 
@@ -90,14 +91,27 @@ def refuse_idle_of_teacher(args: argparse.Namespace, settings: ReflectConfig) ->
 
 def choice(parser: argparse.ArgumentParser) -> None:
     """What is chosen from, and how: the files by variant, and the run's method, ratio and seed."""
-    for flag, needed in (("--pairs", True), ("--scores", False), ("--coherence", False)):
-        about = "once per variant that the method reads"
-        parser.add_argument(flag, action="append", default=[], metavar="VARIANT=FILE", required=needed, help=about)
+    for flag in FILES:
+        about, needed = "once per variant that the method reads, and for no other", flag == "pairs"
+        parser.add_argument(
+            f"--{flag}", action="append", default=[], metavar="VARIANT=FILE", required=needed, help=about
+        )
     about = "what chooses between a record's versions (README.md has the table)"
     parser.add_argument("--method", required=True, choices=SELECTING, help=about)
     parser.add_argument("--ratio", required=True, type=float, help="share of the selected records to keep, by IFD")
     about = f"seed of the methods `random` and `length`, {SEED} where not given"
     parser.add_argument("--seed", type=int, default=None, help=about)
+
+
+def files(args: argparse.Namespace) -> tuple[dict[str, Path], ...]:
+    """The files of FILES by variant; InputError for one of a variant that the method does not read."""
+    found = {flag: cli.assignments(getattr(args, flag), f"--{flag}") for flag in FILES}
+    read = variants_of(args.method)
+    for flag, paths in found.items():
+        for variant in (variant for variant in paths if variant not in read):
+            expected = ", ".join(read)
+            raise InputError(f"--{flag} {variant}=...: has no effect with --method {args.method}: expected {expected}")
+    return tuple(found.values())
 
 
 def selection(args: argparse.Namespace, reads: Sequence[str] = ()) -> SelectionConfig:

@@ -147,17 +147,18 @@ def selection(steps: Steps) -> None:
         from srt.selection import select
 
         settings = arguments.selection(args)
+        pairs, scores, coherence = arguments.files(args)
         if args.rescored and not args.scores:
             cli.refuse_given(["rescored"], {"rescored": "without --scores"})
         select(
             args.run_dir,
-            cli.assignments(args.pairs, "--pairs"),
-            cli.assignments(args.scores, "--scores"),
+            pairs,
+            scores,
             args.method,
             arguments.ratio(args.ratio),
             args.seed or arguments.SEED,
             settings,
-            cli.assignments(args.coherence, "--coherence"),
+            coherence,
             args.rescored,
         )
 
@@ -206,20 +207,22 @@ def _add_scored_choice(parser: argparse.ArgumentParser, step: str, out: str) -> 
 
 def _scored_choice(args: argparse.Namespace, reads: Sequence[str] = ()) -> tuple[Any, ...]:
     """These arguments, in the order of the step's function, which itself reads settings of the selection (`reads`)."""
+    settings = arguments.selection(args, reads)
+    pairs, scores, coherence = arguments.files(args)
     return (
         args.out,
-        cli.assignments(args.pairs, "--pairs"),
-        cli.assignments(args.scores, "--scores"),
+        pairs,
+        scores,
         args.model,
         arguments.revision(args),
         args.method,
         arguments.ratio(args.ratio),
         args.seed or arguments.SEED,
-        arguments.selection(args, reads),
+        settings,
         cli.resolve(args, ScoreConfig, lambda config: config.score),
         cli.execution(args),
         args.cache,
-        cli.assignments(args.coherence, "--coherence"),
+        coherence,
     )
 
 

@@ -49,6 +49,20 @@ _SCORES = (
 _GRADE = (rf"{_LABEL}{_NUMBER}\.?",)
 
 
+def _row(number: str) -> str:
+    """A line, whatever follows in it, that gives an answer of that number a score: `2 7`, `2nd: 7`, `Score 2 is 7`."""
+    name = rf"^(?:[-+|] )?(?:[a-z]+ ){{0,2}}[#(\[]?{number}(?: [a-z]+(?=:))?"
+    return rf"{name}(?:[)\].,:;|=>-]| [|=>-]+| (?:is|gets)\b)*+(?:(?<=[:=])|\s+)[(\[]?(\d{{1,2}}(?:\.\d)?)"
+
+
+_ROWS = (_row("(?:1(?:st)?|first(?!,))"), _row("(?:2(?:nd)?|second(?!,))"))
+# Another grade after the first line's: that one may be a question's number, or the example of a scale.
+_OTHER_GRADE = r"^\d{1,2}(?:\.\d{1,4})?(?![\d.)])"
+# A heading that names the answers in the other order than asked for: `B A`, `Second | First`.
+_JOIN = r"\W{1,4}(?:(?:and|then|the|assistant|answer|response|model)\W{1,4}){0,3}"
+_SWAPPED = rf"\b(?-i:B){_JOIN}(?-i:A)\b|\bsecond{_JOIN}first\b"
+
+
 def scores(text: str) -> Scores | None:
     """The two scores at the head of a reply, or JSON's `first` and `second`; null unless from 1 to 10, or 0."""
     said = _said(text)
@@ -99,15 +113,41 @@ def _json(said: str) -> dict[str, Any] | None:
 def _at_head(forms: Sequence[str], said: str) -> list[str]:
     """The numbers of a form that is a reply's first lines as a whole, lines of talk before it left out; or none.
 
-    None too where one of the next lines holds other numbers and nothing else: then the first may be a list's.
+    None too where the talk or the later lines leave it in doubt whose they are.
     """
     lines = [line for line in map(_undecorated, said.splitlines()) if line]
-    plain = list(dropwhile(_is_talk, lines))[: 2 * LINES_READ]
+    plain = list(dropwhile(_is_talk, lines))
+    talk = "\n".join(lines[: len(lines) - len(plain)])
     for number in range(1, min(LINES_READ, len(plain)) + 1):
         numbers = _matched(forms, "\n".join(plain[:number]))
         if numbers:
-            return [] if any(_differs(forms, line, numbers) for line in plain[number:][:LINES_READ]) else numbers
+            return [] if _in_doubt(forms, numbers, talk, plain[number:]) else numbers
     return []
+
+
+def _in_doubt(forms: Sequence[str], numbers: Sequence[str], talk: str, later: Sequence[str]) -> bool:
+    """Whether the numbers may be a list's, those of another order, or not the only ones."""
+    if any(_differs(forms, line, numbers) for line in later[:LINES_READ]):
+        return True
+    if len(numbers) == 1:
+        return float(numbers[0]) == LEAST and any(re.search(_OTHER_GRADE, line) for line in later[:1])
+    return _swapped(talk) or _is_row(numbers, later)
+
+
+def _is_row(numbers: Sequence[str], later: Sequence[str]) -> bool:
+    """Whether two numbers are an answer's own and its score, `1 8`: a later line has the other answer's.
+
+    Lines that only say again what both scores are leave no doubt.
+    """
+    first, text = float(numbers[0]), "\n".join(later)
+    found = [re.search(row, text, re.IGNORECASE | re.MULTILINE) for row in _ROWS]
+    if first not in (1, 2) or all(row and row[1] == number for row, number in zip(found, numbers, strict=True)):
+        return False
+    return found[0 if first == 2 else 1] is not None
+
+
+def _swapped(talk: str) -> bool:
+    return re.search(_SWAPPED, talk, re.IGNORECASE) is not None
 
 
 def _undecorated(line: str) -> str:

@@ -149,18 +149,20 @@ def _unjudged(
 
 
 def _only(rows: Sequence[Mapping[str, Any]], name: str, path: Path) -> str | None:
-    """What the rows say under that name, None where none says anything.
+    """What all the rows say under that name, None where none says anything.
 
     InputError where two of them differ: a row of the leaderboard is one model's, beside one reference, by one judge.
+    Rows that say nothing beside rows that do are of another one too, for all that is known.
     """
-    said = [(number, str(row[name])) for number, row in enumerate(rows, start=1) if row.get(name) is not None]
-    for number, found in said:
-        place, expected = said[0]
+    said = [None if row.get(name) is None else str(row[name]) for row in rows]
+    expected = next((found for found in said if found is not None), None)
+    for number, found in enumerate(said, start=1):
         if found != expected:
+            place = said.index(expected) + 1
             raise InputError(
                 f"{path}: record {number}: {name}: expected {expected!r}, as in record {place}, found {found!r}"
             )
-    return said[0][1] if said else None
+    return expected
 
 
 def _scores(row: Mapping[str, Any], name: str, where: str) -> Scores | None:
