@@ -13,13 +13,14 @@ from srt.settings import Limits
 class Refusals:
     """Tells a server that refuses everything from records that are refused.
 
-    Until one request was answered, `at_start` refusals in the same words stop the run. After that a refusal is its
+    Until one request was answered, `at_start` new refusals in the same words stop the run. After that a refusal is its
     record's failure, until more than `percent` of the last `window` requests were refused.
 
     Args:
         where: the server, for the messages.
         journal: has a note of every refused request, which is no answer: the next run asks again. What an earlier run
-            met as well says nothing new of the server, so that refused records alone never stop a run for good.
+            met as well is not new and says nothing of the server: every run gets further, and refused records alone
+            never stop one for good.
         limits: None stops no run: then no server is asked, and a refusal is its record's alone.
         answered: whether the server has answered before, in an earlier run.
     """
@@ -28,6 +29,7 @@ class Refusals:
         self.stop: ServerError | None = None  # why no more should be asked
         self._where, self._journal, self._limits, self._answered = where, journal, limits, answered
         self._words: Counter[str] = Counter()
+        self._new: Counter[str] = Counter()  # those of them that no earlier run met
         self._said: dict[str, str] = {}  # the same words as they came first
         self._last: deque[bool] = deque(maxlen=limits.window if limits else 0)
 
@@ -39,24 +41,28 @@ class Refusals:
     def refused(self, key: str, why: str) -> None:
         """The request that has this key in the journal was refused."""
         words, note = without_ids(why), content_key("refused", key)
+        is_new = note not in self._journal
         self._words[words] += 1
+        self._new[words] += is_new
         self._said.setdefault(words, why)
-        self._last.append(note not in self._journal)
-        if note not in self._journal:
+        self._last.append(is_new)
+        if is_new:
             self._journal.add(note, {"refused": why})
-        if self._limits is None or self.stop is not None:
-            return
-        same, failed, asked = self._words[words], sum(self._last), len(self._last)
-        if not self._answered and same >= self._limits.at_start:
-            self.stop = ServerError(
-                f"{self._where}: answered nothing and refused {same} requests with the same words: {why}"
-            )
-        elif 100 * failed > self._limits.percent * self._limits.window:
-            self.stop = ServerError(
-                f"{self._where}: {failed} of the last {asked} requests failed, the last one: {why}; what was answered "
-                "is kept: run again to go on from here, or allow more than execution.failure_percent "
-                f"{self._limits.percent}"
-            )
+        if self._limits is not None and self.stop is None:
+            self.stop = self._too_many(words, why, self._limits)
+
+    def _too_many(self, words: str, why: str, limits: Limits) -> ServerError | None:
+        """The error where the last refusal was one too many."""
+        failed, asked = sum(self._last), len(self._last)
+        if not self._answered and limits.at_start is not None and self._new[words] >= limits.at_start:
+            told = f"answered nothing and refused {self._words[words]} requests with the same words: {why}"
+            again = f"execution.refusals_at_start {limits.at_start}"
+        elif 100 * failed > limits.percent * limits.window:
+            told = f"{failed} of the last {asked} requests failed, the last one: {why}; what was answered is kept"
+            again = f"execution.failure_percent {limits.percent}"
+        else:
+            return None
+        return ServerError(f"{self._where}: {told}: run again to go on from here, or allow more than {again}")
 
     def end(self, usable: int) -> None:
         """ServerError where not one of a run's requests was answered, now or before, and some were refused."""

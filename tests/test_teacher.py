@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,54 @@ def test_refused_records_alone_end_as_an_error_and_a_share_of_them_ends_the_run(
     assert 3 <= len(asked_in) <= 5
     assert all("21 of the last " in line and "more than execution.failure_percent 20" in line for line in said)
     assert [answer.refused for answer in answers] == [False] * 100 + [True] * 100
+
+
+class Scripted(Steered):
+    """One request at a time; `answer(text, number)` makes a request's finish reason."""
+
+    capacity = 1
+
+    def __init__(self, answer: Callable[[str, int], str]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def collect(self) -> list[tuple[str, Completion]]:
+        ticket, request = self.waiting.pop()
+        finish = self.answer(str(request.chat[0][1]), self.asked)
+        return [(ticket, Completion("" if finish.startswith("refused") else "fine", 1, finish, 1))]
+
+
+def runs_of(
+    folder: Path, backend: Steered, questions: list[Request], runs: int = 20
+) -> tuple[list[str], list[Completion]]:
+    """Asks until a run ends well: what each run before that ended with, and the answers of the last one."""
+    said: list[str] = []
+    while len(said) < runs:
+        try:
+            with teacher(folder, backend, limits=LIMITS) as asked:
+                return said, asked.ask(questions, "x")
+        except ServerError as error:
+            said.append(str(error))
+    return said, []
+
+
+SIXTY = [question(f"{i}") for i in range(60)]
+
+
+def test_first_records_that_are_always_refused_hold_up_one_run_and_not_every_run(tmp_path: Path) -> None:
+    backend = Scripted(lambda text, _: "refused: HTTP 400: content policy" if int(text) < 10 else "stop")
+    said, answers = runs_of(tmp_path, backend, SIXTY)
+    assert [answer.refused for answer in answers] == [True] * 10 + [False] * 50
+    (line,) = said
+    assert "answered nothing and refused 8 requests with the same words: HTTP 400: content policy" in line
+    assert "execution.refusals_at_start 8" in line
+
+
+def test_a_server_that_refuses_everything_ends_every_run_whatever_its_words(tmp_path: Path) -> None:
+    backend = Scripted(lambda _, number: f"refused: HTTP 400: {'no' if number % 2 else 'never'}")
+    said, _ = runs_of(tmp_path, backend, SIXTY, runs=8)
+    assert len(said) == 8
+    assert "refused all of 60 requests" in said[-1]
 
 
 def test_what_is_under_way_is_kept_when_refusals_end_the_run(tmp_path: Path) -> None:

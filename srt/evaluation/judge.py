@@ -96,7 +96,8 @@ class Judge:
         self._usable: set[str] = set()  # requests that have a reply
         self.said_no = ""  # what the server said to a request that it refused
         answered = any(isinstance(value, Mapping) and "choice" in value for value in self.journal.entries.values())
-        self._refusals = Refusals(f"{server.base_url}: judge {server.model}", self.journal, execution.limits, answered)
+        limits = execution.limits.of_own_model() if judge.serve else execution.limits
+        self._refusals = Refusals(f"{server.base_url}: judge {server.model}", self.journal, limits, answered)
         self._rounds_key = content_key("rounds", self.identity, name)
 
     def __enter__(self) -> Judge:
