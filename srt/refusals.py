@@ -1,10 +1,12 @@
-"""When refusals end a run: a server that refuses everything, and records that are refused."""
+"""When a server's replies end a run: all or too many requests are refused, or no answer has a known end."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, deque
+from collections.abc import Iterable
 
+from srt.completions import Ending, Said
 from srt.journal import Journal, content_key
 from srt.server import ServerError
 from srt.settings import Limits
@@ -14,7 +16,8 @@ class Refusals:
     """Tells a server that refuses everything from records that are refused.
 
     Until one request was answered, `at_start` new refusals in the same words stop the run. After that a refusal is its
-    record's failure, until more than `percent` of the last `window` requests were refused.
+    record's failure, until more than `percent` of the last `window` requests were refused. An answer whose end is not
+    known is useless and paid for: until one had a known end, `at_start` new ones of the same end stop the run as well.
 
     Args:
         where: the server, for the messages.
@@ -22,21 +25,41 @@ class Refusals:
             met as well is not new and says nothing of the server: every run gets further, and refused records alone
             never stop one for good.
         limits: None stops no run: then no server is asked, and a refusal is its record's alone.
-        answered: whether the server has answered before, in an earlier run.
+        before: how the server's answers in earlier runs came to their ends.
     """
 
-    def __init__(self, where: str, journal: Journal, limits: Limits | None, answered: bool) -> None:
-        self.stop: ServerError | None = None  # why no more should be asked
-        self._where, self._journal, self._limits, self._answered = where, journal, limits, answered
+    def __init__(self, where: str, journal: Journal, limits: Limits | None, before: Iterable[Ending]) -> None:
+        self._where, self._journal, self._limits = where, journal, limits
+        known = Counter(before)
+        self._answered, self._ended = known.total() > 0, known.total() > known["broken"]
+        self._refused: ServerError | None = None
+        self._broken_before = known["broken"]
+        self._broken: Counter[str] = Counter()  # this run's answers without a known end, by reason
         self._words: Counter[str] = Counter()
         self._new: Counter[str] = Counter()  # those of them that no earlier run met
         self._said: dict[str, str] = {}  # the same words as they came first
         self._last: deque[bool] = deque(maxlen=limits.window if limits else 0)
 
-    def answered(self) -> None:
+    @property
+    def stop(self) -> ServerError | None:
+        """Why no more should be asked."""
+        at_start = self._limits.at_start if self._limits else None
+        same = max(self._broken.values(), default=0)
+        if self._refused is None and at_start is not None and not self._ended and same >= at_start:
+            return self._unended(f"; allow more than execution.refusals_at_start {at_start} to ask on")
+        return self._refused
+
+    def _unended(self, more: str = "") -> ServerError:
+        return ServerError(f"{self._where}: every answer {' or '.join(self._broken)}; they are kept{more}")
+
+    def answered(self, answer: Said) -> None:
         """A request was answered."""
         self._answered = True
         self._last.append(False)
+        if answer.ending == "broken":
+            self._broken[str(answer.reason)] += 1
+        else:
+            self._ended = True
 
     def refused(self, key: str, why: str) -> None:
         """The request that has this key in the journal was refused."""
@@ -48,8 +71,8 @@ class Refusals:
         self._last.append(is_new)
         if is_new:
             self._journal.add(note, {"refused": why})
-        if self._limits is not None and self.stop is None:
-            self.stop = self._too_many(words, why, self._limits)
+        if self._limits is not None and self._refused is None:
+            self._refused = self._too_many(words, why, self._limits)
 
     def _too_many(self, words: str, why: str, limits: Limits) -> ServerError | None:
         """The error where the last refusal was one too many."""
@@ -65,10 +88,19 @@ class Refusals:
         return ServerError(f"{self._where}: {told}: run again to go on from here, or allow more than {again}")
 
     def end(self, usable: int) -> None:
-        """ServerError where not one of a run's requests was answered, now or before, and some were refused."""
-        if self._limits is not None and self._words and not usable:
+        """ServerError where a run has come to its end in vain.
+
+        Not one of its requests was answered, now or before, and some were refused; or it received answers, and of
+        `at_start` and more that there are, not one has a known end.
+        """
+        if self._limits is None:
+            return
+        if self._words and not usable:
             why = self._said[self._words.most_common(1)[0][0]]
             raise ServerError(f"{self._where}: refused all of {self._words.total()} requests, most often so: {why}")
+        broken, at_start = self._broken.total(), self._limits.at_start
+        if at_start is not None and broken and not self._ended and self._broken_before + broken >= at_start:
+            raise self._unended()
 
 
 def without_ids(words: str) -> str:

@@ -124,3 +124,20 @@ def test_first_questions_that_are_always_refused_never_stop_every_run(tmp_path, 
     assert len(stopped) == (0 if served else 1), stopped
     assert all("execution.refusals_at_start 8" in line for line in stopped)
     assert [reply.text for reply in replies] == [""] * 12 + ["5 5"] * 8
+
+
+def test_a_judge_whose_every_reply_has_an_unknown_end_is_stopped(tmp_path):
+    requests = [{"messages": [{"role": "user", "content": f"{i}"}]} for i in range(20)]
+    asked = []
+    with FakeJudge(lambda request, count: {"message": {"content": "5 5"}, "finish_reason": "done"}) as fake:
+        server = OpenServer(fake.endpoint.base_url, KEY, "judge")
+        for _ in range(3):
+            with Judge(server, judge_config(), execution_config(concurrency=1), tmp_path, "job") as judge:
+                with pytest.raises(ServerError, match="every answer ended by 'done', which is no known end"):
+                    judge.ask(requests, 0, "x")
+                asked.append(len(fake.requests))
+        with Judge(server, judge_config(), execution_config(concurrency=1), tmp_path, "job") as judge:
+            assert {reply.trouble for reply in judge.ask(requests, 0, "x")} == {
+                "ended by 'done', which is no known end of an answer"
+            }
+    assert asked == [8, 16, 20]

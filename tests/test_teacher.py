@@ -257,6 +257,27 @@ def test_a_server_that_refuses_everything_ends_every_run_whatever_its_words(tmp_
     assert "refused all of 60 requests" in said[-1]
 
 
+def test_a_server_whose_every_answer_has_an_unknown_end_is_not_paid_for_them_all(tmp_path: Path) -> None:
+    backend = Scripted(lambda *_: "done")
+    said, answers = runs_of(tmp_path, backend, SIXTY)
+    assert len(said) == 8
+    assert all("t: every answer ended by 'done', which is no known end of an answer" in line for line in said)
+    assert all("execution.refusals_at_start 8" in line for line in said[:-1])
+    assert (backend.asked, len(answers)) == (60, 60)  # each was asked for once: what was paid for is kept
+
+
+@pytest.mark.parametrize("capacity", [1, 4])
+def test_some_answers_with_an_unknown_end_never_stop_every_run(tmp_path: Path, capacity: int) -> None:
+    backend = Scripted(lambda text, _: "done" if int(text) < 20 else "stop")
+    backend.capacity = capacity
+    said, answers = runs_of(tmp_path, backend, SIXTY)
+    assert 1 <= len(said) <= 2
+    assert [answer.finish_reason for answer in answers] == ["done"] * 20 + ["stop"] * 40
+    backend = Scripted(lambda text, _: "stop" if int(text) < 1 else "done")
+    said, answers = runs_of(tmp_path / "known", backend, SIXTY)
+    assert (said, len(answers)) == ([], 60)
+
+
 def test_what_is_under_way_is_kept_when_refusals_end_the_run(tmp_path: Path) -> None:
     class Mixed(Steered):
         capacity = 12

@@ -88,7 +88,7 @@ class Price(Settings):
 class Limits:
     """When refusals stop a run: `refusals_at_start`, `failure_percent` and `failure_window` of `execution:`.
 
-    `at_start` is None where no first refusals do.
+    `at_start` is None where none at the start do.
     """
 
     at_start: int | None
@@ -110,7 +110,9 @@ class ExecutionConfig(Settings):
     request_seconds: float = Field(gt=0, description="how long one try of a request may take")
     patience_seconds: float = Field(gt=0, description="how long an endpoint may answer nothing before the run stops")
     refusals_at_start: int = Field(
-        ge=1, description="new refusals in the same words that stop a run while nothing was answered yet"
+        ge=1,
+        description="new refusals in the same words that stop a run while nothing was answered yet, and new answers of "
+        "the same unknown finish reason while none had a known one",
     )
     failure_percent: int = Field(
         ge=0, le=100, description="more refused requests than so many percent of the last ones stop the run; 100: never"
