@@ -32,6 +32,7 @@ class Refusals:
         self._where, self._journal, self._limits = where, journal, limits
         known = Counter(before)
         self._answered, self._ended = known.total() > 0, known.total() > known["broken"]
+        self._received = 0  # answers, in this run
         self._refused: ServerError | None = None
         self._broken_before = known["broken"]
         self._broken: Counter[str] = Counter()  # this run's answers without a known end, by reason
@@ -55,6 +56,7 @@ class Refusals:
     def answered(self, answer: Said) -> None:
         """A request was answered."""
         self._answered = True
+        self._received += 1
         self._last.append(False)
         if answer.ending == "broken":
             self._broken[str(answer.reason)] += 1
@@ -90,15 +92,17 @@ class Refusals:
     def end(self, usable: int) -> None:
         """ServerError where a run has come to its end in vain.
 
-        Not one of its requests was answered, now or before, and some were refused; or it received answers, and of
-        `at_start` and more that there are, not one has a known end.
+        Not one of its requests was answered, now or before, and some were refused; or it received nothing and met
+        `at_start` new refusals or more; or it received answers, and of `at_start` and more that there are, not one has
+        a known end.
         """
         if self._limits is None:
             return
-        if self._words and not usable:
+        broken, at_start = self._broken.total(), self._limits.at_start
+        in_vain = at_start is not None and not self._received and self._new.total() >= at_start
+        if self._words and (in_vain or not usable):
             why = self._said[self._words.most_common(1)[0][0]]
             raise ServerError(f"{self._where}: refused all of {self._words.total()} requests, most often so: {why}")
-        broken, at_start = self._broken.total(), self._limits.at_start
         if at_start is not None and broken and not self._ended and self._broken_before + broken >= at_start:
             raise self._unended()
 

@@ -257,6 +257,14 @@ def test_a_server_that_refuses_everything_ends_every_run_whatever_its_words(tmp_
     assert "refused all of 60 requests" in said[-1]
 
 
+def test_a_key_that_is_blocked_after_one_answer_ends_no_run_well_that_found_new_refusals(tmp_path: Path) -> None:
+    backend = Scripted(lambda _, number: "stop" if number == 1 else "refused: HTTP 403: blocked")
+    said, answers = runs_of(tmp_path, backend, SIXTY)
+    assert ["of the last " in line for line in said] == [True, True, False]
+    assert "t: refused all of 59 requests, most often so: HTTP 403: blocked" in said[-1]
+    assert len(answers) == 60  # by then all are noted: refused records alone
+
+
 def test_a_server_whose_every_answer_has_an_unknown_end_is_not_paid_for_them_all(tmp_path: Path) -> None:
     backend = Scripted(lambda *_: "done")
     said, answers = runs_of(tmp_path, backend, SIXTY)
