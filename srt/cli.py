@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from srt import __version__, defaults
+from srt import __version__, defaults, idle
 from srt import config as settings_of
 from srt.config import flag_fields
 from srt.journal import JournalError
@@ -201,6 +201,8 @@ def endpoint(args: argparse.Namespace, name: str | None) -> Endpoint | None:
         found = _endpoint(server, "--endpoint")
         if known == name:
             return found
+    if not is_whole(args, ExecutionConfig):
+        idle.refuse_others("--endpoint", [item.partition("=")[0] for item in args.endpoint], name)
     return _config(args).execution.endpoints.get(name) if name and args.config else None
 
 
@@ -237,6 +239,8 @@ def price(args: argparse.Namespace, name: str | None) -> Price | None:
         if not known or known == name:
             values = {"prompt": prompt, "completion": completion, "batch": batch}
             return settings_of.validated(Price, values, "--price")
+    if not is_whole(args, ExecutionConfig):
+        idle.refuse_others("--price", [item.rpartition("=")[0] for item in args.price], name)
     return _config(args).execution.prices.get(name) if name and args.config else None
 
 

@@ -5,9 +5,10 @@ A config file must have every key, so that there such a value is no fault.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from srt.methods import uses
+from srt.records import InputError
 from srt.settings import SENDING, GenerateConfig, OpenLlmConfig, ReflectConfig, SelectionConfig
 
 Why = dict[str, str]  # field: why it has no effect, in words
@@ -55,3 +56,10 @@ def of_judge(is_served: bool) -> Why:
     """Execution settings that a judged benchmark does not read."""
     local = {} if is_served else dict.fromkeys(("device", "server_memory_gb"), "with a judge that is not served here")
     return {"evaluation_batch": "on benchmarks with a judge"} | local
+
+
+def refuse_others(flag: str, named: Sequence[str], wanted: str | None) -> None:
+    """InputError for items of `--endpoint` or `--price` that all name somebody else than who is asked."""
+    if named:
+        expected = f"NAME {wanted!r}" if wanted else "--use-teacher with its NAME"
+        raise InputError(f"{flag}: expected {expected}, found {', '.join(map(repr, named))}")

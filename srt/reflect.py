@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +78,7 @@ def reflect(
     to_come = estimate(talks, known)
     if to_come.requests and settings.backend == "openai":
         server_of(endpoint, settings.model)  # refused before anything is begun; what is all answered needs no key
-    # A model of ours refuses what is too long for it, which says nothing of the others.
-    limits = execution.limits if settings.backend == "openai" else replace(execution.limits, percent=100)
+    limits = execution.limits if settings.backend == "openai" else execution.limits.of_own_model()
     with Teacher(identity, opened, journals, str(out.resolve()), price, execution.budget, batch, limits) as teacher:
         say(f"{out}: {to_come.told()}")
         _converse(talks, teacher, variant)

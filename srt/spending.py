@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from srt.backends import Completion, Request
+from srt.completions import Ending, ending
 from srt.records import InputError
 from srt.settings import BUDGET_EXPECTED, BUDGET_FORM, Price
 from srt.wire import count, dumped, finish_of, number_of, text_of
@@ -72,6 +73,11 @@ def spent_of(entries: Iterable[Any], price: Price | None) -> Spent:
         if is_answer(value):
             total.add(value, price)
     return total
+
+
+def endings_of(entries: Iterable[Any]) -> Iterator[Ending]:
+    """How the answers among a journal's entries came to their ends, as their server says."""
+    return (ending(finish_of(value["finish_reason"])) for value in entries if is_answer(value))
 
 
 def is_answer(value: Any) -> bool:

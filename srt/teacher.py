@@ -17,7 +17,7 @@ from srt.journal import Journal, content_key, entries_of
 from srt.progress import track
 from srt.refusals import Refusals
 from srt.settings import Limits, Price
-from srt.spending import Budget, BudgetError, completion_of, cost_of, estimated_usage, is_answer, spent_of
+from srt.spending import Budget, BudgetError, completion_of, cost_of, endings_of, estimated_usage, is_answer, spent_of
 
 REFRESH_SECONDS = 5.0  # between two looks at what jobs beside this one have been answered, and have spent
 
@@ -110,7 +110,7 @@ class Teacher(Known):
         journals: all journals of one identity lie in one folder below this and share their answers.
         name: this job's own journal.
         budget: as in `Budget.read`; counts all that lies in the identity's journals.
-        limits: when refusals stop the run; None where they never do.
+        limits: when refusals and answers without a known end stop the run; None where they never do.
 
     Raises:
         InputError: another process writes the same journal.
@@ -132,7 +132,7 @@ class Teacher(Known):
         super().__init__(identity, self.journal.entries, price, batch)
         self.received = self.reused = 0
         self._reserved = 0.0
-        self._refusals = Refusals(identity, self.journal, limits, answered=self.spent.requests > 0)
+        self._refusals = Refusals(identity, self.journal, limits, endings_of(self.entries.values()))
         self._open = opened
         self._backend: Backend | None = None
         self._refreshed = self._last = time.monotonic()
@@ -158,7 +158,7 @@ class Teacher(Known):
 
         Raises:
             BudgetError: the budget does not allow the next request; all that was asked has been received.
-            InputError, ServerError: the endpoint cannot be used (`srt.sending`), or refuses too much (`Refusals`).
+            InputError, ServerError: the endpoint cannot be used (`srt.sending`), or is of no use (`Refusals`).
         """
         for _ in track(self._ended(talks), len(talks), label, self._told):
             pass
@@ -206,7 +206,7 @@ class Teacher(Known):
             if answer.refused:
                 self._refusals.refused(key, answer.finish_reason.removeprefix(REFUSED))
             else:
-                self._refusals.answered()
+                self._refusals.answered(answer.said())
         self._refresh()
         answered: list[Talk] = []
         for key, completion in outcomes:

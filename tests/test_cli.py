@@ -228,6 +228,66 @@ def test_where_a_teacher_answers_and_what_it_costs(monkeypatch, words, endpoint,
     assert called[7] == given
 
 
+MISSPELT = [
+    ("reflect --use-teacher smollm2", "--endpoint smolm2=http://b/v1", "smollm2", "'smolm2'"),
+    ("reflect --use-teacher smollm2", "--price smolm2=1,2", "smollm2", "'smolm2'"),
+    ("reflect", "--price smolm2=1,2 --price other=1,2", "smollm2", "'smolm2', 'other'"),
+    ("evaluate mt-bench --judge JUDGE", "--endpoint jugde=http://b/v1", "judge", "'jugde'"),
+    ("evaluate pairwise --judge JUDGE", "--endpoint jugde=http://b/v1", "judge", "'jugde'"),
+    ("evaluate alpaca-eval --judge JUDGE", "--endpoint jugde=http://b/v1", "judge", "'jugde'"),
+]
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """Calls a command with a config in which the teacher and the judge have servers; the endpoints that it asks."""
+    endpoints: list[Endpoint | None] = []
+    values = read_yaml(locate("config/config.yaml"))
+    values["teachers"]["smollm2"] |= {"backend": "openai", "model": "m"}
+    for name in ("smollm2", "judge"):
+        values["execution"]["endpoints"][name] = {"base_url": f"http://{name}/v1", "api_key_env": None}
+    values["execution"]["prices"] = {"smollm2": {"prompt": 1.0, "completion": 2.0, "batch": 0.5}}
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
+    judge = read_yaml(locate("config/judges/smollm2.yaml")) | {"serve": False, "max_model_len": None}
+    (tmp_path / "judge.yaml").write_text(yaml.safe_dump(judge))
+
+    def note(*args, **more):
+        endpoints.extend(value for value in [*args, *more.values()] if isinstance(value, Endpoint))
+
+    def call(command, *flags):
+        name = next(name for name in FUNCTIONS if command.startswith(name))
+        monkeypatch.setattr(FUNCTIONS[name], note)
+        words = [*name.split(), *COMMANDS[name].split(), *command.removeprefix(name).split(), *flags]
+        return cli.main([word.replace("JUDGE", str(tmp_path / "judge.yaml")) for word in words]), endpoints
+
+    return call, tmp_path / "c.yaml"
+
+
+@pytest.mark.parametrize(("command", "flags", "name", "found"), MISSPELT)
+def test_a_misspelt_name_of_a_server_or_price_asks_nobody_else(asked, capsys, command, flags, name, found):
+    call, config = asked
+    assert call(command, "--config", str(config), *flags.split()) == (2, [])
+    line = f"srt: {flags.split()[0]}: expected NAME {name!r}, found {found}"
+    assert capsys.readouterr().err.splitlines()[-1] == line
+    right = f"{flags} {flags.split()[0]} {name}={flags.split()[1].partition('=')[2]}"  # others beside it are allowed
+    code, endpoints = call(command, "--config", str(config), *right.split())
+    assert (code, len(endpoints)) == (0, 1)
+
+
+@pytest.mark.parametrize("command", ["reflect --use-teacher smollm2", "evaluate mt-bench --judge JUDGE"])
+def test_all_servers_of_a_config_as_the_workflow_gives_them_may_lack_the_wanted_one(asked, command):
+    call, config = asked
+    execution = load(config)[0].execution
+    whole = shlex.split(as_flags(execution, only=EXECUTION_FLAGS[command.split()[0]]))
+    code, endpoints = call(command, "--config", str(config), *whole, "--endpoint", "other=http://b/v1")
+    assert (code, len(endpoints)) == (0, 1)
+
+
+def test_a_price_of_somebody_needs_the_name_of_the_teacher(refused):
+    line = refused(*REFLECT, "--base-url", "http://a/v1", "--price", "t=1,2")
+    assert "--price: expected --use-teacher with its NAME, found 't'" in line
+
+
 def test_an_endpoint_is_the_same_as_a_flag_and_in_the_config():
     for parameters in ({}, {"seed": None, "max_tokens": "max_completion_tokens"}):
         for key in (None, "KEY"):

@@ -9,7 +9,7 @@ import pytest
 from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 
 from srt.evaluation.judge import Judge, Reply, identity, inert
-from srt.server import OpenServer
+from srt.server import OpenServer, ServerError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MANY = 40
@@ -103,3 +103,41 @@ def test_a_served_judge_is_known_by_its_weights(tmp_path):
     a, b, c = (identity(judge_config(serve=True, model=str(tmp_path / name))) for name in "abc")
     assert a == b != c
     assert a != identity(judge_config(serve=True, model=str(tmp_path / "a"), dtype="bfloat16"))
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_first_questions_that_are_always_refused_never_stop_every_run(tmp_path, served):
+    """A judge served here refuses what is too long for it: no run is stopped at all."""
+    (tmp_path / "config.json").write_text("{}")
+    settings = judge_config(serve=True, model=str(tmp_path), max_model_len=512) if served else judge_config()
+    requests = [{"messages": [{"role": "user", "content": f"{i}"}]} for i in range(20)]
+    stopped = []
+    with FakeJudge(lambda request, count: 400 if int(request["messages"][0]["content"]) < 12 else "5 5") as fake:
+        server = OpenServer(fake.endpoint.base_url, KEY, "judge")
+        while len(stopped) < 5:
+            with Judge(server, settings, execution_config(concurrency=1), tmp_path, "job") as judge:
+                try:
+                    replies = judge.ask(requests, 0, "x")
+                    break
+                except ServerError as error:
+                    stopped.append(str(error))
+    assert len(stopped) == (0 if served else 1), stopped
+    assert all("execution.refusals_at_start 8" in line for line in stopped)
+    assert [reply.text for reply in replies] == [""] * 12 + ["5 5"] * 8
+
+
+def test_a_judge_whose_every_reply_has_an_unknown_end_is_stopped(tmp_path):
+    requests = [{"messages": [{"role": "user", "content": f"{i}"}]} for i in range(20)]
+    asked = []
+    with FakeJudge(lambda request, count: {"message": {"content": "5 5"}, "finish_reason": "done"}) as fake:
+        server = OpenServer(fake.endpoint.base_url, KEY, "judge")
+        for _ in range(3):
+            with Judge(server, judge_config(), execution_config(concurrency=1), tmp_path, "job") as judge:
+                with pytest.raises(ServerError, match="every answer ended by 'done', which is no known end"):
+                    judge.ask(requests, 0, "x")
+                asked.append(len(fake.requests))
+        with Judge(server, judge_config(), execution_config(concurrency=1), tmp_path, "job") as judge:
+            assert {reply.trouble for reply in judge.ask(requests, 0, "x")} == {
+                "ended by 'done', which is no known end of an answer"
+            }
+    assert asked == [8, 16, 20]

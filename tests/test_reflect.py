@@ -1,5 +1,6 @@
 """Reflection with a fake model (its logic), and with the real one (that it reflects)."""
 
+import contextlib
 import json
 import re
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from srt.backends import Completion, Request
 from srt.config import load
 from srt.records import Pair, ReflectedPair, read_records, write_records
 from srt.reflect import reflect
+from srt.server import ServerError
 from srt.settings import Endpoint
 
 CONFIG, _ = load()
@@ -217,3 +219,22 @@ def test_only_winners_of_phase_one_are_reflected_under_the_plan_selected(run, tm
         write_records(paths[variant], scores)
     results, _ = run(good, "response", winners_by=paths)
     assert [r.id for r in results] == ["r0", "r2"]  # r2 is a tie, which keeps the original
+
+
+def test_first_records_that_are_too_long_for_a_model_of_ours_stop_no_run(tmp_path: Path, monkeypatch) -> None:
+    """Through a model in process and through vLLM's server of ours alike; only where all are, the run has failed."""
+    rows = [Pair(id=f"r{i}", instruction=f"Say {i}.", output=f"{i}") for i in range(10)]
+    rows += [Pair(id=f"long{i}", instruction=f"Say {i} too long.", output=f"{i}") for i in range(30)]
+    too_long = Completion("", 0, "refused: the prompt has 9999 tokens, at most 512 are allowed")
+    pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out.jsonl"
+    monkeypatch.setattr(
+        "srt.backends.Speaker.open", lambda *_: FakeModel(lambda prompt: too_long if "long" in prompt else good(prompt))
+    )
+    for backend in ("transformers", "vllm-server"):
+        settings = SETTINGS.model_copy(update={"backend": backend})
+        for records, passes in ((rows[::-1], True), (rows[10:], False)):
+            write_records(pairs, records)
+            with contextlib.nullcontext() if passes else pytest.raises(ServerError, match="refused all of 30 requests"):
+                reflect(pairs, out, "instruction", settings, CONFIG.execution, tmp_path / f"{backend} {passes}")
+        found = {pair.id: pair.status for pair in read_records(out, ReflectedPair)}
+        assert found == {row.id: "failed" if "long" in row.id else "reflected" for row in rows}

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,83 @@ def test_refused_records_alone_end_as_an_error_and_a_share_of_them_ends_the_run(
     assert 3 <= len(asked_in) <= 5
     assert all("21 of the last " in line and "more than execution.failure_percent 20" in line for line in said)
     assert [answer.refused for answer in answers] == [False] * 100 + [True] * 100
+
+
+class Scripted(Steered):
+    """One request at a time; `answer(text, number)` makes a request's finish reason."""
+
+    capacity = 1
+
+    def __init__(self, answer: Callable[[str, int], str]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def collect(self) -> list[tuple[str, Completion]]:
+        ticket, request = self.waiting.pop()
+        finish = self.answer(str(request.chat[0][1]), self.asked)
+        return [(ticket, Completion("" if finish.startswith("refused") else "fine", 1, finish, 1))]
+
+
+def runs_of(
+    folder: Path, backend: Steered, questions: list[Request], runs: int = 20
+) -> tuple[list[str], list[Completion]]:
+    """Asks until a run ends well: what each run before that ended with, and the answers of the last one."""
+    said: list[str] = []
+    while len(said) < runs:
+        try:
+            with teacher(folder, backend, limits=LIMITS) as asked:
+                return said, asked.ask(questions, "x")
+        except ServerError as error:
+            said.append(str(error))
+    return said, []
+
+
+SIXTY = [question(f"{i}") for i in range(60)]
+
+
+def test_first_records_that_are_always_refused_hold_up_one_run_and_not_every_run(tmp_path: Path) -> None:
+    backend = Scripted(lambda text, _: "refused: HTTP 400: content policy" if int(text) < 10 else "stop")
+    said, answers = runs_of(tmp_path, backend, SIXTY)
+    assert [answer.refused for answer in answers] == [True] * 10 + [False] * 50
+    (line,) = said
+    assert "answered nothing and refused 8 requests with the same words: HTTP 400: content policy" in line
+    assert "execution.refusals_at_start 8" in line
+
+
+def test_a_server_that_refuses_everything_ends_every_run_whatever_its_words(tmp_path: Path) -> None:
+    backend = Scripted(lambda _, number: f"refused: HTTP 400: {'no' if number % 2 else 'never'}")
+    said, _ = runs_of(tmp_path, backend, SIXTY, runs=8)
+    assert len(said) == 8
+    assert "refused all of 60 requests" in said[-1]
+
+
+def test_a_key_that_is_blocked_after_one_answer_ends_no_run_well_that_found_new_refusals(tmp_path: Path) -> None:
+    backend = Scripted(lambda _, number: "stop" if number == 1 else "refused: HTTP 403: blocked")
+    said, answers = runs_of(tmp_path, backend, SIXTY)
+    assert ["of the last " in line for line in said] == [True, True, False]
+    assert "t: refused all of 59 requests, most often so: HTTP 403: blocked" in said[-1]
+    assert len(answers) == 60  # by then all are noted: refused records alone
+
+
+def test_a_server_whose_every_answer_has_an_unknown_end_is_not_paid_for_them_all(tmp_path: Path) -> None:
+    backend = Scripted(lambda *_: "done")
+    said, answers = runs_of(tmp_path, backend, SIXTY)
+    assert len(said) == 8
+    assert all("t: every answer ended by 'done', which is no known end of an answer" in line for line in said)
+    assert all("execution.refusals_at_start 8" in line for line in said[:-1])
+    assert (backend.asked, len(answers)) == (60, 60)  # each was asked for once: what was paid for is kept
+
+
+@pytest.mark.parametrize("capacity", [1, 4])
+def test_some_answers_with_an_unknown_end_never_stop_every_run(tmp_path: Path, capacity: int) -> None:
+    backend = Scripted(lambda text, _: "done" if int(text) < 20 else "stop")
+    backend.capacity = capacity
+    said, answers = runs_of(tmp_path, backend, SIXTY)
+    assert 1 <= len(said) <= 2
+    assert [answer.finish_reason for answer in answers] == ["done"] * 20 + ["stop"] * 40
+    backend = Scripted(lambda text, _: "stop" if int(text) < 1 else "done")
+    said, answers = runs_of(tmp_path / "known", backend, SIXTY)
+    assert (said, len(answers)) == ([], 60)
 
 
 def test_what_is_under_way_is_kept_when_refusals_end_the_run(tmp_path: Path) -> None:

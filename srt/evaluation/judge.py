@@ -95,8 +95,11 @@ class Judge:
         self.outside: Counter[str] = Counter()  # judgments that were read though they lie outside the asked scale
         self._usable: set[str] = set()  # requests that have a reply
         self.said_no = ""  # what the server said to a request that it refused
-        answered = any(isinstance(value, Mapping) and "choice" in value for value in self.journal.entries.values())
-        self._refusals = Refusals(f"{server.base_url}: judge {server.model}", self.journal, execution.limits, answered)
+        entries = self.journal.entries.items()
+        replies = (self._kept(key)[0] for key, value in entries if isinstance(value, Mapping) and "choice" in value)
+        endings = (Reply(choice, None).said.ending for choice in replies)
+        limits = execution.limits.of_own_model() if judge.serve else execution.limits
+        self._refusals = Refusals(f"{server.base_url}: judge {server.model}", self.journal, limits, endings)
         self._rounds_key = content_key("rounds", self.identity, name)
 
     def __enter__(self) -> Judge:
@@ -163,7 +166,7 @@ class Judge:
 
         Raises:
             InputError: the endpoint does not know the key or the model.
-            ServerError: the endpoint is down, or refuses too much (`Refusals`).
+            ServerError: the endpoint is down, or is of no use (`Refusals`).
         """
         keys = [content_key(self.identity, request, attempt) for request in requests]
         wanted = {key: request for key, request in zip(keys, requests, strict=True) if key not in self.journal}
@@ -205,8 +208,9 @@ class Judge:
     def _counted(self, key: str, outcome: Answered | Refusal) -> Reply:
         """A reply, or why there is none."""
         if isinstance(outcome, Answered):
-            self._refusals.answered()
-            return Reply(self._kept(key)[0], None)
+            reply = Reply(self._kept(key)[0], None)
+            self._refusals.answered(reply.said)
+            return reply
         self._refusals.refused(key, outcome.why)
         self.said_no = self.said_no or outcome.why
         said = outcome.why.partition(":")[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -86,11 +86,18 @@ class Price(Settings):
 
 @dataclass(frozen=True)
 class Limits:
-    """When refusals stop a run: `refusals_at_start`, `failure_percent` and `failure_window` of `execution:`."""
+    """When refusals stop a run: `refusals_at_start`, `failure_percent` and `failure_window` of `execution:`.
 
-    at_start: int
+    `at_start` is None where none at the start do.
+    """
+
+    at_start: int | None
     percent: int
     window: int
+
+    def of_own_model(self) -> Limits:
+        """The same for a model that runs here: it refuses what is too long for it, which says nothing of the others."""
+        return replace(self, at_start=None, percent=100)
 
 
 class ExecutionConfig(Settings):
@@ -103,7 +110,9 @@ class ExecutionConfig(Settings):
     request_seconds: float = Field(gt=0, description="how long one try of a request may take")
     patience_seconds: float = Field(gt=0, description="how long an endpoint may answer nothing before the run stops")
     refusals_at_start: int = Field(
-        ge=1, description="refusals in the same words that stop a run while nothing was answered yet"
+        ge=1,
+        description="new refusals in the same words that stop a run while nothing was answered yet, and new answers of "
+        "the same unknown finish reason while none had a known one",
     )
     failure_percent: int = Field(
         ge=0, le=100, description="more refused requests than so many percent of the last ones stop the run; 100: never"
