@@ -104,9 +104,8 @@ def install(root: Path) -> None:
     Where that fails, as without a network, a finished one stays what it was: pip takes back what it cannot finish.
     """
     environment = (root / ".venv").resolve()  # it may be a link to another disk
-    whole, begun = environment / WHOLE, environment / BEGUN
+    whole, begun, python = environment / WHOLE, environment / BEGUN, str(environment / "bin" / "python")
     was_whole = begin(environment)
-    python = str(environment / "bin" / "python")
     try:
         add_packages(python, root)
     except InstallError:
@@ -149,8 +148,7 @@ def require_plain(pip: list[str]) -> None:
 def release_of_torch(python: str) -> str | None:
     """The release of torch that is there, whatever its build; None without one."""
     tell = "import importlib.metadata as m; print(m.version('torch').partition('+')[0])"
-    done = subprocess.run([python, "-c", tell], capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None
+    return subprocess.run([python, "-c", tell], capture_output=True, text=True, check=False).stdout.strip() or None
 
 
 def packages_of(torch: Torch, locks: Path) -> list[str]:
@@ -277,8 +275,7 @@ def size(url: str) -> int | None:
 
 def total(torch: Torch) -> str:
     """Roughly what is to come, beside torch and in all."""
-    more = OTHERS_GB + (CUDA_GB if torch.has_cuda else 0)
-    disk = CUDA_DISK_GB if torch.has_cuda else CPU_DISK_GB
+    more, disk = (OTHERS_GB + CUDA_GB, CUDA_DISK_GB) if torch.has_cuda else (OTHERS_GB, CPU_DISK_GB)
     return f"its packages and the others are about {more:.1f} GB to download; in all {disk:.1f} GB on disk"
 
 
