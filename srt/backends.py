@@ -189,7 +189,7 @@ def in_process(backend: str, device: str) -> str:
     """`transformers` or `vllm`; `auto` is vLLM on CUDA."""
     if backend != "auto":
         return backend
-    return "vllm" if models.device(device) == "cuda" else "transformers"
+    return "vllm" if models.kind(device) == "cuda" else "transformers"
 
 
 def messages(chat: Chat) -> list[dict[str, str]]:

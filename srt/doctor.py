@@ -7,7 +7,7 @@ rather than absent: every job would run on the CPU, or end after it has loaded i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from srt.gpus import VISIBLE
@@ -49,6 +49,22 @@ def is_wrong(findings: list[Finding]) -> bool:
 def has_gpu(machine: Machine) -> bool:
     """Whether there is a GPU that nothing here speaks against."""
     return isinstance(machine.driver, Driver) and bool(machine.driver.cards) and not is_wrong(examine(machine))
+
+
+def unusable(machine: Machine) -> Finding | None:
+    """Why no model can run on this machine's GPUs; None where nothing that was read speaks against it.
+
+    It is WRONG where a card is there, is meant to be used and cannot be, and ABSENT where there is none to be had.
+    """
+    if not machine.torch_cuda:
+        build = machine.packages.get("torch", "not installed")
+        return Finding("torch", f"{build}, a build without CUDA", ABSENT, GPU_LOCK)
+    shown = isinstance(machine.driver, str) or (isinstance(machine.driver, Driver) and bool(machine.driver.cards))
+    for finding in _gpu(machine):
+        if finding.state == WRONG or finding.what == "GPU":
+            is_meant = shown and finding.what != "visible"
+            return replace(finding, state=WRONG if is_meant else ABSENT)
+    return None
 
 
 def _software(machine: Machine) -> Iterator[Finding]:

@@ -110,8 +110,15 @@ def cpu_environment(memory_gb: float) -> dict[str, str]:
 
 
 def ready_vllm(execution: ExecutionConfig) -> bool:
-    """Set what vLLM is to find in the environment, before it is imported; whether it will run on the CPU."""
-    on_cpu = models.device(execution.device) == "cpu"
+    """Set what vLLM is to find in the environment, before it is imported; whether it will run on the CPU.
+
+    Its processes are spawned: forked from one in which a library has asked CUDA something, they would die.
+    InputError where no build of vLLM for this device is installed.
+    """
+    kind = models.device(execution.device)
+    on_cpu = kind == "cpu"
+    models.require_vllm(kind)
+    os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
     for name, value in cpu_environment(execution.server_memory_gb).items() if on_cpu else ():
         os.environ.setdefault(name, value)
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")

