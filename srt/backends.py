@@ -6,6 +6,7 @@ collects completions as they are ready, so that it can write each into its journ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -154,6 +155,10 @@ class Speaker:
         """Whether it is asked through the batch API, at that one's price."""
         return self.backend == "openai" and execution.batch is not None
 
+    def resolved(self, device: str) -> Speaker:
+        """The same with the backend that `auto` is on this device."""
+        return replace(self, backend=in_process(self.backend, device))
+
     def open(self, execution: ExecutionConfig, folder: Path, endpoint: Endpoint | None = None) -> Backend:
         """Its backend, ready to answer.
 
@@ -183,6 +188,46 @@ class Speaker:
     def _within_limits(self, fixed: bool) -> Speaker:
         longest = limits.of(self.model, self.revision).longest(self.max_total_tokens, "max_total_tokens", fixed)
         return replace(self, max_total_tokens=longest)
+
+
+class OneForAll:
+    """One backend for several users, one after another: opened for the first, closed with the context alone.
+
+    Args:
+        opened: opens it; is given the first user's folder.
+    """
+
+    def __init__(self, opened: Callable[[Path], Backend]) -> None:
+        self._opened = opened
+        self._backend: Backend | None = None
+
+    def __enter__(self) -> OneForAll:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._backend is not None:
+            self._backend.close()
+
+    def open(self, folder: Path) -> Backend:
+        """The backend for one user, who may close it."""
+        if self._backend is None:
+            self._backend = self._opened(folder)
+        return _Lent(self._backend)
+
+
+class _Lent:
+    """A backend that stays open for others when it is closed."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.submit, self.collect, self.settled = backend.submit, backend.collect, backend.settled
+
+    @property
+    def capacity(self) -> int:
+        return self._backend.capacity
+
+    def close(self) -> None:
+        """The lender's to do."""
 
 
 def in_process(backend: str, device: str) -> str:

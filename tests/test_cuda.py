@@ -1,4 +1,4 @@
-"""Which device a model runs on: told by NVML and by torch's version file, without touching CUDA; all of it is made up."""
+"""Which device a model runs on: told by NVML and torch's version file, without touching CUDA; all of it is made up."""
 
 import dataclasses
 import multiprocessing
@@ -128,7 +128,7 @@ def test_no_weights_are_read_for_a_gpu_that_does_not_compute(monkeypatch, tmp_pa
     """NVML knows the card, and CUDA fails on it (this machine's torch has none)."""
     (tmp_path / "config.json").write_text("{}")
     monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", lambda *_, **__: pytest.fail("loading"))
-    with pytest.raises(InputError, match="the GPU cannot be used: .*srt doctor"):
+    with pytest.raises(InputError, match=r"the GPU cannot be used: .*srt doctor"):
         models.load_model(str(tmp_path), None, "float32", "cuda")
 
 

@@ -1,13 +1,16 @@
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers.processors import TemplateProcessing
 
+from srt import cli, models
 from srt.backends import Turns, token_ids
 from srt.config import load
 from srt.examples import tokenize
-from srt.generate import generate
+from srt.generate import Wanted, generate
 from srt.inprocess import TransformersBackend
 from srt.models import load_tokenizer
 from srt.prompts import conversation_turns, training_prompt
@@ -20,7 +23,8 @@ def run(tmp_path: Path, model: Path, prompt: str = "vicuna_v1.1", name: str = "a
     (tmp_path / "q.json").write_text(json.dumps([{"instruction": "Name a fruit."}, {"instruction": "Why {x}?"}]))
     out = tmp_path / f"{name}.jsonl"
     settings = CONFIG.generate["sampled"].model_copy(update={"max_new_tokens": 5})
-    generate(str(tmp_path / "q.json"), out, str(model), None, prompt, settings, CONFIG.execution, tmp_path / "cache")
+    wanted = [Wanted(str(tmp_path / "q.json"), out, settings)]
+    generate(wanted, str(model), None, prompt, CONFIG.execution, tmp_path / "cache")
     return read_records(out, Answer)
 
 
@@ -54,8 +58,8 @@ def test_a_second_turn_follows_the_first_answer(
     settings = CONFIG.generate["sampled"].model_copy(update={"max_new_tokens": 5, "temperature": 0.0})
     out, model = tmp_path / "answers.jsonl", str(tiny_llamas["bos"])
     for prompt in ("vicuna_v1.1", "chat"):
-        more = (settings, CONFIG.execution, tmp_path / "cache")
-        generate(str(tmp_path / "q.json"), out, model, None, prompt, *more)
+        wanted = [Wanted(str(tmp_path / "q.json"), out, settings)]
+        generate(wanted, model, None, prompt, CONFIG.execution, tmp_path / "cache")
         answers = {answer.id: answer for answer in read_records(out, Answer)}
         assert [*answers] == ["a/1", "a/2", "b"]
         if prompt == "chat":
@@ -100,7 +104,8 @@ def test_a_turn_without_room_is_missing_and_ends_its_conversation(tmp_path: Path
     (tmp_path / "q.json").write_text(json.dumps(rows))
     settings = CONFIG.generate["sampled"].model_copy(update={"max_new_tokens": 5})
     out, model = tmp_path / "answers.jsonl", str(tiny_llamas["plain"])
-    generate(str(tmp_path / "q.json"), out, model, None, "vicuna_v1.1", settings, CONFIG.execution, tmp_path / "cache")
+    wanted = [Wanted(str(tmp_path / "q.json"), out, settings)]
+    generate(wanted, model, None, "vicuna_v1.1", CONFIG.execution, tmp_path / "cache")
     assert [answer.id for answer in read_records(out, Answer)] == ["b/1", "b/2"]
     meta = json.loads((tmp_path / "answers.meta.json").read_text())
     assert meta["counts"]["unanswered"] == 2
@@ -127,3 +132,118 @@ def test_a_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such model folder"):
         run(tmp_path, tmp_path / "none")
     assert not (tmp_path / "answers.jsonl").exists()
+
+
+def ask(tmp_path: Path, model: Path, names: list[str], cache: str, **changes: Any) -> dict[str, list[Answer]]:
+    """Sampled answers to sets of questions by one call: each set of its own file, batch after batch of two."""
+    wanted = []
+    for name in names:
+        turns = [{"id": f"{name}{i}", "turns": [f"{name} is it {i}?", "Why?"]} for i in range(3)]
+        (tmp_path / f"{name}.json").write_text(json.dumps(turns))
+        settings = CONFIG.generate["sampled"].model_copy(update={"max_new_tokens": 5, **changes.get(name, {})})
+        wanted.append(Wanted(str(tmp_path / f"{name}.json"), tmp_path / cache / f"{name}.jsonl", settings))
+    execution = CONFIG.execution.model_copy(update={"generation_batch": 2})
+    generate(wanted, str(model), None, "vicuna_v1.1", execution, tmp_path / cache)
+    return {each.out.stem: read_records(each.out, Answer) for each in wanted}
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The dtypes of the models that were loaded."""
+    loaded = []
+    load = models.load_model
+    monkeypatch.setattr(models, "load_model", lambda *args, **more: loaded.append(args[2]) or load(*args, **more))
+    return loaded
+
+
+def test_one_engine_gives_every_set_the_answers_that_an_engine_of_its_own_gives(
+    tmp_path: Path, tiny_llamas: dict[str, Path], loads: list[str]
+) -> None:
+    """A batch is drawn at once: what was asked before, and how, must not tell."""
+    names, changes = ["plum", "pear", "fig"], {"pear": {"temperature": 1.5, "seed": 3}, "fig": {"temperature": 0.0}}
+    together = ask(tmp_path, tiny_llamas["plain"], names, "together", **changes)
+    assert loads == ["float32"]
+    apart = [ask(tmp_path, tiny_llamas["plain"], [name], f"alone-{name}", **changes) for name in reversed(names)]
+    assert together == {name: answers for found in apart for name, answers in found.items()}
+    assert len({answer.answer for answers in together.values() for answer in answers}) > 6
+    for name in names:
+        told = json.loads((tmp_path / f"together/{name}.meta.json").read_text())
+        assert told == json.loads((tmp_path / f"alone-{name}/{name}.meta.json").read_text()) | {
+            "questions": told["questions"],
+            "thoughts": told["thoughts"],
+        }
+
+
+def test_a_set_that_changes_alone_is_asked_alone(
+    tmp_path: Path, tiny_llamas: dict[str, Path], loads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, model = ["plum", "pear"], tiny_llamas["plain"]
+    first = ask(tmp_path, model, names, "cache")
+    monkeypatch.setattr("srt.backends.Speaker.open", lambda *_: pytest.fail("the model was opened"))
+    assert ask(tmp_path, model, names, "cache") == first
+    monkeypatch.undo()
+    asked = []
+    submit = TransformersBackend.submit
+    monkeypatch.setattr(
+        TransformersBackend, "submit", lambda self, ticket, r: asked.append(str(r)) or submit(self, ticket, r)
+    )
+    again = ask(tmp_path, model, names, "cache", pear={"seed": 9})
+    assert again["plum"] == first["plum"]
+    assert len(asked) == 6
+    assert all("pear" in request for request in asked)
+
+
+def test_sets_of_two_dtypes_have_two_engines_one_after_another(
+    tmp_path: Path, tiny_llamas: dict[str, Path], loads: list[str]
+) -> None:
+    ask(tmp_path, tiny_llamas["plain"], ["plum", "pear", "fig"], "cache", pear={"dtype": "bfloat16"})
+    assert loads == ["float32", "bfloat16"]
+
+
+def test_a_set_that_cannot_be_read_is_refused_before_the_model_is_loaded(
+    tmp_path: Path, tiny_llamas: dict[str, Path], loads: list[str]
+) -> None:
+    settings = CONFIG.generate["sampled"]
+    (tmp_path / "q.json").write_text(json.dumps([{"instruction": "Name a fruit."}]))
+    (tmp_path / "bad.json").write_text("[]")
+    wanted = [Wanted(str(tmp_path / name), tmp_path / f"{name}l", settings) for name in ("q.json", "bad.json")]
+    with pytest.raises(InputError, match=r"bad\.json: has no questions"):
+        generate(wanted, str(tiny_llamas["plain"]), None, "chat", CONFIG.execution, tmp_path / "cache")
+    assert loads == []
+    assert not (tmp_path / "q.jsonl").exists()
+
+
+SETTINGS = "--backend transformers --dtype float32 --temperature 0.7 --top-p 1 --max-new-tokens 8 --seed 0"
+
+
+def command(*also: str) -> int:
+    how = "--device cpu --generation-batch 2 --server-memory-gb 1"
+    return cli.main(["generate", "q.json", "q.jsonl", "--model", "m", *SETTINGS.split(), *how.split(), *also])
+
+
+def test_the_command_line_names_other_sets_and_what_is_different_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr("srt.generate.generate", lambda wanted, *_: calls.extend(wanted))
+    assert command("--also", "a=b.json", "a.jsonl", "--also", "c.json", "c.jsonl", "max_new_tokens=9", "seed=2") == 0
+    assert [(each.questions, each.out.name) for each in calls] == [
+        ("q.json", "q.jsonl"),
+        ("a=b.json", "a.jsonl"),
+        ("c.json", "c.jsonl"),
+    ]
+    assert calls[1].settings == calls[0].settings
+    assert calls[2].settings == calls[0].settings.model_copy(update={"max_new_tokens": 9, "seed": 2})
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["a.json"], "--also: expected QUESTIONS ANSWERS and settings as KEY=VALUE"),
+        (["a.json", "a.jsonl", "sed=3"], "--also: expected QUESTIONS ANSWERS and settings as KEY=VALUE"),
+        (["a.json", "a.jsonl", "seed=x"], "--seed: .* found 'x'"),
+        (["a.json", "a.jsonl", "top_p=2.0"], "--also: top_p: "),
+        (["a.json", "./q.jsonl"], "--also: ANSWERS: expected another file for each set"),
+    ],
+)
+def test_a_set_that_cannot_be_meant_is_one_line(words: list[str], says: str, capsys: Any) -> None:
+    assert command("--also", *words) == 2
+    assert re.search(says, capsys.readouterr().err)

@@ -15,7 +15,7 @@ from srt.coherence import coherence
 from srt.config import load
 from srt.evaluation.likelihoods import JournaledModel
 from srt.examples import load_tokenizer
-from srt.generate import generate
+from srt.generate import Wanted, generate
 from srt.prompts import appended, student_template, text_ids
 from srt.records import Answer, Coherence, InputError, Pair, Score, read_json, read_records, write_records
 from srt.score import Student, score, targets_or_reasons
@@ -196,7 +196,8 @@ def test_a_model_finetuned_with_such_a_tokenizer_can_be_loaded_and_asked(padding
 def answered(model, folder, **changes):
     settings = CONFIG.generate["sampled"].model_copy(update={"max_new_tokens": 5, "backend": "transformers", **changes})
     out = folder / f"{model.name}.answers.jsonl"
-    generate(str(folder / "q.json"), out, str(model), None, "vicuna_v1.1", settings, HOW, folder / "cache")
+    wanted = [Wanted(str(folder / "q.json"), out, settings)]
+    generate(wanted, str(model), None, "vicuna_v1.1", HOW, folder / "cache")
     return read_records(out, Answer), read_json(folder / f"{model.name}.answers.meta.json")
 
 

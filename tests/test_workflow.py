@@ -38,7 +38,7 @@ def report(trained):
 
 
 REPORT, REPORT_OF_THREE = report(2), report(3)
-ONE_RUN = {"finetuned": 1, "answers": 2, "alpaca_eval": 1, "open_llm": 1, "pairwise": 1, "mt_bench": 1}
+ONE_RUN = {"finetuned": 1, "answers": 1, "alpaca_eval": 1, "open_llm": 1, "pairwise": 1, "mt_bench": 1}
 # One data set, three variants of it and the scores of all four (only `released` reads any); 3 runs, 2 trained.
 DEMO = {
     "demo_model": 1,
@@ -48,7 +48,7 @@ DEMO = {
     "scores": 4,
     "selected": 2,
     "finetuned": 2,
-    "answers": 6,
+    "answers": 3,
     "alpaca_eval": 3,
     "open_llm": 3,
     "pairwise": 1,
@@ -68,7 +68,8 @@ JOBS = {
         "coherence": 4,
         "selected": 23,
         "finetuned": 23,
-        "answers": 73,
+        "answers": 23,
+        "answers_2": 2,  # untuned models, which no pairwise comparison asks
         "alpaca_eval": 25,
         "alpaca_eval_2": 25,
         "mt_bench": 25,
@@ -292,6 +293,9 @@ def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called
         assert command[0] == "srt"
         assert cli.main(command[1:]) == 0, shlex.join(command)
         [(step, arguments)] = called
+        if step == "srt.generate.generate":  # a list of sets of questions, each with its own settings
+            arguments += [each.settings for each in arguments[0]]
+            assert len(arguments[0]) == command.count("--also") + 1
         for given in (value for value in arguments if isinstance(value, Settings)):
             if isinstance(given, ExecutionConfig):
                 keys = EXECUTION_FLAGS[step.split(".")[1].replace("evaluation", "evaluate")]
@@ -488,7 +492,7 @@ def local_tree(finished_tree, tmp_path_factory):
 
 
 SCORED = {"score_shard": 4, "scores": 4, "selected": 2, "data_card": 3, "all": 1}
-OF_STUDENT = {"finetuned": 2, "answers": 6, "open_llm": 3, "alpaca_eval": 3, "mt_bench": 3, "pairwise": 1}
+OF_STUDENT = {"finetuned": 2, "answers": 3, "open_llm": 3, "alpaca_eval": 3, "mt_bench": 3, "pairwise": 1}
 JUDGED = {"alpaca_eval": 3, "pairwise": 1, "mt_bench": 3, "judge_calibration": 1}
 REPORTED = {"tables": 1, "figure": len(layout.FIGURES), "html": 1, "data_card": 3, "model_card": 2, "all": 1}
 

@@ -10,6 +10,8 @@ from typing import Any
 from srt import cli, idle
 from srt.commands import arguments
 from srt.commands.arguments import Steps
+from srt.config import validated
+from srt.records import InputError
 from srt.settings import (
     SOURCE,
     CoherenceConfig,
@@ -256,29 +258,31 @@ def finetune(steps: Steps) -> None:
 
 
 def generate(steps: Steps) -> None:
-    """`srt generate QUESTIONS ANSWERS --model M`."""
+    """`srt generate QUESTIONS ANSWERS --model M [--also QUESTIONS ANSWERS [KEY=VALUE ...]]...`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.generate import generate
+        from srt.generate import Wanted, generate
 
         settings = cli.resolve(args, GenerateConfig, cli.named(args, "decoding"))
         cli.refuse_idle(args, GenerateConfig, idle.of_answers(settings))
         cli.refuse_idle(args, ExecutionConfig, idle.of_backend(settings.backend))
+        wanted = [Wanted(args.questions, args.answers, settings)]
+        wanted += [Wanted(*_also(words, settings)) for words in args.also]
+        outs = [each.out.absolute() for each in wanted]
+        if len(set(outs)) < len(outs):
+            raise InputError("--also: ANSWERS: expected another file for each set of questions")
         execution = cli.execution(args)
-        generate(
-            args.questions,
-            args.answers,
-            args.model,
-            arguments.revision(args),
-            args.prompt,
-            settings,
-            execution,
-            args.cache,
-        )
+        generate(wanted, args.model, arguments.revision(args), args.prompt, execution, args.cache)
 
-    parser = arguments.step(steps, "generate", call, "Answer a benchmark's questions.")
+    parser = arguments.step(steps, "generate", call, "Answer the questions of benchmarks.")
     parser.add_argument("questions", metavar="QUESTIONS", help=SOURCE)
     parser.add_argument("answers", metavar="ANSWERS", type=Path, help="the JSONL to write")
+    about = (
+        "another set of questions for the same engine, and how its answers are drawn: settings as max_new_tokens=64; "
+        "what is not named there is as in the first set"
+    )
+    form = ("QUESTIONS ANSWERS", "KEY=VALUE")
+    parser.add_argument("--also", action="append", nargs="+", default=[], metavar=form, help=about)
     arguments.model(parser)
     parser.add_argument(
         "--prompt",
@@ -290,3 +294,15 @@ def generate(steps: Steps) -> None:
     arguments.named(parser, "decoding")
     cli.add_settings(parser, GenerateConfig)
     cli.add_execution(parser, "generate")
+
+
+def _also(words: Sequence[str], first: GenerateConfig) -> tuple[str, Path, GenerateConfig]:
+    """QUESTIONS ANSWERS [KEY=VALUE ...]: the source, the file to write, and the first set's settings with changes."""
+    source, *rest = words
+    changes = dict(word.partition("=")[::2] for word in rest[1:])
+    expected = f"expected QUESTIONS ANSWERS and settings as KEY=VALUE (of {', '.join(GenerateConfig.model_fields)})"
+    if not rest or not changes.keys() <= GenerateConfig.model_fields.keys():
+        raise InputError(f"--also: {expected}, found {' '.join(words)!r}")
+    given = cli.given_settings(argparse.Namespace(**changes), GenerateConfig)
+    settings = validated(GenerateConfig, {**first.model_dump(), **given}, "--also")
+    return source, Path(rest[0]), settings

@@ -292,6 +292,37 @@ def selection_rest(wildcards, *reads):
     return settings.as_flags(CONFIG.selection, without=[*names, *reads])
 
 
+def any_of(names):
+    """A wildcard constraint to these names."""
+    return "|".join(map(re.escape, names))
+
+
+def answers_of(questions):
+    """The pattern of a run's answers to a set of questions."""
+    return RESULTS + layout.ANSWERS.replace("{questions}", questions)
+
+
+def question_flags(sets, wildcards):
+    """The sets of questions, the files of their answers and how these are drawn; of the later ones what differs."""
+    first, *others = [
+        (
+            CONFIG.questions[name].source,
+            answers_of(name).format(run=wildcards.run),
+            CONFIG.generate[CONFIG.questions[name].decoding],
+        )
+        for name in sets
+    ]
+    words = [shlex.join(first[:2]), settings.as_flags(first[2])]
+    for source, answers, decoding in others:
+        drawn = [
+            f"{key}={settings.flag_text(value)}"
+            for key, value in decoding
+            if value != getattr(first[2], key)
+        ]
+        words += ["--also", shlex.join([source, answers, *drawn])]
+    return " ".join(words)
+
+
 def evaluation_prompt(wildcards):
     """A trained model is asked as it was trained, an untuned one as its entry under `students:` says."""
     run = RUNS[wildcards.run]

@@ -1,32 +1,38 @@
-rule answers:
-    input:
-        model=lambda wildcards: run_model_files(wildcards.run),
-        questions=lambda wildcards: present(
-            CONFIG.questions[wildcards.questions].source
-        ),
-    output:
-        answers=RESULTS + layout.ANSWERS,
-        meta=RESULTS + layout.meta_of(layout.ANSWERS),
-    log:
-        "logs/generate/{run}/{questions}.log",
-    benchmark:
-        timing("generate/{run}/{questions}.tsv")
-    priority: 60
-    conda:
-        "../envs/srt.yaml"
-    threads: CORES
-    resources:
-        gpu=GPU,
-        how=HOW["generate"],
-    params:
-        questions=lambda wildcards: CONFIG.questions[wildcards.questions].source,
-        model=lambda wildcards: run_model_flags(wildcards.run),
-        weights=lambda wildcards: run_weights(wildcards.run),
-        prompt=evaluation_prompt,
-        settings=lambda wildcards: settings.as_flags(
-            CONFIG.generate[CONFIG.questions[wildcards.questions].decoding]
-        ),
-        version=VERSION["generate"],
-    shell:
-        "srt generate {params.questions:q} {output.answers:q} {params.model} --prompt {params.prompt} {params.settings}"
-        " {resources.how} > {log:q} 2>&1"
+# A run's model answers all of its questions in one job, so that an engine is started once for all of them. Runs with
+# the same sets of questions share a rule: `answers` and, where there are others, `answers_2` and so on.
+for number, (sets, runs) in enumerate(layout.answering(CONFIG, RUN_TABLE).items(), 1):
+
+    rule:
+        name:
+            "answers" if number == 1 else f"answers_{number}"
+        input:
+            model=lambda wildcards: run_model_files(wildcards.run),
+            questions=[
+                path
+                for name in sets
+                for path in present(CONFIG.questions[name].source)
+            ],
+        output:
+            answers=[answers_of(name) for name in sets],
+            meta=[layout.meta_of(answers_of(name)) for name in sets],
+        log:
+            "logs/generate/{run}.log",
+        benchmark:
+            timing("generate/{run}.tsv")
+        wildcard_constraints:
+            run=any_of(runs),
+        priority: 60
+        conda:
+            "../envs/srt.yaml"
+        threads: CORES
+        resources:
+            gpu=GPU,
+            how=HOW["generate"],
+        params:
+            questions=functools.partial(question_flags, sets),
+            model=lambda wildcards: run_model_flags(wildcards.run),
+            weights=lambda wildcards: run_weights(wildcards.run),
+            prompt=evaluation_prompt,
+            version=VERSION["generate"],
+        shell:
+            "srt generate {params.questions} {params.model} --prompt {params.prompt} {resources.how} > {log:q} 2>&1"

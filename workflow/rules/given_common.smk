@@ -13,11 +13,6 @@ JUDGED = {
 }
 
 
-def any_of(names):
-    """A wildcard constraint to these names."""
-    return "|".join(map(re.escape, names))
-
-
 def given_reflections(wildcards):
     """The entry under `given.reflections` of a teacher and data set."""
     return CONFIG.given.reflections[wildcards.teacher][wildcards.dataset]

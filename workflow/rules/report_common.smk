@@ -10,7 +10,7 @@ def report_files():
         files += [*results, *map(layout.items_of, results)]
         files += [
             layout.meta_of(layout.ANSWERS.format(run=name, questions=questions))
-            for questions in layout.answered(CONFIG, run)
+            for questions in layout.answered(CONFIG, run, RUN_TABLE)
         ]
         files += [*layout.pairs_paths(run, CONFIG.responses).values()]
         files += [*layout.scores_paths(run, CONFIG.responses).values()]
