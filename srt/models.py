@@ -92,8 +92,8 @@ def fingerprint(model: str) -> str | None:
 
 
 def has_gpu(device: str) -> bool:
-    """Whether jobs on this device hold a GPU, told without importing torch: `auto` looks for NVIDIA's driver."""
-    return device == "cuda" or (device == "auto" and Path("/proc/driver/nvidia/version").exists())
+    """Whether jobs on this device hold a GPU, told without importing torch: `auto` looks for one that is visible."""
+    return device == "cuda" or (device == "auto" and bool(gpus.visible()))
 
 
 def device(name: str, count: int = 1) -> str:
@@ -114,16 +114,20 @@ def kind(name: str) -> str:
     Raises:
         InputError: cuda is asked for and not to be had, or a GPU that `auto` finds cannot be used.
     """
-    if not has_gpu(name):
+    if name == "cpu":
         return "cpu"
-    why = doctor.unusable(machine.read_gpus())
-    if why is None or (why.what != "torch" and machine.try_cuda() in (None, machine.SLOW)):
+    found = machine.read_gpus()
+    why = doctor.unusable(found)
+    has_trace = found.driver is not None or found.pci_cards > 0
+    can_try = why is not None and why.what not in ("torch", "visible") and (has_trace or name == "cuda")
+    if why is None or (can_try and machine.try_cuda() in (None, machine.SLOW)):
         return "cuda"
     told = f"{why.what}: {why.found}: {why.do}"
-    if name == "auto" and why.state == doctor.ABSENT:
+    if name == "cuda" or why.state == doctor.WRONG:
+        raise InputError(f"execution.device: {name}: the GPU cannot be used: {told}; or say device: cpu")
+    if has_trace:
         say(f"execution.device: auto: the CPU, as no GPU is to be had: {told}")
-        return "cpu"
-    raise InputError(f"execution.device: {name}: the GPU cannot be used: {told}; or say device: cpu")
+    return "cpu"
 
 
 def require_vllm(kind: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 from test_doctor import CPU, GPU, NEW, SERVER, V100
 
 from srt import machine, models
-from srt.machine import SLOW, Driver, Machine
+from srt.machine import SLOW, Machine
+from srt.nvml import Driver
 from srt.records import InputError
 
 OLD = Driver("535.1", (12, 2), NEW.cards)
@@ -24,7 +25,6 @@ def on(monkeypatch):
     def use(tried=FAILS, **more):
         asked = []
         there = dataclasses.replace(SERVER, **more)
-        monkeypatch.setattr(models, "has_gpu", lambda name: name != "cpu")
         monkeypatch.setattr(machine, "read_gpus", lambda: there, raising=False)
         monkeypatch.setattr(machine, "try_cuda", lambda: asked.append(True) or tried)
         monkeypatch.setattr("torch.cuda.is_available", lambda: pytest.fail("CUDA was asked in this process"))
@@ -64,7 +64,6 @@ def test_a_gpu_that_is_there_and_cannot_be_used_is_one_line(on, name, more, says
 @pytest.mark.parametrize(
     ("more", "says"),
     [
-        ({"driver": None, "pci_cards": 0}, "GPU: none of NVIDIA's"),
         ({"driver": None, "has_module": True}, "driver: none, for 8 of NVIDIA's cards"),  # a container without them
         ({"driver": NONE_SHOWN, "in_slurm": True}, "GPU: the driver shows none: on Slurm, ask for one"),
         ({"visible": ""}, "visible: CUDA_VISIBLE_DEVICES=: it hides every GPU"),
@@ -76,6 +75,14 @@ def test_where_no_gpu_is_to_be_had_auto_is_the_cpu_and_cuda_one_line(on, capsys,
     assert models.device("auto") == "cpu"
     assert "execution.device: auto: the CPU" in capsys.readouterr().err
     with pytest.raises(InputError, match=f"execution.device: cuda: .*{says}"):
+        models.device("cuda")
+
+
+def test_where_there_is_no_trace_of_a_gpu_nothing_is_tried_and_nothing_said(on, capsys):
+    asked = on(driver=None, pci_cards=0)
+    assert models.device("auto") == "cpu"
+    assert (asked, capsys.readouterr().err) == ([], "")
+    with pytest.raises(InputError, match="execution.device: cuda: .*GPU: none of NVIDIA's"):
         models.device("cuda")
 
 

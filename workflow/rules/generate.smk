@@ -24,7 +24,7 @@ for number, (sets, runs) in enumerate(layout.answering(CONFIG, RUN_TABLE).items(
         priority: 60
         conda:
             "../envs/srt.yaml"
-        threads: CORES
+        threads: model_threads(GPU)
         resources:
             gpu=GPU,
             how=HOW["generate"],
