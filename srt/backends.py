@@ -159,11 +159,12 @@ class Speaker:
         """The same with the backend that `auto` is on this device."""
         return replace(self, backend=in_process(self.backend, device))
 
-    def open(self, execution: ExecutionConfig, folder: Path, endpoint: Endpoint | None = None) -> Backend:
+    def open(self, execution: ExecutionConfig, gpus: int, folder: Path, endpoint: Endpoint | None = None) -> Backend:
         """Its backend, ready to answer.
 
         Args:
             execution: how, not what.
+            gpus: over so many GPUs a model that runs here is laid out.
             folder: this job's own, for a started server's log and a batch's state.
             endpoint: the server of the backend `openai`.
         """
@@ -181,9 +182,9 @@ class Speaker:
         on_vllm = served or in_process(self.backend, execution.device) == "vllm"
         fitting = self._within_limits(fixed=on_vllm)  # vLLM takes no context beyond the model's
         if served:
-            return endpoints.ServedBackend(fitting, execution, folder / "server.log")
+            return endpoints.ServedBackend(fitting, execution, folder / "server.log", gpus)
         kind = inprocess.VllmBackend if on_vllm else inprocess.TransformersBackend
-        return kind(fitting, execution)
+        return kind(fitting, execution, gpus)
 
     def _within_limits(self, fixed: bool) -> Speaker:
         longest = limits.of(self.model, self.revision).longest(self.max_total_tokens, "max_total_tokens", fixed)

@@ -13,7 +13,7 @@ from srt import limits, models
 from srt.backends import REFUSED, Completion, Request, Speaker, messages, room, token_ids, why_refused
 from srt.records import InputError
 from srt.sending import Answered, Refusal, Sender
-from srt.server import NO_KEY, OpenServer, Served, key_in, vllm_server
+from srt.server import NO_KEY, OpenServer, Served, ServerError, key_in, vllm_server
 from srt.settings import Endpoint, ExecutionConfig
 from srt.wire import Received, received
 
@@ -64,7 +64,8 @@ def chat_arguments(server: OpenServer, request: Request) -> dict[str, Any]:
 
 def taken_by(server: OpenServer, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of the library without the parameters that the server does not take, or with their names there."""
-    extra = dict(arguments.get("extra_body") or {})
+    extra = {name: value for name, value in server.extra.items() if name not in arguments}
+    extra |= arguments.get("extra_body") or {}
     kept = {name: value for name, value in arguments.items() if name != "extra_body"}
     for name, new in server.parameters.items():
         value = kept.pop(name, extra.pop(name, None))
@@ -155,17 +156,18 @@ class EndpointBackend:
 
 
 class ServedBackend:
-    """A vLLM server that is there for this backend alone; prompts go to it as token ids, so no BOS is added twice."""
+    """A vLLM server that is this backend's alone while it is open; prompts are token ids, so no BOS is added twice."""
 
-    def __init__(self, speaker: Speaker, execution: ExecutionConfig, log: Path) -> None:
+    def __init__(self, speaker: Speaker, execution: ExecutionConfig, log: Path, gpus: int) -> None:
         self.tokenizer = models.load_tokenizer(speaker.model, speaker.revision)
         self.max_total_tokens, self.limits = speaker.max_total_tokens, limits.of(speaker.model, speaker.revision)
         self._ready: list[tuple[str, Completion]] = []
         self._open = contextlib.ExitStack()
         served = Served(speaker.model, speaker.revision, speaker.dtype, speaker.max_total_tokens)
-        self.server = self._open.enter_context(vllm_server(served, execution, log))
+        self.server = self._open.enter_context(vllm_server(served, execution, log, gpus))
         self._sender = Sender(self.server, execution)
         self._open.callback(self._sender.close)
+        self._under_way = 0
 
     @property
     def capacity(self) -> int:
@@ -188,16 +190,21 @@ class ServedBackend:
             "max_tokens": new_tokens,
             **_sampling(request),
         }
-        self._sender.submit(ticket, partial(_continuation, {**body, "extra_body": extra}))
+        self._under_way += 1
+        self._sender.submit(ticket, partial(_continuation, taken_by(self.server, {**body, "extra_body": extra})))
 
     def collect(self) -> list[tuple[str, Completion]]:
         """See `Backend`."""
+        if not self._ready:
+            self._ready = [(ticket, _read(outcome)) for ticket, outcome in self._sender.collect()]
+            self._under_way -= len(self._ready)
         ready, self._ready = self._ready, []
-        return ready or [(ticket, _read(outcome)) for ticket, outcome in self._sender.collect()]
+        return ready
 
     def settled(self) -> None:
         """See `Backend`."""
 
     def close(self) -> None:
-        """See `Backend`. The server is gone when this returns."""
-        self._open.close()
+        """See `Backend`. When this returns, the server waits for another job, or is gone."""
+        error = ServerError("requests were left without an answer") if self._under_way else None
+        self._open.__exit__(type(error) if error else None, error, None)

@@ -11,9 +11,11 @@ import os
 import re
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from srt import nvml
+from srt import nvml, warm
 from srt.nvml import Card
 from srt.progress import say
 from srt.records import InputError
@@ -23,6 +25,7 @@ UUID_KINDS = ("GPU-", "MIG-")  # how the UUIDs of cards and of MIG instances beg
 DEVICES = Path("/dev")
 HELD = "SRT_GPUS_HELD_BY"  # set for the processes of one job, whose GPUs the process that started them holds
 POLL_SECONDS = 1.0
+Found = TypeVar("Found")
 _held: list[int] = []  # open files; the kernel frees their locks with this process
 
 
@@ -120,20 +123,46 @@ def hold(count: int) -> list[str]:
     rank = os.environ.get("LOCAL_RANK")
     if rank is not None:
         pool, count = dict(list(pool.items())[int(rank) : int(rank) + 1]), 1
-    if count > len(pool):
-        raise InputError(f"expected {count} GPUs for one job, found {len(pool)}: {', '.join(pool) or 'none'}")
-    waiting = f"waiting for {count} of the GPUs {', '.join(pool)}, which other jobs hold"
-    while not (taken := _try(pool, count)):
-        say(waiting) if waiting else None
-        waiting = ""
-        time.sleep(POLL_SECONDS)
+    taken = wait_for(count, pool, lambda: free(pool, count))
+    _held.extend(taken.values())
     if rank is None:
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # numbers as NVML counts them
         os.environ[VISIBLE] = ",".join(taken)
+    return list(taken)
+
+
+def slots() -> dict[str, str]:
+    """The GPUs, as in `visible`, of which a server that this process starts may take some; none where it holds some."""
+    return {} if _held or os.environ.get(HELD) else visible()
+
+
+def wait_for(count: int, pool: dict[str, str], look: Callable[[], Found]) -> Found:
+    """What `look` finds, as soon as it is something; that it waits for so many GPUs of the pool is said once.
+
+    InputError where there are fewer.
+    """
+    if count > len(pool):
+        raise InputError(f"expected {count} GPUs for one job, found {len(pool)}: {', '.join(pool) or 'none'}")
+    waiting = f"waiting for {count} of the GPUs {', '.join(pool)}, which other jobs hold"
+    while not (found := look()):
+        say(waiting) if waiting else None
+        waiting = ""
+        time.sleep(POLL_SECONDS)
+    return found
+
+
+def free(pool: dict[str, str], count: int) -> dict[str, int]:
+    """The locks of `count` GPUs by name, now taken: files that are to stay open. Empty where so many are not free.
+
+    A server that only waits for a job gives its GPUs up.
+    """
+    taken = _locked(pool, count)
+    while not taken and warm.end_one_for(pool.values()):
+        taken = _locked(pool, count)
     return taken
 
 
-def _try(pool: dict[str, str], count: int) -> list[str]:
+def _locked(pool: dict[str, str], count: int) -> dict[str, int]:
     """All `count` locks at once or none, so that two jobs never wait for each other's."""
     locks: dict[str, int] = {}
     for name, locked_by in pool.items():
@@ -145,11 +174,10 @@ def _try(pool: dict[str, str], count: int) -> list[str]:
             continue
         locks[name] = lock
         if len(locks) == count:
-            _held.extend(locks.values())
-            return list(locks)
+            return locks
     for lock in locks.values():
         os.close(lock)
-    return []
+    return {}
 
 
 def _lock_file(locked_by: str) -> Path:

