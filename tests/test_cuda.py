@@ -118,7 +118,7 @@ def test_vllm_starts_its_processes_anew_whatever_this_one_has_touched(monkeypatc
     for name in ("VLLM_WORKER_MULTIPROC_METHOD", "VLLM_CPU_KVCACHE_SPACE", "VLLM_CPU_OMP_THREADS_BIND"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    ready_vllm(ExecutionConfig.model_construct(device="cpu", server_memory_gb=1.0))
+    ready_vllm(ExecutionConfig.model_construct(device="cpu", server_memory_gb=1.0), 1)
     assert os.environ["VLLM_WORKER_MULTIPROC_METHOD"] == "spawn"
     from vllm.utils.system_utils import get_mp_context
 

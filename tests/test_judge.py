@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -141,3 +142,33 @@ def test_a_judge_whose_every_reply_has_an_unknown_end_is_stopped(tmp_path):
                 "ended by 'done', which is no known end of an answer"
             }
     assert asked == [8, 16, 20]
+
+
+def test_a_judges_server_starts_with_the_first_request_that_has_no_reply(tmp_path):
+    started = []
+
+    @contextlib.contextmanager
+    def opens(fake):
+        started.append("server")
+        yield OpenServer(fake.endpoint.base_url, KEY, "judge")
+
+    requests = [{"messages": [{"role": "user", "content": f"{i}"}]} for i in range(3)]
+    with FakeJudge(lambda request, count: "5 5") as fake:
+        for _ in range(2):
+            with Judge(opens(fake), judge_config(), execution_config(), tmp_path, "job") as judge:
+                replies = judge.ask(requests, 0, "judge")
+            assert [reply.text for reply in replies] == ["5 5"] * 3
+        assert started == ["server"]
+        assert len(fake.requests) == 3
+
+
+def test_what_a_server_is_told_beside_every_request_is_no_part_of_the_request(tmp_path):
+    """A job's own cache and seed; a request's own seed counts."""
+    asked = [{"messages": [{"role": "user", "content": "a"}]}, {"messages": [], "seed": 7}]
+    for salt in ("one", "two"):
+        with FakeJudge(lambda request, count: "5 5") as fake:
+            server = OpenServer(fake.endpoint.base_url, KEY, "judge", extra={"cache_salt": salt, "seed": 0})
+            with Judge(server, judge_config(), execution_config(), tmp_path, "job") as judge:
+                judge.ask(asked, 0, "judge")
+            told = [(request["cache_salt"], request["seed"]) for request in fake.requests]
+        assert sorted(told) == ([("one", 0), ("one", 7)] if salt == "one" else [])

@@ -24,8 +24,7 @@ from srt.progress import track
 from srt.records import InputError
 from srt.refusals import Refusals
 from srt.sending import Answered, Refusal, Sender
-from srt.server import OpenServer, ServerError, server_log
-from srt.server import serving as opened
+from srt.server import OpenServer, ServerError, server_log, serving
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 from srt.wire import of_choice
 
@@ -77,8 +76,7 @@ class Judge:
     """A judge behind a server. Its replies go into a journal under judge, request and attempt.
 
     Args:
-        serving: opens the OpenAI-compatible server, when a request first misses the journal.
-        where: who judges, for the messages.
+        server: the OpenAI-compatible server, or what opens it when a request first misses the journal.
         judge: the judge's settings; with its weights' hash, where it is served, they are its identity.
         execution: how many requests are sent at a time.
         cache: folder of the journals.
@@ -87,15 +85,19 @@ class Judge:
 
     def __init__(
         self,
-        serving: AbstractContextManager[OpenServer],
-        where: str,
+        server: OpenServer | AbstractContextManager[OpenServer],
         judge: JudgeConfig,
         execution: ExecutionConfig,
         cache: Path,
         name: str,
     ) -> None:
-        self._serving, self._where, self._execution = serving, where, execution
-        self._open = contextlib.ExitStack()
+        if isinstance(server, OpenServer):
+            self._where = f"{server.base_url}: judge {server.model}"
+            server = contextlib.nullcontext(server)
+        else:
+            self._where = f"judge {judge.model}"
+        self._opens = server
+        self._execution, self._open = execution, contextlib.ExitStack()
         self.identity = identity(judge)
         self.identity_key = content_key(self.identity)[:16]
         self.journal = Journal(cache / "judge" / self.identity_key / f"{content_key(name)[:16]}.jsonl")
@@ -108,7 +110,7 @@ class Judge:
         replies = (self._kept(key)[0] for key, value in entries if isinstance(value, Mapping) and "choice" in value)
         endings = (Reply(choice, None).said.ending for choice in replies)
         limits = execution.limits.of_own_model() if judge.serve else execution.limits
-        self._refusals = Refusals(where, self.journal, limits, endings)
+        self._refusals = Refusals(self._where, self.journal, limits, endings)
         self._rounds_key = content_key("rounds", self.identity, name)
 
     def __enter__(self) -> Judge:
@@ -123,7 +125,7 @@ class Judge:
     @cached_property
     def server(self) -> OpenServer:
         """Where it answers; opened now, if it was not yet."""
-        return self._open.enter_context(self._serving)
+        return self._open.enter_context(self._opens)
 
     @cached_property
     def _sender(self) -> Sender:
@@ -255,11 +257,11 @@ def asking(
         InputError: the endpoint or its key is missing.
         ServerError: a served judge's server does not start.
     """
-    serving = opened(judge, execution, endpoint, server_log(cache, out))
-    where = f"judge {judge.model}" if judge.serve or endpoint is None else f"{endpoint.base_url}: judge {judge.model}"
-    with Judge(serving, where, judge, execution, cache, str(out.resolve())) as asked:
-        if not judge.serve:
-            _ = asked.server  # what is missing there is told before the work begins
+    with contextlib.ExitStack() as opened:
+        opens = serving(judge, execution, endpoint, server_log(cache, out))
+        # What an endpoint lacks is told before the work begins.
+        server = opens if judge.serve else opened.enter_context(opens)
+        asked = opened.enter_context(Judge(server, judge, execution, cache, str(out.resolve())))
         yield asked
         asked.thoughts.say(out)
 

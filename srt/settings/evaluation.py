@@ -32,9 +32,9 @@ class JudgeConfig(Settings):
 
     version: int = Field(ge=1, description="raised with every change of the judge or its prompts")
     about: str = Field(description="whose judge this is, and what for")
-    model: Location = Field(description="the endpoint's model name, or a model that is served for the job")
+    model: Location = Field(description="the endpoint's model name, or a model that is served here")
     revision: str | None = Field(description="the hub revision of a served judge")
-    serve: bool = Field(description="true: the job starts vLLM's server on this model; false: an endpoint")
+    serve: bool = Field(description="true: vLLM's server runs this model here; false: an endpoint")
     dtype: Dtype = Field(description="a served judge's weights and arithmetic")
     max_model_len: int | None = Field(ge=1, description="a served judge's context length; null for the model's")
     alpaca_eval: OptionalLocation = Field(
