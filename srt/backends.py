@@ -164,9 +164,9 @@ class Speaker:
 
         Args:
             execution: how, not what.
-            gpus: over so many GPUs a model that runs here is laid out.
             folder: this job's own, for a started server's log and a batch's state.
             endpoint: the server of the backend `openai`.
+            gpus: over so many a model that runs here is laid out.
         """
         from srt import endpoint as endpoints
         from srt import inprocess

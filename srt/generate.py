@@ -73,7 +73,7 @@ def generate(
     asked = list(map(_Asked, wanted, questions, speakers))
     for speaker in dict.fromkeys(speakers):
         identity = speaker.identity()
-        with OneForAll(partial(speaker.open, execution, execution.generate_gpus)) as engine:
+        with OneForAll(partial(speaker.open, execution, gpus=execution.generate_gpus)) as engine:
             for each in (each for each in asked if each.speaker == speaker):
                 _generate(each, identity, engine, prompt, execution, cache)
 

@@ -67,7 +67,7 @@ def reflect(
     cut = shorten(talks, settings)
 
     def opened(folder: Path) -> Backend:
-        return speaker.open(execution, execution.teacher_gpus, folder, endpoint)
+        return speaker.open(execution, folder, endpoint, execution.teacher_gpus)
 
     identity, batch = speaker.identity(), speaker.batched(execution)
     known = Known.read(journals, identity, price, batch)

@@ -107,13 +107,13 @@ def vllm_server(served: Served, execution: ExecutionConfig, log: Path, count: in
     leased.close()
 
 
-def own_cache() -> dict[str, Any]:
-    """What keeps a job's answers free of whom the server served before: prefixes of its own, and a seed.
+def own_cache() -> dict[str, str]:
+    """What keeps a job's answers free of whom the server served before: no prefix that was cached for another is used.
 
-    A cached prefix was computed in another batch, and so rounded otherwise; a request without a seed would be drawn
-    from one stream with all requests before.
+    Such a prefix was computed in another batch, and so rounded otherwise. A seed for requests that have none would be
+    no help: vLLM's CPU build dies of a seeded request whose prompt is cut into parts.
     """
-    return {"cache_salt": secrets.token_hex(16), "seed": 0}
+    return {"cache_salt": secrets.token_hex(16)}
 
 
 def _endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServer:

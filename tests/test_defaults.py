@@ -33,7 +33,11 @@ def called(monkeypatch):
     found: dict[type, Settings] = {}
 
     def note(*args, **more):
-        found.update({type(value): value for value in [*args, *more.values()] if isinstance(value, Settings)})
+        sets = [
+            each.settings for value in args if isinstance(value, list) for each in value if hasattr(each, "settings")
+        ]
+        given = [*args, *more.values(), *sets]  # `generate` has a list of sets of questions
+        found.update({type(value): value for value in given if isinstance(value, Settings)})
         begin()
 
     for function in FUNCTIONS.values():

@@ -42,7 +42,7 @@ def test_an_answer_that_is_in_the_journal_opens_no_model(
     tmp_path: Path, tiny_llamas: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run(tmp_path, tiny_llamas["plain"])
-    monkeypatch.setattr("srt.backends.Speaker.open", lambda *_: pytest.fail("the model was opened"))
+    monkeypatch.setattr("srt.backends.Speaker.open", lambda *_, **__: pytest.fail("the model was opened"))
     assert run(tmp_path, tiny_llamas["plain"], name="again") == first
 
 
@@ -179,7 +179,7 @@ def test_a_set_that_changes_alone_is_asked_alone(
 ) -> None:
     names, model = ["plum", "pear"], tiny_llamas["plain"]
     first = ask(tmp_path, model, names, "cache")
-    monkeypatch.setattr("srt.backends.Speaker.open", lambda *_: pytest.fail("the model was opened"))
+    monkeypatch.setattr("srt.backends.Speaker.open", lambda *_, **__: pytest.fail("the model was opened"))
     assert ask(tmp_path, model, names, "cache") == first
     monkeypatch.undo()
     asked = []

@@ -163,12 +163,10 @@ def test_a_judges_server_starts_with_the_first_request_that_has_no_reply(tmp_pat
 
 
 def test_what_a_server_is_told_beside_every_request_is_no_part_of_the_request(tmp_path):
-    """A job's own cache and seed; a request's own seed counts."""
-    asked = [{"messages": [{"role": "user", "content": "a"}]}, {"messages": [], "seed": 7}]
+    asked = [{"messages": [{"role": "user", "content": "a"}]}]
     for salt in ("one", "two"):
         with FakeJudge(lambda request, count: "5 5") as fake:
-            server = OpenServer(fake.endpoint.base_url, KEY, "judge", extra={"cache_salt": salt, "seed": 0})
+            server = OpenServer(fake.endpoint.base_url, KEY, "judge", extra={"cache_salt": salt})
             with Judge(server, judge_config(), execution_config(), tmp_path, "job") as judge:
                 judge.ask(asked, 0, "judge")
-            told = [(request["cache_salt"], request["seed"]) for request in fake.requests]
-        assert sorted(told) == ([("one", 0), ("one", 7)] if salt == "one" else [])
+            assert [request["cache_salt"] for request in fake.requests] == (["one"] if salt == "one" else [])
