@@ -159,7 +159,9 @@ class Speaker:
         """The same with the backend that `auto` is on this device."""
         return replace(self, backend=in_process(self.backend, device))
 
-    def open(self, execution: ExecutionConfig, gpus: int, folder: Path, endpoint: Endpoint | None = None) -> Backend:
+    def open(
+        self, execution: ExecutionConfig, folder: Path, endpoint: Endpoint | None = None, gpus: int = 1
+    ) -> Backend:
         """Its backend, ready to answer.
 
         Args:
