@@ -21,6 +21,7 @@ from srt.progress import say
 from srt.records import InputError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+ORDER, BY_BUS = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"  # numbers as NVML counts them
 UUID_KINDS = ("GPU-", "MIG-")  # how the UUIDs of cards and of MIG instances begin
 DEVICES = Path("/dev")
 HELD = "SRT_GPUS_HELD_BY"  # set for the processes of one job, whose GPUs the process that started them holds
@@ -126,7 +127,7 @@ def hold(count: int) -> list[str]:
     taken = wait_for(count, pool, lambda: free(pool, count))
     _held.extend(taken.values())
     if rank is None:
-        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # numbers as NVML counts them
+        os.environ.setdefault(ORDER, BY_BUS)
         os.environ[VISIBLE] = ",".join(taken)
     return list(taken)
 

