@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from srt import config as settings
-from srt import layout, lifeline, models
+from srt import launch, layout, lifeline, models
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
 from srt.methods import uses
