@@ -11,6 +11,7 @@ if not workflow.configfiles:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/schedule.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/reflect.smk"
 include: "workflow/rules/score.smk"

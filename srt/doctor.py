@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from srt.gpus import VISIBLE
-from srt.machine import HUB_TOKEN, KEYS, SLOW, Card, Driver, Machine, system
+from srt.machine import HUB_TOKEN, KEYS, SLOW, Machine, system
+from srt.nvml import Card, Driver
 
 OK: Final = "ok"
 ABSENT: Final = "-"

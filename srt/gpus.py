@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
+import re
 import tempfile
 import time
 from pathlib import Path
 
+from srt import nvml
+from srt.nvml import Card
 from srt.progress import say
 from srt.records import InputError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+UUID_KINDS = ("GPU-", "MIG-")  # how the UUIDs of cards and of MIG instances begin
+DEVICES = Path("/dev")
 HELD = "SRT_GPUS_HELD_BY"  # set for the processes of one job, whose GPUs the process that started them holds
 POLL_SECONDS = 1.0
 _held: list[int] = []  # open files; the kernel frees their locks with this process
@@ -25,35 +29,82 @@ _held: list[int] = []  # open files; the kernel frees their locks with this proc
 def visible() -> dict[str, str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them: what each is locked by.
 
-    That is the GPU's UUID where nvidia-smi tells it: in a cluster's jobs, number 0 can be a different GPU in each.
+    That is the GPU's UUID where NVML tells it: in a cluster's jobs, number 0 can be a different GPU in each. A card in
+    MIG mode is as many GPUs as it has instances. Empty where there is none.
     """
-    uuids = _uuids()
+    found = cards()
     named = os.environ.get(VISIBLE)
-    names = [name.strip() for name in named.split(",") if name.strip()] if named is not None else list(uuids)
-    return {name: uuids.get(name, name) for name in names}
+    if named is not None:
+        return {name: str(card.uuid) for name, card in _named(named, found)}
+    slots: dict[str, str] = {}
+    for number, card in found.items():
+        uuids = [card.uuid] if card.instances is None else [instance.uuid for instance in card.instances]
+        names = [number] if card.instances is None else uuids
+        slots |= {str(name): str(uuid) for name, uuid in zip(names, uuids, strict=True) if uuid is not None}
+    return slots
 
 
-def _uuids() -> dict[str, str]:
-    command = ["nvidia-smi", "--query-gpu=index,uuid", "--format=csv,noheader"]
+def cards() -> dict[str, Card]:
+    """Every card that works by its number; without NVML, as in some containers, what its device file tells."""
     try:
-        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-    except (OSError, subprocess.SubprocessError):
-        # A container may have the GPUs without the program.
-        return {path.name.removeprefix("nvidia"): path.name for path in sorted(Path("/dev").glob("nvidia[0-9]*"))}
-    rows = (line.partition(",") for line in shown.splitlines() if line.strip())
-    return {index.strip(): uuid.strip() for index, _, uuid in rows}
+        found = nvml.read()
+    except ImportError:
+        found = None
+    if isinstance(found, nvml.Driver):
+        return {str(number): card for number, card in enumerate(found.cards) if card.uuid is not None}
+    files = sorted(DEVICES.glob("nvidia[0-9]*"), key=lambda path: int(path.name.removeprefix("nvidia")))
+    return {path.name.removeprefix("nvidia"): Card(path.name, None, None, None, path.name) for path in files}
+
+
+def _named(named: str, found: dict[str, Card]) -> list[tuple[str, Card]]:
+    """The GPUs that CUDA shows for a value of CUDA_VISIBLE_DEVICES, and the names that they have there.
+
+    The first entry says whether all are numbers, UUIDs of cards or of MIG instances; a UUID may be cut short. The list
+    ends at the first entry that names nothing, or more than one; a GPU that is named twice hides all, as CUDA has it.
+    """
+    entries = [entry.strip() for entry in named.split(",")]
+    kind = next((prefix for prefix in UUID_KINDS if entries[0].startswith(prefix)), None)
+    chosen: list[tuple[str, Card]] = []
+    for entry in entries:
+        card = _numbered(entry, found) if kind is None else _with_uuid(entry, kind, found)
+        if card is None:
+            break
+        chosen.append((entry if kind else str(_number(entry)), card))
+    uuids = [card.uuid for _, card in chosen]
+    return chosen if len(set(uuids)) == len(uuids) else []
+
+
+def _number(entry: str) -> int | None:
+    """The number that an entry begins with, which is what CUDA reads of it."""
+    digits = re.match(r"[+-]?[0-9]+", entry)
+    return int(digits.group()) if digits else None
+
+
+def _numbered(entry: str, found: dict[str, Card]) -> Card | None:
+    card = found.get(str(_number(entry)))
+    return None if card is None else _first_instance(card)
+
+
+def _with_uuid(entry: str, kind: str, found: dict[str, Card]) -> Card | None:
+    """The one card, or MIG instance, whose UUID begins like this."""
+    if kind == "MIG-":
+        known = [instance for card in found.values() for instance in card.instances or ()]
+    else:
+        known = list(found.values())
+    fitting = [card for card in known if entry.startswith(kind) and str(card.uuid).startswith(entry)]
+    return _first_instance(fitting[0]) if len(fitting) == 1 else None
+
+
+def _first_instance(card: Card) -> Card | None:
+    """What CUDA uses of a card that is named: in MIG mode its first instance."""
+    return card if card.instances is None else next(iter(card.instances), None)
 
 
 def memory_gb() -> float | None:
-    """Memory of the smallest visible GPU in GB (1e9 bytes), as nvidia-smi tells it; None where it does not."""
-    command = ["nvidia-smi", "--query-gpu=index,memory.total", "--format=csv,noheader,nounits"]
-    try:
-        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
-        rows = [line.split(",") for line in shown.splitlines() if line.strip()]
-        sizes = {index.strip(): float(mib) * 2**20 / 1e9 for index, mib in rows}
-    except (OSError, ValueError, subprocess.SubprocessError):
-        return None
-    return min((sizes[name] for name in visible() if name in sizes), default=None)
+    """Memory of the smallest visible GPU in GB (1e9 bytes), as NVML tells it; None where it does not."""
+    every = [one for card in cards().values() for one in (card, *(card.instances or ()))]
+    sizes = {card.uuid: card.memory_gb for card in every}
+    return min((size for uuid in visible().values() if (size := sizes.get(uuid)) is not None), default=None)
 
 
 def hold(count: int) -> list[str]:
@@ -77,7 +128,7 @@ def hold(count: int) -> list[str]:
         waiting = ""
         time.sleep(POLL_SECONDS)
     if rank is None:
-        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # numbers as nvidia-smi counts them
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # numbers as NVML counts them
         os.environ[VISIBLE] = ",".join(taken)
     return taken
 

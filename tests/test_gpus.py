@@ -7,22 +7,17 @@ import time
 
 import pytest
 
-from srt import gpus
+from srt import gpus, models, nvml
 from srt.records import InputError
 
 HOLD = "import sys, time; from srt import gpus; print(gpus.hold(int(sys.argv[1])), flush=True); time.sleep(600)"
 
 
 @pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """Two GPUs, as nvidia-smi would list them, and lock files of this test alone."""
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho '0, GPU-aaaa'\necho '1, GPU-bbbb'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+def machine(tmp_path, monkeypatch, cards):
+    """Two GPUs, and lock files of this test alone."""
+    cards([{"uuid": "GPU-aaaa"}, {"uuid": "GPU-bbbb"}])
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
-    monkeypatch.delenv(gpus.VISIBLE, raising=False)
     started = []
 
     def job(count=1, **env):
@@ -79,3 +74,79 @@ def test_more_gpus_than_there_are_is_an_error(machine):
 def test_without_gpus_nothing_is_held(machine, monkeypatch):
     monkeypatch.setenv(gpus.VISIBLE, "")
     assert gpus.hold(1) == []
+
+
+SLICES = [{"uuid": "MIG-11", "gb": 10}, {"uuid": "MIG-12", "gb": 20}]
+MIXED = [
+    {"uuid": "GPU-aaaa", "gb": 80},
+    {"uuid": "GPU-abbb", "instances": SLICES},
+    None,
+    {"uuid": "GPU-cccc", "gb": 40},
+]
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        (None, {"0": "GPU-aaaa", "MIG-11": "MIG-11", "MIG-12": "MIG-12", "3": "GPU-cccc"}),  # 2 is lost
+        ("", {}),
+        ("-1", {}),
+        ("NoDevFiles", {}),
+        ("3,0", {"3": "GPU-cccc", "0": "GPU-aaaa"}),
+        (" 3 , 0 ", {"3": "GPU-cccc", "0": "GPU-aaaa"}),
+        ("0,-1,3", {"0": "GPU-aaaa"}),
+        ("0,9,3", {"0": "GPU-aaaa"}),
+        ("0,2,3", {"0": "GPU-aaaa"}),
+        ("0,0", {}),
+        ("0,GPU-cccc", {"0": "GPU-aaaa"}),
+        ("1", {"1": "MIG-11"}),  # of a card in MIG mode CUDA uses the first instance
+        ("GPU-c,GPU-aaaa", {"GPU-c": "GPU-cccc", "GPU-aaaa": "GPU-aaaa"}),
+        ("GPU-a", {}),  # two begin so
+        ("GPU-cccc,GPU-a,GPU-aaaa", {"GPU-cccc": "GPU-cccc"}),
+        ("GPU-cccc,GPU-c", {}),  # one card twice
+        ("GPU-cccc,0", {"GPU-cccc": "GPU-cccc"}),
+        ("MIG-12", {"MIG-12": "MIG-12"}),
+        ("MIG-12,MIG-11", {"MIG-12": "MIG-12", "MIG-11": "MIG-11"}),
+        ("MIG-9", {}),
+    ],
+)
+def test_visible_gpus_are_those_that_cuda_would_show(cards, monkeypatch, named, expected):
+    cards(MIXED)
+    if named is not None:
+        monkeypatch.setenv(gpus.VISIBLE, named)
+    assert gpus.visible() == expected
+    assert list(gpus.visible()) == list(expected)
+    assert models.has_gpu("auto") is bool(expected)
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"), [(None, 10.0), ("0", 80.0), ("GPU-c,0", 40.0), ("MIG-12", 20.0), ("", None)]
+)
+def test_memory_is_that_of_the_smallest_visible_gpu(cards, monkeypatch, named, expected):
+    cards(MIXED)
+    if named is not None:
+        monkeypatch.setenv(gpus.VISIBLE, named)
+    assert gpus.memory_gb() == expected
+
+
+def test_mig_instances_are_slots_of_their_own(machine, cards):
+    cards([{"uuid": "GPU-abbb", "instances": SLICES}])
+    held = {machine().stdout.readline().strip(), machine().stdout.readline().strip()}
+    assert held == {"['MIG-11']", "['MIG-12']"}
+
+
+def test_a_card_in_mig_mode_without_instances_is_none(cards):
+    cards([{"uuid": "GPU-abbb", "instances": []}])
+    assert gpus.visible() == {}
+
+
+def test_without_nvml_the_device_files_are_counted(cards, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpus, "DEVICES", tmp_path)
+    monkeypatch.setattr(nvml, "read", lambda: None)
+    assert gpus.visible() == {}
+    for number in (0, 2, 10):
+        (tmp_path / f"nvidia{number}").touch()
+    (tmp_path / "nvidiactl").touch()
+    assert gpus.visible() == {"0": "nvidia0", "2": "nvidia2", "10": "nvidia10"}
+    monkeypatch.setenv(gpus.VISIBLE, "2,1")
+    assert gpus.visible() == {"2": "nvidia2"}

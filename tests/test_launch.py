@@ -87,10 +87,9 @@ def test_accelerate_reads_the_shipped_settings(sharding, root, monkeypatch):
     assert ("--fsdp_activation_checkpointing" in words) == (sharding == "fsdp2")
 
 
-def test_the_gpus_are_held_and_handed_to_the_launcher(bin_folder, tmp_path, monkeypatch):
-    bin_folder("nvidia-smi", 'for i in 0 1 2; do echo "$i, GPU-$i"; done')
+def test_the_gpus_are_held_and_handed_to_the_launcher(cards, tmp_path, monkeypatch):
+    cards(3)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.delenv(gpus.VISIBLE, raising=False)
     look = "import os, json; from srt import gpus; print(json.dumps([os.environ[gpus.VISIBLE], gpus.hold(1)]))"
     start = (
         "from srt import launch\nimport sys\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
@@ -129,7 +129,9 @@ class ExecutionConfig(Settings):
     generation_batch: int = Field(ge=1, description="prompts per batch of a transformers backend")
     score_batch_tokens: int = Field(ge=1, description="most padded tokens in a scoring batch")
     score_compile: Literal["auto", "off"] = Field(description="auto: compile a scoring model where the work repays it")
-    score_shards: int = Field(ge=1, description="parts of a file of pairs that are scored side by side")
+    score_shards: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+        description="parts of a file of pairs that are scored side by side; auto: one for each GPU of this machine"
+    )
     score_gpus: int = Field(ge=1, description="GPUs over which one scoring job spreads a student too big for one")
     device_batch: int = Field(ge=1, description="records per device and forward pass in finetuning")
     save_steps: int = Field(ge=1, description="optimizer steps between the trainer's checkpoints")

@@ -37,14 +37,15 @@ MODEL_RULES = (
 CLUSTER: dict[str, Any] = {
     "slurm-status-command": "squeue",
     "slurm-init-seconds-before-status-checks": 5,
-    "jobs": 4,
+    "jobs": 3,
     "latency-wait": 10,
-    "set-threads": dict.fromkeys(MODEL_RULES, 2),
+    "set-threads": dict.fromkeys(MODEL_RULES, 1),  # of this machine's few cores
     "set-resources": {rule: {"gpu": 1} for rule in MODEL_RULES},
 }
 STEPS = 30  # of a training; the demo has 3, which leave no middle
 CONFIG = {"execution": {"device": "cpu", "save_steps": 2}, "recipes": {"demo": {"max_steps": STEPS}}}
 MANY = 4  # answers or steps: enough to be in the middle
+SHOWN = "JobID:6,Partition:10,NumCPUs:6,tres-per-job:13,MinMemory:11,TimeLimit:11,State:10,RestartCnt:12,Comment:60"
 WAIT_SECONDS = 2400.0
 POLL_SECONDS = 0.5
 
@@ -75,7 +76,7 @@ class Demo:
             self.interrupt("rule_finetuned_wildcards_recycled", self.steps, "scontrol update JobId={job} TimeLimit=1")
             code = running.wait(WAIT_SECONDS)
         finally:
-            running.terminate()
+            running.kill()  # the cluster's end ends its jobs
             running.wait()
         if code:
             raise RuntimeError(f"snakemake ended with exit code {code}: see {self.folder}/snakemake.log")
@@ -114,12 +115,12 @@ class Demo:
 
     def running(self, name: str) -> str:
         """The number of the running job with this comment, or nothing."""
-        rows = (row.split("|") for row in self.squeue("%i|%T|%k").splitlines())
+        rows = (row.split("|") for row in self.squeue("--noheader", "--format=%i|%T|%k").splitlines())
         return next((job for job, state, comment in rows if (state, comment) == ("RUNNING", name)), "")
 
-    def squeue(self, form: str) -> str:
+    def squeue(self, *options: str) -> str:
         """All jobs that Slurm knows, one a line."""
-        command = ["squeue", "--noheader", "--states=all", "--sort=i", f"--format={form}"]
+        command = ["squeue", "--states=all", "--sort=i", *options]
         return subprocess.run(command, env=self.env, check=True, capture_output=True, text=True).stdout
 
     def answers(self, _: str = "") -> str:
@@ -142,8 +143,8 @@ class Demo:
             log = (self.checkout / "logs" / "finetune" / f"{run}.log").read_text(encoding="utf-8")
             self.note(f"# logs/finetune/{run}.log: {'; '.join(re.findall('finetune: (going on .*)', log)) or 'from step 1'}")
         self.note(f"# {self.answers()}")
-        self.note("$ squeue --states=all  # job, partition, CPUs, GPUs, memory, time limit, state, restarts, what")
-        self.told += self.squeue("%6i %4P %3C %18b %6m %11l %10T %k").splitlines()
+        self.note("$ squeue --states=all")
+        self.told += map(str.rstrip, self.squeue(f"--Format={SHOWN}").splitlines())
         self.note(f"$ ls {' '.join(sorted(path.name for path in (self.checkout / 'results').iterdir()))}")
 
     def note(self, line: str) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from srt import config as settings
-from srt import launch, layout, lifeline, models
+from srt import gpus, launch, layout, lifeline, models, schedule
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
 from srt.methods import uses
@@ -36,19 +36,12 @@ TRAINED = [name for name in SELECTED if RUNS[name].recipe]
 RESULTS = f"{CONFIG.results.rstrip('/')}/"
 CONFIG_FILE = str(workflow.configfiles[-1])
 VERSION = STEP_VERSIONS
-# A job that runs a model holds one GPU. Without GPUs it gets half of the cores, so that two run side by side: half
-# of a small job is loading libraries, which takes one core.
-GPU = int(models.has_gpu(CONFIG.execution.device))
-CORES_GIVEN = workflow.resource_settings.cores or 1
-CORES = CORES_GIVEN if GPU else max(1, CORES_GIVEN // 2)
 # How a step runs: given to the shell as a resource and not as a parameter, so that a change here reruns nothing.
 HOW = {
     step: settings.as_flags(CONFIG.execution, only=keys)
     + ("" if step == "coherence" else f" {settings.flag('cache', CONFIG.cache)}")
     for step, keys in EXECUTION_FLAGS.items()
 }
-# Finetuning starts a process for each of its GPUs by itself; the GPUs of all its machines are asked for.
-FINETUNE_GPUS = GPU * CONFIG.execution.finetune_gpus * CONFIG.execution.finetune_nodes
 # Where teachers and judges listen; the keys themselves stay in the environment.
 SERVERS = "".join(
     f" {settings.flag('endpoint', f'{name}={server.as_flag()}')}"
@@ -160,18 +153,6 @@ def run_model_flags(run):
     return f"{settings.flag('model', run_model(run))} {settings.flag('revision', revision)}"
 
 
-def shards_of(wildcards):
-    """The shards of a scores file. A finished one keeps the number that it was made of: another reruns nothing."""
-    finished = Path(RESULTS + layout.meta_of(SCORES).format(**wildcards))
-    shards = CONFIG.execution.score_shards
-    if finished.exists():
-        shards = read_json(finished).get("shards", shards)
-    return [
-        RESULTS + SHARD.format(**wildcards, shard=shard, shards=shards)
-        for shard in range(1, shards + 1)
-    ]
-
-
 # Judge's file: in which forms it is asked, and the judge; and the file by the judge's name.
 FORMS = CONFIG.evaluate.judges()
 JUDGES = {file: settings.read_judge(file) for file in FORMS}
@@ -188,11 +169,6 @@ def judge_inputs(file, forms):
 
 def judge_weights(file):
     return weights(JUDGES[file].model) if JUDGES[file].serve else None
-
-
-def judge_gpus(file):
-    """The GPUs of a job that starts its judge's server."""
-    return GPU if JUDGES[file].serve else 0
 
 
 def assigned(name, values):
@@ -230,10 +206,6 @@ def local_models(teacher):
     """The models that a teacher's job loads here: itself unless it is an endpoint, and whose tokens are counted."""
     asked = [] if teacher.backend == "openai" else [teacher.model]
     return [*asked, *([teacher.pair_tokenizer] if teacher.pair_tokenizer else [])]
-
-
-def teacher_gpus(wildcards):
-    return 0 if CONFIG.teachers[wildcards.teacher].backend == "openai" else GPU
 
 
 def unreflected(wildcards):

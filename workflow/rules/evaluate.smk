@@ -19,8 +19,9 @@ if CONFIG.evaluate.alpaca_eval is not None:
             timing("evaluate/{run}/alpaca_eval.tsv")
         conda:
             "../envs/srt.yaml"
-        threads: CORES
+        threads: judge_threads(CONFIG.evaluate.alpaca_eval.judge)
         resources:
+            **judge_endpoint(CONFIG.evaluate.alpaca_eval.judge),
             gpu=judge_gpus(CONFIG.evaluate.alpaca_eval.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
@@ -49,8 +50,9 @@ if CONFIG.evaluate.alpaca_eval_2 is not None:
             timing("evaluate/{run}/alpaca_eval_2.tsv")
         conda:
             "../envs/srt.yaml"
-        threads: CORES
+        threads: judge_threads(CONFIG.evaluate.alpaca_eval_2.judge)
         resources:
+            **judge_endpoint(CONFIG.evaluate.alpaca_eval_2.judge),
             gpu=judge_gpus(CONFIG.evaluate.alpaca_eval_2.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
@@ -82,7 +84,7 @@ if CONFIG.evaluate.open_llm:
             timing("evaluate/{run}/open_llm_{profile}.tsv")
         conda:
             "../envs/srt.yaml"
-        threads: CORES
+        threads: model_threads(GPU)
         resources:
             gpu=GPU,
             how=HOW["evaluate"],
@@ -117,8 +119,9 @@ if CONFIG.evaluate.pairwise is not None:
             timing("evaluate/{run}/pairwise_{questions}_{opponent}.tsv")
         conda:
             "../envs/srt.yaml"
-        threads: CORES
+        threads: judge_threads(CONFIG.evaluate.pairwise.judge)
         resources:
+            **judge_endpoint(CONFIG.evaluate.pairwise.judge),
             gpu=judge_gpus(CONFIG.evaluate.pairwise.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
@@ -148,8 +151,9 @@ if CONFIG.evaluate.mt_bench is not None:
             timing("evaluate/{run}/mt_bench.tsv")
         conda:
             "../envs/srt.yaml"
-        threads: CORES
+        threads: judge_threads(CONFIG.evaluate.mt_bench.judge)
         resources:
+            **judge_endpoint(CONFIG.evaluate.mt_bench.judge),
             gpu=judge_gpus(CONFIG.evaluate.mt_bench.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
@@ -183,8 +187,9 @@ if CONFIG.evaluate.calibration is not None:
             timing("evaluate/judges/{judge}.tsv")
         conda:
             "../envs/srt.yaml"
-        threads: CORES
+        threads: lambda wildcards: judge_threads(JUDGE_FILES[wildcards.judge])
         resources:
+            **endpoints(JUDGES_ASKED, lambda wildcards: wildcards.judge),
             gpu=lambda wildcards: judge_gpus(JUDGE_FILES[wildcards.judge]),
             how=HOW["evaluate"] + SERVERS,
         params:

@@ -13,10 +13,10 @@ rule finetuned:
         kept_model(directory(RESULTS + layout.MODEL)),
     log:
         "logs/finetune/{run}.log",
-    priority: 70
+    priority: weight(70, FINETUNE_GPUS)
     conda:
         "../envs/srt.yaml"
-    threads: CORES
+    threads: model_threads(FINETUNE_GPUS)
     resources:
         gpu=FINETUNE_GPUS,
         **SEVERAL_NODES,

@@ -14,7 +14,7 @@ rule answers:
     priority: 60
     conda:
         "../envs/srt.yaml"
-    threads: CORES
+    threads: model_threads(GPU)
     resources:
         gpu=GPU,
         how=HOW["generate"],

@@ -12,8 +12,9 @@ rule reflected:
     priority: 100
     conda:
         "../envs/srt.yaml"
-    threads: CORES
+    threads: teacher_threads
     resources:
+        **endpoints(TEACHERS_ASKED, lambda wildcards: wildcards.teacher),
         gpu=teacher_gpus,
         how=HOW["reflect"] + SERVERS + PRICES,
     params:
@@ -43,8 +44,9 @@ rule reflected_winners:
     priority: 100
     conda:
         "../envs/srt.yaml"
-    threads: CORES
+    threads: teacher_threads
     resources:
+        **endpoints(TEACHERS_ASKED, lambda wildcards: wildcards.teacher),
         gpu=teacher_gpus,
         how=HOW["reflect"] + SERVERS + PRICES,
     params:

@@ -10,12 +10,12 @@ rule score_shard:
         "logs/score/{student}/{pairs}.{shard}-of-{shards}.log",
     benchmark:
         timing("score/{student}/{pairs}.{shard}-of-{shards}.tsv")
-    priority: 90
+    priority: weight(90, SCORE_GPUS)
     conda:
         "../envs/srt.yaml"
-    threads: CORES
+    threads: model_threads(SCORE_GPUS)
     resources:
-        gpu=GPU * CONFIG.execution.score_gpus,
+        gpu=SCORE_GPUS,
         how=f"{PRECISION} {HOW['score']}",
     params:
         student=lambda wildcards: student_flags(wildcards.student),
@@ -65,7 +65,7 @@ rule coherence:
     priority: 90
     conda:
         "../envs/srt.yaml"
-    threads: CORES
+    threads: model_threads(GPU)
     resources:
         gpu=GPU,
         how=HOW["coherence"],

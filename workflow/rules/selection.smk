@@ -12,12 +12,12 @@ rule rescored:
         "logs/score/{run}.rescored.log",
     benchmark:
         timing("score/{run}.rescored.tsv")
-    priority: 92
+    priority: weight(92, SCORE_GPUS)
     conda:
         "../envs/srt.yaml"
-    threads: CORES
+    threads: model_threads(SCORE_GPUS)
     resources:
-        gpu=GPU * CONFIG.execution.score_gpus,
+        gpu=SCORE_GPUS,
         how=lambda wildcards: f"{selection_rest(wildcards)} {PRECISION} {HOW['rescore']}",
     params:
         choice=selection_flags,
@@ -43,12 +43,12 @@ rule agreement:
         "logs/score/{run}.agreement.log",
     benchmark:
         timing("score/{run}.agreement.tsv")
-    priority: 92
+    priority: weight(92, SCORE_GPUS)
     conda:
         "../envs/srt.yaml"
-    threads: CORES
+    threads: model_threads(SCORE_GPUS)
     resources:
-        gpu=GPU * CONFIG.execution.score_gpus,
+        gpu=SCORE_GPUS,
         how=lambda wildcards: f"{selection_rest(wildcards, 'proxy_sample')} {PRECISION} {HOW['agreement']}",
     params:
         choice=selection_flags,

@@ -1,0 +1,73 @@
+"""Schedule: how many cores and cards a job gets, so that a machine is used whole without further flags.
+
+The rules hand the answers to Snakemake as `threads:` and `resources:`, of which a change reruns nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from srt.settings import ExecutionConfig
+
+GPU = "gpu"  # the resource that Snakemake counts cards by
+ENDPOINT = "endpoint_"  # and jobs that ask an endpoint, behind which its name stands
+CLUSTER_CORES = 8  # asked of a cluster, whose machines nobody looked at: for each GPU, or for a model without one
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What jobs share: cores, GPUs, and endpoints of which each is asked by one job at a time.
+
+    `gpus` is 0 where models run on the CPU. On a cluster neither number is known: jobs are given what they ask for.
+    """
+
+    cores: int
+    gpus: int
+    endpoints: int = 0
+    on_cluster: bool = False
+
+    def threads(self, gpus: int) -> int:
+        """Cores of a job that runs a model on so many GPUs: its share of what endpoints and light jobs leave.
+
+        Without GPUs it gets half of the cores, so that two run side by side: half of a small job is loading
+        libraries, which takes one core.
+        """
+        if self.on_cluster:
+            return CLUSTER_CORES * max(1, gpus)
+        if not self.gpus:
+            return max(1, (self.cores - self.endpoints) // 2)
+        one = max(1, (self.cores - self.endpoints - 1) // self.gpus)
+        return one * max(1, min(gpus, self.gpus))
+
+    def shards(self, execution: ExecutionConfig) -> int:
+        """In how many parts a file is scored: as many as there are scoring jobs' GPUs, where no number is given."""
+        if execution.score_shards != "auto":
+            return execution.score_shards
+        return 1 if self.on_cluster else max(1, self.gpus // execution.score_gpus)
+
+
+def weight(priority: int, gpus: int) -> int:
+    """A job's priority by its GPUs: one on all cards outweighs as many small ones.
+
+    Snakemake starts the jobs whose priorities have the highest sum.
+    """
+    return priority * max(1, gpus)
+
+
+def endpoint(name: str) -> str:
+    """The resource of an endpoint by its teacher's or judge's name: one job at a time asks it, unless a user says more.
+
+    So no more than `execution.concurrency` requests are on the wire to it.
+    """
+    return ENDPOINT + re.sub(r"\W", "_", name)
+
+
+def too_many(gpus: int, wanted: dict[str, int], visible: int) -> Iterable[str]:
+    """What to say of totals and jobs that ask for more GPUs than there are."""
+    if gpus > visible:
+        yield f"--resources {GPU}={gpus}: {visible} GPUs are visible here, jobs beyond them wait for a free one"
+    for key, count in wanted.items():
+        if count > gpus:
+            yield f"execution.{key}: asks for {count} GPUs, of which there are {gpus} here"

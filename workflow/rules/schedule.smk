@@ -1,0 +1,89 @@
+# What each job gets of the cores and GPUs. Snakemake is told as `threads` and `resources`: a change reruns nothing.
+# On a cluster its machines are not this one: jobs get what they ask for, and `jobs:` is how many run at once.
+ON_CLUSTER = workflow.remote_exec or workflow.resource_settings.nodes is not None
+VISIBLE_GPUS = 0 if CONFIG.execution.device == "cpu" else len(gpus.visible())
+# Whether jobs that run a model hold GPUs; where the config insists on them, a plan may be made without any.
+GPU = int(CONFIG.execution.device == "cuda" or VISIBLE_GPUS > 0)
+# Finetuning starts a process for each of its GPUs by itself; the GPUs of all its machines are asked for.
+FINETUNE_GPUS = GPU * CONFIG.execution.finetune_gpus * CONFIG.execution.finetune_nodes
+SCORE_GPUS = GPU * CONFIG.execution.score_gpus
+# Teachers and judges that are asked at an endpoint, which is waiting more than work.
+TEACHERS_ASKED = [
+    name for name, teacher in CONFIG.teachers.items() if teacher.backend == "openai"
+]
+JUDGES_ASKED = [name for name, file in JUDGE_FILES.items() if not JUDGES[file].serve]
+
+
+def total(resource, default):
+    """How much of a resource all jobs share: what the user says (`--resources gpu=4`), or else the default."""
+    if resource not in workflow.global_resources:
+        workflow.register_resource(resource, default)
+    return workflow.global_resources[resource].value
+
+
+SCHEDULE = schedule.Schedule(
+    cores=workflow.resource_settings.cores or 1,
+    gpus=0 if ON_CLUSTER or not GPU else total(schedule.GPU, max(1, VISIBLE_GPUS)),
+    endpoints=sum(
+        total(schedule.endpoint(name), 1) for name in {*TEACHERS_ASKED, *JUDGES_ASKED}
+    ),
+    on_cluster=ON_CLUSTER,
+)
+
+
+def model_threads(gpus):
+    """Cores of a job that runs a model on so many GPUs, 0 for one on the CPU."""
+    return SCHEDULE.threads(gpus)
+
+
+def weight(priority, gpus):
+    return schedule.weight(priority, gpus)
+
+
+def shards_of(wildcards):
+    """The shards of a scores file. A finished one keeps the number that it was made of: another reruns nothing."""
+    finished = Path(RESULTS + layout.meta_of(SCORES).format(**wildcards))
+    shards = SCHEDULE.shards(CONFIG.execution)
+    if finished.exists():
+        shards = read_json(finished).get("shards", shards)
+    return [
+        RESULTS + SHARD.format(**wildcards, shard=shard, shards=shards)
+        for shard in range(1, shards + 1)
+    ]
+
+
+def teacher_gpus(wildcards):
+    """The GPUs of a job that runs its teacher, or starts its server."""
+    return 0 if wildcards.teacher in TEACHERS_ASKED else GPU
+
+
+def teacher_threads(wildcards):
+    """Cores of a job with this teacher: waiting for an endpoint takes one."""
+    is_asked = wildcards.teacher in TEACHERS_ASKED
+    return 1 if is_asked else model_threads(teacher_gpus(wildcards))
+
+
+def judge_gpus(file):
+    """The GPUs of a job that starts its judge's server."""
+    return GPU if JUDGES[file].serve else 0
+
+
+def judge_threads(file):
+    """Cores of a job with this judge: waiting for an endpoint takes one."""
+    return model_threads(judge_gpus(file)) if JUDGES[file].serve else 1
+
+
+def judge_endpoint(file):
+    """As a resource of a rule's jobs: no other job asks this judge meanwhile."""
+    name = settings.judge_name(file)
+    return {schedule.endpoint(name): 1} if name in JUDGES_ASKED else {}
+
+
+def endpoints(names, chosen):
+    """The same of the teacher or judge, one of `names`, that `chosen` finds for a job's wildcards."""
+    return {
+        schedule.endpoint(name): lambda wildcards, name=name: (
+            1 if chosen(wildcards) == name else None
+        )
+        for name in names
+    }
