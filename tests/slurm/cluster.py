@@ -146,14 +146,17 @@ def _free_ports(count: int) -> list[int]:
 
 def _states(env: dict[str, str]) -> dict[str, str]:
     shown = subprocess.run(["sinfo", "-hN", "-o", "%N %t"], env=env, capture_output=True, text=True, check=False).stdout
-    return {name: state for name, state in map(str.split, shown.splitlines())}
+    return dict(map(str.split, shown.splitlines()))
 
 
 def stop(folder: Path) -> None:
     """End every job, then every daemon whose number the folder holds, and wait until it is gone."""
     env = {**os.environ, **environment(folder)}
-    if (folder / "slurmctld.pid").exists():
-        subprocess.run(["scancel", "--user", _user()], env=env, capture_output=True, check=False, timeout=60)
+    deadline = time.monotonic() + WAIT_SECONDS
+    subprocess.run(["scancel", "--user", _user()], env=env, capture_output=True, check=False, timeout=WAIT_SECONDS)
+    squeue = ["squeue", "--noheader"]
+    while subprocess.run(squeue, env=env, capture_output=True, check=False).stdout and time.monotonic() < deadline:
+        time.sleep(0.5)
     for file in (*sorted(folder.glob("slurm*.pid")), folder / "munged.pid"):
         if file.exists():
             _end(int(file.read_text().strip()))

@@ -2,8 +2,8 @@
 
     python tests/slurm/demo.py FOLDER    # an empty or new one; about 20 minutes; needs slurm-wlm and munge
 
-A teacher's job is cancelled (`scancel`), one training is put back into the queue (`scontrol requeue`, as Slurm does with a
-preempted job), the other runs into its time limit. Each has to go on from what was there. The profile is the shipped
+A teacher's job is cancelled (`scancel`), one training is put back into the queue (`scontrol requeue`, as Slurm does to
+a preempted job), the other runs into its time limit. Each has to go on from what was there. The profile is the shipped
 one; CLUSTER says what is changed in it, CONFIG what in the demo's settings. What happened is printed and written to
 FOLDER/transcript.txt.
 """
@@ -141,7 +141,8 @@ class Demo:
         """What every interrupted job found, every job as Slurm saw it, and the last lines of the main command."""
         for run in ("original", "recycled"):
             log = (self.checkout / "logs" / "finetune" / f"{run}.log").read_text(encoding="utf-8")
-            self.note(f"# logs/finetune/{run}.log: {'; '.join(re.findall('finetune: (going on .*)', log)) or 'from step 1'}")
+            found = re.findall(r"finetune: going on .*|finetune: step \d+ of", log)[:2]
+            self.note(f"# logs/finetune/{run}.log: {', then '.join(found)}")
         self.note(f"# {self.answers()}")
         self.note("$ squeue --states=all")
         self.told += map(str.rstrip, self.squeue(f"--Format={SHOWN}").splitlines())
