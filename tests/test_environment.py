@@ -50,7 +50,7 @@ def asked(root, *names):
 @pytest.mark.parametrize(
     ("name", "sources"),
     [
-        ("cpu.txt", ("base.in", "cpu.in", "dev.in")),
+        ("cpu.txt", ("base.in", "cpu.in", "dev.in", "slurm.in")),
         ("gpu.txt", ("base.in", "gpu.in", "dev.in")),
         ("slurm.txt", ("slurm.in",)),
     ],
