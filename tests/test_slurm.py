@@ -1,6 +1,9 @@
 """What Slurm is asked for: the sbatch and srun lines, with stand-ins on PATH, and the demo through a real one."""
 
 import json
+import os
+import re
+import subprocess
 import sys
 from itertools import takewhile
 from pathlib import Path
@@ -10,6 +13,8 @@ from test_workflow import copy_of_tree, edited, snakemake
 
 SLURM = Path(__file__).with_name("slurm")
 sys.path.insert(0, str(SLURM))
+import cluster  # noqa: E402
+
 PROGRAMS = ("sbatch", "srun", "squeue", "sacct", "sacctmgr", "scontrol", "scancel", "sinfo")
 # One program in the place of all. `sbatch` notes its line and runs the job at once, as Slurm would on a node; `srun`
 # notes its line and fails, so that no step is run; `sacct` knows how each job ended.
@@ -123,3 +128,65 @@ def test_a_training_on_two_machines_is_started_once_outside_of_srun(needs_plugin
     tasks = "--nodes=2 --ntasks=2 --cpus-per-gpu=8 --gpus-per-node=8"
     assert line == f"-p gpu -t 2880 --mem-per-cpu 8000 {tasks} --gpus=16"
     assert "holds no pair" in (tmp_path / "tree/logs/finetune/wizardlm-7b-released.log").read_text()
+
+
+# --- A real Slurm: make test-more --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slurm(tmp_path):
+    """A cluster of this machine's own; its environment."""
+    if missing := cluster.missing():
+        pytest.skip(missing)
+    folder = tmp_path / "cluster"
+    try:
+        cluster.start(folder)
+        yield {**os.environ, **cluster.environment(folder)}
+    finally:
+        cluster.stop(folder)
+
+
+# What `srt finetune` does on the first of two machines, where Snakemake's executor has removed Slurm's variables.
+ON_THE_FIRST = """
+import os, subprocess, sys
+for name in [name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_JOB_ID"]:
+    del os.environ[name]
+from training import execution, recipe
+from srt import launch
+sys.executable = "echo"
+words = launch.command(recipe(sharding="fsdp2"), execution(finetune_gpus=2, finetune_nodes=2), "cuda", False)
+script = words.index("-c") + 1
+words[script] = "echo $SLURMD_NODENAME has $SLURM_GPUS_ON_NODE GPUs $SLURM_CPUS_ON_NODE CPUs; " + words[script]
+subprocess.run([*words, "finetune"], check=True)
+"""
+
+
+@pytest.mark.more
+def test_a_training_on_two_machines_starts_on_both(slurm, tmp_path):
+    (tmp_path / "first.py").write_text(ON_THE_FIRST)
+    asked = ["--nodes=2", "--ntasks=2", "--cpus-per-gpu=8", "--gpus-per-node=2", "--gpus=4", "--mem-per-cpu", "8000"]
+    wrapped = f"--wrap={sys.executable} {tmp_path}/first.py"
+    output = tmp_path / "output"
+    env = {**slurm, "PYTHONPATH": ":".join(sys.path[1:])}
+    sbatch = ["sbatch", "--wait", "--partition=gpu", f"--output={output}", *asked, wrapped]
+    assert subprocess.run(sbatch, env=env, check=False).returncode == 0, output.read_text()
+    shown = output.read_text()
+    for rank, node in enumerate(("gpu1", "gpu2")):
+        assert f"{node} has 2 GPUs 16 CPUs" in shown
+        assert f"--machine_rank {rank} --main_process_ip gpu1" in shown
+    assert shown.count("--num_machines 2 --num_processes 4") == 2
+
+
+@pytest.mark.more
+def test_the_demo_goes_through_a_real_slurm_and_its_interruptions(needs_plugin, demo_model, tmp_path):
+    """To the report, after an scancel, a requeue and a time limit: docs/slurm-transcript.md is what it prints."""
+    if missing := cluster.missing():
+        pytest.skip(missing)
+    env = {**os.environ, "PYTHONPATH": ":".join(sys.path[1:])}
+    done = subprocess.run([sys.executable, SLURM / "demo.py", tmp_path / "run"], env=env, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "run/srt/results/report.html").exists()
+    shown = (tmp_path / "run/transcript.txt").read_text()
+    assert all(command in shown for command in ("$ scancel", "$ scontrol requeue", "TimeLimit=1"))
+    assert shown.count("going on from checkpoint-") == 2
+    assert all(told == "0" for told in re.findall(r"(\d+) asked for twice", shown))

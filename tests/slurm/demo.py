@@ -42,8 +42,9 @@ CLUSTER: dict[str, Any] = {
     "set-threads": dict.fromkeys(MODEL_RULES, 1),  # of this machine's few cores
     "set-resources": {rule: {"gpu": 1} for rule in MODEL_RULES},
 }
-STEPS = 30  # of a training; the demo has 3, which leave no middle
-CONFIG = {"execution": {"device": "cpu", "save_steps": 2}, "recipes": {"demo": {"max_steps": STEPS}}}
+# More steps than the demo's three, which leave no middle.
+RECIPE = {"epochs": 12.0, "max_steps": 18}
+CONFIG = {"execution": {"device": "cpu", "save_steps": 2}, "recipes": {"demo": RECIPE}}
 MANY = 4  # answers or steps: enough to be in the middle
 SHOWN = "JobID:6,Partition:10,NumCPUs:6,tres-per-job:13,MinMemory:11,TimeLimit:11,State:10,RestartCnt:12,Comment:60"
 WAIT_SECONDS = 2400.0
@@ -134,8 +135,8 @@ class Demo:
     def steps(self, name: str) -> str:
         """The newest whole checkpoint of a run's training, told by the steps that its log names."""
         log = self.checkout / "logs" / "finetune" / f"{name.rpartition('_')[2]}.log"
-        steps = re.findall(r"finetune: step (\d+) of", log.read_text(encoding="utf-8")) if log.exists() else []
-        return f"at step {steps[-1]} of {STEPS}" if steps and MANY < int(steps[-1]) < STEPS - MANY else ""
+        found = re.findall(r"finetune: (step (\d+) of \d+)", log.read_text(encoding="utf-8")) if log.exists() else []
+        return f"at {found[-1][0]}" if found and MANY < int(found[-1][1]) < RECIPE["max_steps"] - MANY else ""
 
     def conclude(self) -> None:
         """What every interrupted job found, every job as Slurm saw it, and the last lines of the main command."""
@@ -143,6 +144,8 @@ class Demo:
             log = (self.checkout / "logs" / "finetune" / f"{run}.log").read_text(encoding="utf-8")
             found = re.findall(r"finetune: going on .*|finetune: step \d+ of", log)[:2]
             self.note(f"# logs/finetune/{run}.log: {', then '.join(found)}")
+            if "going on" not in found[0]:
+                raise RuntimeError(f"{run}: expected a training that goes on, found one from its first step")
         self.note(f"# {self.answers()}")
         self.note("$ squeue --states=all")
         self.told += map(str.rstrip, self.squeue(f"--Format={SHOWN}").splitlines())
