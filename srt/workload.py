@@ -146,12 +146,12 @@ def _row(
     paths = {job.path for job in jobs}
     asked = [stage.estimate for stage in stages if stage.path in paths]
     trained = [each for each in trainings if layout.MODEL.format(run=each.run) in paths]
-    hours = [each and each.hours for each in asked] + [each.hours for each in trained]
+    hours = [each.hours if each else None for each in asked] + [each.hours for each in trained]
     sizes = [each.model_gb for each in trained]
     disk = (
         _sum(sizes) if config.execution.keep_models or None in sizes else f"{max(filter(None, sizes), default=0):,.2f}"
     )
-    row = {"stage": name, "jobs": len(jobs) or "", "USD": _sum([each and each.money for each in asked])}
+    row = {"stage": name, "jobs": len(jobs) or "", "USD": _sum([each.money if each else None for each in asked])}
     return {**row, "hours": _sum(hours), "models GB": disk}
 
 

@@ -18,8 +18,8 @@ rule finetuned:
         "../envs/srt.yaml"
     threads: model_threads(FINETUNE_GPUS)
     resources:
-        gpu=FINETUNE_GPUS,
         **SEVERAL_NODES,
+        gpu=FINETUNE_GPUS,
         how=HOW["finetune"],
     params:
         student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
