@@ -34,3 +34,4 @@ rule all:
         expand(RESULTS + layout.FIGURE, figure=layout.FIGURES, ext=["pdf", "png"]),
         [RESULTS + layout.DATA_CARD.format(run=run) for run in SELECTED],
         [RESULTS + layout.MODEL_CARD.format(run=run) for run in TRAINED],
+    localrule: True

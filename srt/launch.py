@@ -23,6 +23,7 @@ from srt.settings import EXECUTION_FLAGS, ExecutionConfig, FinetuneConfig
 
 LOCAL_RANK = "LOCAL_RANK"  # set for every process of a launcher
 STARTED = "SRT_LAUNCHED"  # set for every process that was started here
+THREADS = "OMP_NUM_THREADS"
 PROFILES = "profiles/accelerate"
 # Ports of a job that others on the cluster do not take: by the number of the Slurm job.
 FIRST_PORT, PORTS = 20000, 20000
@@ -139,6 +140,8 @@ def run(
     if device == "cuda" and execution.finetune_nodes == 1:
         gpus.hold(execution.finetune_gpus)
         env |= {gpus.VISIBLE: os.environ.get(gpus.VISIBLE, ""), gpus.HELD: str(os.getpid())}
+    if env.get(THREADS, "").isdecimal():  # for the whole job, as Snakemake sets it: each process gets its share
+        env[THREADS] = str(max(1, int(env[THREADS]) // (execution.finetune_gpus * execution.finetune_nodes)))
     code = subprocess.run([*started, *arguments], env=env, check=False).returncode
     if code:
         raise LaunchError(f"finetune: its processes ended with exit code {code}; what they said stands above")

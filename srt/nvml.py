@@ -83,7 +83,7 @@ def _instances(pynvml: Any, handle: Any) -> tuple[Card, ...] | None:
 
 def _described(pynvml: Any, handle: Any, name: str, instances: tuple[Card, ...] | None) -> Card:
     """What NVML tells of a card or an instance; each thing that it does not tell is left out alone."""
-    uuid, memory, capability = None, None, None
+    uuid, memory_gb, free_gb, capability = None, None, None, None
     with contextlib.suppress(pynvml.NVMLError):
         uuid = _text(pynvml.nvmlDeviceGetUUID(handle))
     with contextlib.suppress(pynvml.NVMLError):
@@ -93,8 +93,8 @@ def _described(pynvml: Any, handle: Any, name: str, instances: tuple[Card, ...] 
         capability = (major, minor)
     with contextlib.suppress(pynvml.NVMLError):
         memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    sizes = (memory.total / 1e9, memory.free / 1e9) if memory else (None, None)
-    return Card(name, *sizes, capability, uuid, instances)
+        memory_gb, free_gb = memory.total / 1e9, memory.free / 1e9
+    return Card(name, memory_gb, free_gb, capability, uuid, instances)
 
 
 def _text(value: str | bytes) -> str:

@@ -47,8 +47,8 @@ def vllm_starts() -> None:
 
 @pytest.fixture
 def cards(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
-    """Shows made-up cards to this process and those that it starts; tests/nvml/pynvml.py says how they are given."""
-    folder = Path(__file__).parent / "nvml"
+    """Shows made-up cards to this process and those that it starts; tests/machine/pynvml.py says how they are given."""
+    folder = Path(__file__).parent / "machine"
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "pynvml", raising=False)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT)]))

@@ -77,12 +77,8 @@ def test_without_gpus_nothing_is_held(machine, monkeypatch):
 
 
 SLICES = [{"uuid": "MIG-11", "gb": 10}, {"uuid": "MIG-12", "gb": 20}]
-MIXED = [
-    {"uuid": "GPU-aaaa", "gb": 80},
-    {"uuid": "GPU-abbb", "instances": SLICES},
-    None,
-    {"uuid": "GPU-cccc", "gb": 40},
-]
+IN_MIG_MODE = {"uuid": "GPU-abbb", "instances": SLICES}
+MIXED = [{"uuid": "GPU-aaaa", "gb": 80}, IN_MIG_MODE, None, {"uuid": "GPU-cccc", "gb": 40}]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +126,7 @@ def test_memory_is_that_of_the_smallest_visible_gpu(cards, monkeypatch, named, e
 
 
 def test_mig_instances_are_slots_of_their_own(machine, cards):
-    cards([{"uuid": "GPU-abbb", "instances": SLICES}])
+    cards([IN_MIG_MODE])
     held = {machine().stdout.readline().strip(), machine().stdout.readline().strip()}
     assert held == {"['MIG-11']", "['MIG-12']"}
 

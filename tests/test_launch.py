@@ -9,7 +9,7 @@ import pytest
 import yaml
 from training import assert_equal_weights, execution, losses, recipe, run
 
-from srt import gpus, launch
+from srt import launch
 from srt.records import InputError
 from srt.saving import RECORD
 from srt.settings import EXECUTION_FLAGS
@@ -90,7 +90,9 @@ def test_accelerate_reads_the_shipped_settings(sharding, root, monkeypatch):
 def test_the_gpus_are_held_and_handed_to_the_launcher(cards, tmp_path, monkeypatch):
     cards(3)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    look = "import os, json; from srt import gpus; print(json.dumps([os.environ[gpus.VISIBLE], gpus.hold(1)]))"
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    look = "import os, json; from srt import gpus; seen = [os.environ[gpus.VISIBLE], gpus.hold(1)]"
+    look += "; print(json.dumps([*seen, os.environ['OMP_NUM_THREADS']]))"
     start = (
         "from srt import launch\nimport sys\n"
         "launch.command = lambda *_: [sys.executable, '-c', sys.argv[1]]\n"
@@ -98,7 +100,8 @@ def test_the_gpus_are_held_and_handed_to_the_launcher(cards, tmp_path, monkeypat
         "launch.run(None, E, 'cuda', False, [])\n"
     )
     done = subprocess.run([sys.executable, "-c", start, look], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == ["0,1", ["0", "1"]]  # the child sees both and waits for neither
+    # The child sees both and waits for neither; the job's seven cores are three for each of the two.
+    assert json.loads(done.stdout) == ["0,1", ["0", "1"], "3"]
 
 
 def test_several_machines_are_started_by_srun(bin_folder, monkeypatch):

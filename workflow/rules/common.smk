@@ -6,6 +6,8 @@ import shlex
 import sys
 from pathlib import Path
 
+import psutil
+
 from srt import config as settings
 from srt import gpus, launch, layout, lifeline, models, schedule
 from srt.demo_model import FILES as DEMO_MODEL_FILES

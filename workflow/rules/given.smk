@@ -23,8 +23,11 @@ if CONFIG.given.reflections:
         wildcard_constraints:
             teacher=any_of(CONFIG.given.reflections),
         priority: 100
+        localrule: True
         conda:
             "../envs/srt.yaml"
+        resources:
+            mem_mb=schedule.LIGHT_MB,
         params:
             source=lambda wildcards: given_reflections(wildcards).files[
                 wildcards.variant
@@ -64,8 +67,11 @@ if CONFIG.given.scores:
         wildcard_constraints:
             imported=any_of(IMPORTED_SCORES),
         priority: 91
+        localrule: True
         conda:
             "../envs/srt.yaml"
+        resources:
+            mem_mb=schedule.LIGHT_MB,
         params:
             source=lambda wildcards: given_scores(wildcards)[0].files[
                 given_scores(wildcards)[1].variant
@@ -98,8 +104,11 @@ if CONFIG.given.train:
         wildcard_constraints:
             run=any_of(CONFIG.given.train),
         priority: 95
+        localrule: True
         conda:
             "../envs/srt.yaml"
+        resources:
+            mem_mb=schedule.LIGHT_MB,
         params:
             run_dir=lambda wildcards: RESULTS + f"runs/{wildcards.run}",
             source=lambda wildcards: CONFIG.given.train[wildcards.run].source,
@@ -135,6 +144,7 @@ if CONFIG.given.judgments:
             timing("import/runs/{judged}.tsv")
         wildcard_constraints:
             judged=any_of(JUDGED),
+        localrule: True
         conda:
             "../envs/srt.yaml"
         params:

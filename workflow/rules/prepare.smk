@@ -4,6 +4,7 @@ rule demo_model:
     log:
         "logs/demo_model.log",
     priority: 110
+    localrule: True
     conda:
         "../envs/srt.yaml"
     params:
@@ -23,8 +24,11 @@ rule original:
     benchmark:
         timing("prepare/{dataset}.tsv")
     priority: 110
+    localrule: True
     conda:
         "../envs/srt.yaml"
+    resources:
+        mem_mb=schedule.LIGHT_MB,
     params:
         source=lambda wildcards: CONFIG.datasets[wildcards.dataset].source,
         settings=lambda wildcards: settings.as_flags(

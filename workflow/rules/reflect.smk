@@ -9,7 +9,7 @@ rule reflected:
         "logs/reflect/{dataset}/{teacher}/{variant}.log",
     benchmark:
         timing("reflect/{dataset}/{teacher}/{variant}.tsv")
-    priority: 100
+    priority: reflection_priority
     conda:
         "../envs/srt.yaml"
     threads: teacher_threads
@@ -41,7 +41,7 @@ rule reflected_winners:
         "logs/reflect/{dataset}/{teacher}/{student}/{variant}.log",
     benchmark:
         timing("reflect/{dataset}/{teacher}/{student}/{variant}.tsv")
-    priority: 100
+    priority: reflection_priority
     conda:
         "../envs/srt.yaml"
     threads: teacher_threads

@@ -1,4 +1,5 @@
 rule tables:
+    localrule: True
     input:
         files=report_files(),
         runs=CONFIG.run_table,
@@ -26,6 +27,7 @@ rule figure:
         notebook=RESULTS + layout.NOTEBOOK,
     log:
         "logs/report/{figure}.log",
+    localrule: True
     conda:
         "../envs/srt.yaml"
     params:
@@ -47,6 +49,7 @@ rule html:
         RESULTS + layout.REPORT,
     log:
         "logs/report/html.log",
+    localrule: True
     conda:
         "../envs/srt.yaml"
     resources:
@@ -70,6 +73,7 @@ rule data_card:
         RESULTS + layout.DATA_CARD,
     log:
         "logs/report/{run}.data_card.log",
+    localrule: True
     conda:
         "../envs/srt.yaml"
     params:
@@ -89,6 +93,7 @@ rule model_card:
         RESULTS + layout.MODEL_CARD,
     log:
         "logs/report/{run}.model_card.log",
+    localrule: True
     conda:
         "../envs/srt.yaml"
     params:
@@ -113,6 +118,7 @@ for target, table in {
             f"table_{target}"
         log:
             f"logs/report/table_{target}.log",
+        localrule: True
         conda:
             "../envs/srt.yaml"
         params:
@@ -130,6 +136,7 @@ for figure in layout.FIGURES:
             f"figure_{figure}"
         log:
             f"logs/report/figure_{figure}.log",
+        localrule: True
         conda:
             "../envs/srt.yaml"
         params:
@@ -143,6 +150,7 @@ for figure in layout.FIGURES:
 rule so_far:
     log:
         "logs/report/so_far.log",
+    localrule: True
     conda:
         "../envs/srt.yaml"
     resources:

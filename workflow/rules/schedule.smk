@@ -21,6 +21,9 @@ def total(resource, default):
     return workflow.global_resources[resource].value
 
 
+# Without this, 64 cores would begin 64 selections at once.
+if not ON_CLUSTER:
+    total(schedule.MEMORY, psutil.virtual_memory().total // 10**6)
 SCHEDULE = schedule.Schedule(
     cores=workflow.resource_settings.cores or 1,
     gpus=0 if ON_CLUSTER or not GPU else total(schedule.GPU, max(1, VISIBLE_GPUS)),
@@ -29,6 +32,11 @@ SCHEDULE = schedule.Schedule(
     ),
     on_cluster=ON_CLUSTER,
 )
+if SCHEDULE.gpus and workflow.is_main_process:
+    wanted = {"score_gpus": SCORE_GPUS}
+    wanted |= {"finetune_gpus": CONFIG.execution.finetune_gpus} if TRAINED else {}
+    for line in schedule.remarks(SCHEDULE.gpus, VISIBLE_GPUS, wanted):
+        print(f"srt: {line}", file=sys.stderr)
 
 
 def model_threads(gpus):
@@ -57,6 +65,13 @@ def teacher_gpus(wildcards):
     return 0 if wildcards.teacher in TEACHERS_ASKED else GPU
 
 
+def reflection_priority(wildcards):
+    """`both` waits for the instruction's reflection, which therefore comes first at an endpoint."""
+    return weight(
+        101 if wildcards.variant == "instruction" else 100, teacher_gpus(wildcards)
+    )
+
+
 def teacher_threads(wildcards):
     """Cores of a job with this teacher: waiting for an endpoint takes one."""
     is_asked = wildcards.teacher in TEACHERS_ASKED
@@ -76,14 +91,21 @@ def judge_threads(file):
 def judge_endpoint(file):
     """As a resource of a rule's jobs: no other job asks this judge meanwhile."""
     name = settings.judge_name(file)
-    return {schedule.endpoint(name): 1} if name in JUDGES_ASKED else {}
+    if name not in JUDGES_ASKED:
+        return {}
+    return {schedule.endpoint(name): 1, schedule.MEMORY: schedule.LIGHT_MB}
 
 
 def endpoints(names, chosen):
     """The same of the teacher or judge, one of `names`, that `chosen` finds for a job's wildcards."""
-    return {
-        schedule.endpoint(name): lambda wildcards, name=name: (
-            1 if chosen(wildcards) == name else None
-        )
-        for name in names
+
+    def memory(wildcards):
+        return schedule.LIGHT_MB if chosen(wildcards) in names else None
+
+    def one(wildcards, name):
+        return 1 if chosen(wildcards) == name else None
+
+    found = {
+        schedule.endpoint(name): functools.partial(one, name=name) for name in names
     }
+    return {**found, schedule.MEMORY: memory} if names else {}

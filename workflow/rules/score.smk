@@ -40,8 +40,11 @@ rule scores:
     benchmark:
         timing("score/{student}/{pairs}.tsv")
     priority: 91
+    localrule: True
     conda:
         "../envs/srt.yaml"
+    resources:
+        mem_mb=schedule.LIGHT_MB,
     params:
         student=lambda wildcards: student_flags(wildcards.student),
         weights=lambda wildcards: student_weights(wildcards.student),

@@ -79,6 +79,7 @@ rule selected:
     conda:
         "../envs/srt.yaml"
     resources:
+        mem_mb=schedule.LIGHT_MB,
         how=selection_rest,
     params:
         run_dir=lambda wildcards: RESULTS + f"runs/{wildcards.run}",
