@@ -13,6 +13,7 @@ from typing import Final, Literal
 from srt.gpus import VISIBLE
 from srt.machine import HUB_TOKEN, KEYS, SLOW, Machine, system
 from srt.nvml import Card, Driver
+from srt.schedule import Schedule
 
 OK: Final = "ok"
 ABSENT: Final = "-"
@@ -139,11 +140,14 @@ def _use(machine: Machine) -> Iterator[Finding]:
     """Which cards a process sees, and whether a first sum on one succeeds."""
     error, shown = machine.cuda_error, f"{VISIBLE}={machine.visible}"
     if machine.visible is not None:
-        hidden = machine.visible.strip() in ("", "-1", "NoDevFiles")
+        hidden = machine.visible.strip() in ("", "-1", "NoDevFiles") or machine.gpus == 0
         if hidden or "No CUDA GPUs" in (error or ""):
             yield Finding("visible", shown, WRONG, "it hides every GPU, or names none of this machine: unset it")
             return
         yield Finding("visible", shown, OK, "jobs use these alone")
+    if machine.gpus:
+        share = Schedule(machine.cores, machine.gpus).threads(1)
+        yield Finding("at a time", f"{machine.gpus} jobs with a GPU and {share} of {machine.cores} cores each")
     if error == SLOW:
         yield Finding("CUDA", f"torch: {error}", ABSENT, "call it again: the first import from a cold disk is slow")
     elif error is not None:

@@ -9,13 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from srt import layout, memory
+from srt import gpus, layout, memory
 from srt.batches import plan as batches_of
 from srt.methods import places
 from srt.prepare import prepared_file
 from srt.records import InputError, Pair, read_records
 from srt.runs import Run
 from srt.saving import RECORD
+from srt.schedule import side_by_side
 from srt.settings import Config, FinetuneConfig
 
 COLUMNS = ("run", "recipe", "records", "steps", "devices", "GB each", "fits", "disk GB", "hours", "remark")
@@ -167,12 +168,19 @@ def told(forecasts: Sequence[Forecast], config: Config) -> str:
     align = ("left", "left", *["right"] * 4, "left", "right", "right", "left")
     table = tabulate([f.row() for f in forecasts], headers="keys", colalign=align, disable_numparse=True)
     models = [f.model_gb for f in forecasts if f.model_gb is not None]
-    kept = sum(models) if config.execution.keep_models else max(models, default=0.0)
-    checkpoints = max((f.checkpoints_gb or 0 for f in forecasts), default=0.0)
-    how = "all models kept" if config.execution.keep_models else "one model at a time (keep_models: false)"
+    many = side_by_side(config.execution.finetune_gpus, len(gpus.visible()))
+    kept = sum(models) if config.execution.keep_models else _largest(models, many)
+    checkpoints = _largest([f.checkpoints_gb or 0 for f in forecasts], many)
+    each = "one" if many == 1 else str(many)
+    how = "all models kept" if config.execution.keep_models else f"{each} model at a time (keep_models: false)"
     number = config.execution.keep_checkpoints
-    at_a_time = f"{checkpoints:,.1f} for {number} checkpoint(s) and the one being written, one training at a time"
+    at_a_time = f"{checkpoints:,.1f} for {number} checkpoint(s) and the one being written, {each} training at a time"
     return f"{table}\nDisk: {kept + checkpoints:,.1f} GB: {kept:,.1f} with {how}, {at_a_time}."
+
+
+def _largest(sizes: Sequence[float], number: int) -> float:
+    """The sum of so many of the largest sizes."""
+    return sum(sorted(sizes, reverse=True)[:number])
 
 
 def _shown(value: float | None) -> str:

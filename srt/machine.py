@@ -18,7 +18,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from srt import nvml
+from srt import gpus, nvml
 from srt.gpus import VISIBLE
 from srt.nvml import Driver
 
@@ -48,6 +48,7 @@ class Machine:
     visible: str | None = None  # CUDA_VISIBLE_DEVICES
     cuda_error: str | None = None  # why a first sum on the GPU failed; not tried where nothing promises success
     cores: int = 1
+    gpus: int | None = None  # as many as jobs can hold, MIG instances counted singly; None where nobody looked
     memory_gb: float = 0.0
     free_memory_gb: float = 0.0
     disk_gb: dict[str, float] = field(default_factory=dict)  # free, by folder
@@ -74,6 +75,7 @@ def read() -> Machine:
         visible=os.environ.get(VISIBLE),
         cuda_error=try_cuda() if promising else None,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        gpus=len(gpus.visible()),
         memory_gb=memory.total / 1e9,
         free_memory_gb=memory.available / 1e9,
         disk_gb=free_disk(),

@@ -50,6 +50,11 @@ class Schedule:
         return 1 if self.on_cluster else max(1, self.gpus // execution.score_gpus)
 
 
+def side_by_side(gpus: int, visible: int) -> int:
+    """How many jobs on so many GPUs run at a time, of those that are visible; 1 where none is, as on a laptop."""
+    return max(1, visible // gpus)
+
+
 def weight(priority: int, gpus: int) -> int:
     """A job's priority by its GPUs: one on all cards outweighs as many small ones.
 

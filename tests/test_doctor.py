@@ -146,6 +146,12 @@ def test_cards_that_are_chosen_are_shown():
     assert (found.state, found.found) == (doctor.OK, "CUDA_VISIBLE_DEVICES=0,3")
 
 
+def test_the_doctor_says_how_many_jobs_run_at_a_time():
+    (found,) = [finding for finding in changed(gpus=8, cores=64) if finding.what == "at a time"]
+    assert found.found == "8 jobs with a GPU and 7 of 64 cores each"
+    assert "names none of this machine" in wrong(changed(visible="GPU-9", gpus=0))["visible"]
+
+
 def test_keys_are_told_by_name_and_never_shown(monkeypatch, capsys):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

@@ -1,6 +1,7 @@
 """What `srt plan` says of the trainings to come."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_the_named_recipes_fit_where_they_say(
     assert found.fits, found.remark
 
 
-def test_disk_is_counted_with_what_is_kept(llama2_7b: Path, tmp_path: Path) -> None:
+def test_disk_is_counted_with_what_is_kept(llama2_7b: Path, tmp_path: Path, cards: Callable[[int], None]) -> None:
     config, runs = load(planned(tmp_path, llama2_7b, keep_checkpoints=2, finetune_gpus=8))
     (found,) = forecast(config, runs)
     assert found.model_gb == pytest.approx(13.5, rel=0.01)
@@ -70,6 +71,8 @@ def test_disk_is_counted_with_what_is_kept(llama2_7b: Path, tmp_path: Path) -> N
     assert "Disk: 269.5 GB: 27.0 with all models kept" in told(forecast(config, twice), config)
     thrifty = config.model_copy(update={"execution": config.execution.model_copy(update={"keep_models": False})})
     assert "13.5 with one model at a time" in told(forecast(thrifty, twice), thrifty)
+    cards(16)
+    assert "Disk: 512.1 GB: 27.0 with all models kept" in told(forecast(config, twice), config)  # two trainings at once
 
 
 def test_the_plan_counts_what_was_selected_and_leaves_out_what_is_done(

@@ -130,7 +130,8 @@ class ExecutionConfig(Settings):
     score_batch_tokens: int = Field(ge=1, description="most padded tokens in a scoring batch")
     score_compile: Literal["auto", "off"] = Field(description="auto: compile a scoring model where the work repays it")
     score_shards: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
-        description="parts of a file of pairs that are scored side by side; auto: one for each GPU of this machine"
+        description="parts of a file of pairs that are scored side by side; auto: one for each GPU of this machine "
+        "(a cluster's are not seen: one)"
     )
     score_gpus: int = Field(ge=1, description="GPUs over which one scoring job spreads a student too big for one")
     device_batch: int = Field(ge=1, description="records per device and forward pass in finetuning")
