@@ -41,7 +41,7 @@ if name == "sacct" and "--parsable2" in sys.argv and os.path.exists(noted + ".st
 RUN = "runs/wizardlm-7b-released"
 # By rule: a file that it makes, and those that it makes it from, which are there.
 TARGETS = {
-    "original": ("data/alpaca/original.jsonl", ()),
+    "selected": ("runs/wizardlm-7b-original/train.jsonl", ("data/wizardlm/original.jsonl",)),
     "reflected": ("data/wizardlm/gpt/instruction.jsonl", ("data/wizardlm/original.jsonl",)),
     "score_shard": ("shards/llama2-7b/wizardlm/original.1-of-1.jsonl", ("data/wizardlm/original.jsonl",)),
     "alpaca_eval": (f"{RUN}/evaluation/alpaca_eval.json", (f"{RUN}/answers/alpaca_eval.jsonl",)),
@@ -108,7 +108,7 @@ LIGHT = ["-p cpu -t 1440 --mem-per-cpu 8000 --nodes=1 --ntasks=1 --cpus-per-task
 
 def test_every_job_asks_for_what_it_needs_and_its_step_for_no_more(needs_plugin, tmp_path):
     assert submitted(tmp_path, TARGETS) == {
-        "original": LIGHT,
+        "selected": LIGHT,
         "reflected": LIGHT,
         "alpaca_eval": LIGHT,
         "score_shard": [
