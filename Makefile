@@ -10,7 +10,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 MODEL := models/smollm2-135m-instruct/config.json
 
-.PHONY: demo tables test test-install check lock unlock
+.PHONY: demo tables test test-install test-more check lock unlock
 
 demo: $(INSTALLED) $(MODEL) unlock
 	$(BIN)/snakemake --cores $(CORES)
@@ -30,6 +30,10 @@ test: $(INSTALLED) $(MODEL) check
 # Minutes, and gigabytes from the package index; CI does not run it.
 test-install: $(INSTALLED)
 	$(BIN)/python -m pytest -m install --durations=0 tests/test_clean_install.py
+
+# The demo through a real Slurm on this machine (apt-get install slurm-wlm munge), half an hour; without Slurm it says so.
+test-more: $(INSTALLED) $(MODEL)
+	$(BIN)/python -m pytest -m more -v --durations=0 tests/test_slurm.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

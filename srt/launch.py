@@ -112,8 +112,18 @@ def command(settings: FinetuneConfig, execution: ExecutionConfig, device: str, c
     port = FIRST_PORT + int(os.environ["SLURM_JOB_ID"]) % PORTS
     master = '"$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"'
     on_node = f"{shlex.join(start)} --machine_rank $SLURM_PROCID --main_process_ip {master} --main_process_port {port}"
+    # Said aloud: by itself a step may get one GPU on the second machine, and its task is bound to one CPU.
     places = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1"]
+    places += [f"--gpus-per-node={execution.finetune_gpus}", "--cpu-bind=none"]
     return ["srun", "--overlap", *places, "bash", "-c", f'exec {on_node} {shlex.join(target)} "$@"', "srt"]
+
+
+def node_resources(execution: ExecutionConfig) -> dict[str, int | str]:
+    """What Snakemake's Slurm executor has to ask for besides GPUs, where a training takes several machines."""
+    nodes = execution.finetune_nodes
+    if nodes == 1:
+        return {}
+    return {"nodes": nodes, "tasks": nodes, "mpi": "srun", "slurm_extra": f"--gpus-per-node={execution.finetune_gpus}"}
 
 
 def run(

@@ -252,7 +252,13 @@ def artefacts(config: Config, runs: Sequence[Run]) -> list[str]:
 
 
 def _data(config: Config, run: Run) -> list[str]:
-    """The pairs that a run reads and those that they are made from, their scores and coherence, with the sidecars."""
+    """What a run reads, with the sidecars."""
+    files = data_files(config, run)
+    return [*files, *map(meta_of, files)]
+
+
+def data_files(config: Config, run: Run) -> list[str]:
+    """The pairs that a run reads and those that they are made from, their scores and coherence."""
     pairs, scores = pairs_paths(run, config.responses), scores_paths(run, config.responses)
     if not pairs:
         return []
@@ -262,8 +268,7 @@ def _data(config: Config, run: Run) -> list[str]:
     imported = imported_scores(config)
     compared = [path for scored in scores.values() for path in _compared(scored, imported)]
     coherence = coherence_paths(run, config.responses)
-    files = [*sources.values(), *pairs.values(), *scores.values(), *compared, *coherence.values()]
-    return [*files, *map(meta_of, files)]
+    return [*sources.values(), *pairs.values(), *scores.values(), *compared, *coherence.values()]
 
 
 def _compared(scores: str, imported: Mapping[str, ImportedScores]) -> list[str]:

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from srt import config
+from srt import config, layout
 from srt.cleaning import read_cleaning
 from srt.evaluation.alpaca_eval import read_annotator
 from srt.evaluation.mt_bench import read_grading_prompt
@@ -50,7 +50,7 @@ def asked(root, *names):
 @pytest.mark.parametrize(
     ("name", "sources"),
     [
-        ("cpu.txt", ("base.in", "cpu.in", "dev.in")),
+        ("cpu.txt", ("base.in", "cpu.in", "dev.in", "slurm.in")),
         ("gpu.txt", ("base.in", "gpu.in", "dev.in")),
         ("slurm.txt", ("slurm.in",)),
     ],
@@ -231,3 +231,18 @@ def test_the_installer_names_pytorch_s_index_and_no_other(root):
 )
 def test_the_patterns_find_what_they_look_for(pattern, text, matches):
     assert bool(re.search(pattern, text)) is matches
+
+
+# Patterns that stand for several of the others: any pairs, what is imported, what is replayed.
+ANY_OF = ("PAIRS", "IMPORTED", "REPLAYED")
+
+
+def test_the_results_folder_says_what_lies_in_it(root):
+    """In git, so that a fresh clone has it; every pattern of the layout stands in results/README.md as it is."""
+    text = (root / "results" / "README.md").read_text()
+    patterns = {name: value for name, value in vars(layout).items() if name.isupper() and isinstance(value, str)}
+    patterns = {name: value for name, value in patterns.items() if name not in (*ANY_OF, "ALPACA_EVAL", "MT_BENCH")}
+    patterns |= {f"scores of {name}": layout.scores_of(patterns[name]) for name in ("ORIGINAL", "REFLECTED")}
+    assert not {name for name, value in patterns.items() if f"`{value.rstrip('/')}" not in text}
+    listed = subprocess.run(["git", "-C", str(root), "check-ignore", "-q", "results/README.md"], check=False)
+    assert listed.returncode == 1  # not ignored, as all else there is

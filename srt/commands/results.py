@@ -119,7 +119,7 @@ def plan(steps: Steps) -> None:
         import dataclasses
         import json
 
-        from srt import forecast
+        from srt import forecast, workload
         from srt.plan import plan, told
 
         config, runs = settings_of.load(args.config)
@@ -130,9 +130,13 @@ def plan(steps: Steps) -> None:
             shown = [dataclasses.asdict(stage) for stage in stages]
             print(json.dumps(shown + [dataclasses.asdict(training) for training in trainings]))
         else:
-            print(told(stages), forecast.told(trainings, config), sep="\n\n")
+            tables = (told(stages), forecast.told(trainings, config), workload.told(config, runs, stages, trainings))
+            print(*tables, sep="\n\n")
 
-    about = "Estimate what is to come: teachers' requests, tokens, money; trainings' memory, disk; hours of both."
+    about = (
+        "Estimate what is to come: teachers' requests, tokens, money; trainings' memory, disk; hours of both; jobs by "
+        "stage, and by table what it waits for."
+    )
     parser = steps.add_parser("plan", help=about, description=about)
     parser.add_argument("--config", type=Path, default=None, help="config file; the demo's where not given")
     parser.set_defaults(call=call)

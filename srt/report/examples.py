@@ -78,12 +78,16 @@ class Story:
         return f"dropped: {self.entry.reason} ({self.entry.branch})"
 
 
+def choosing(runs: Sequence[Run]) -> list[Run]:
+    """The runs that choose between versions, those by the rule of this module first."""
+    order = ("released", "paper")
+    found = [run for run in runs if run.method not in (*FIXED_METHODS, "given", "none")]
+    return sorted(found, key=lambda run: order.index(run.method) if run.method in order else len(order))
+
+
 def stories(results: Path, runs: Sequence[Run], responses: str) -> list[Story]:
     """Ten records of one run, or as many as there are; none where no run has chosen between versions yet."""
-    order = ("released", "paper")
-    choosing = [run for run in runs if run.method not in (*FIXED_METHODS, "given", "none")]
-    choosing.sort(key=lambda run: order.index(run.method) if run.method in order else len(order))
-    for run in choosing:
+    for run in choosing(runs):
         path = results / layout.LEDGER.format(run=run.run)
         if path.exists():
             return _of_run(results, run, responses, by_rule(read_records(path, LedgerEntry)))

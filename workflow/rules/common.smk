@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from srt import config as settings
-from srt import gpus, layout, lifeline, models, schedule
+from srt import gpus, launch, layout, lifeline, models, schedule
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
 from srt.methods import uses

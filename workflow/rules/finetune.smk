@@ -1,3 +1,8 @@
+# On several machines the step starts itself on each by srun, which Slurm's executor calls an MPI job: it starts that
+# once, outside of srun, in a job with a task and its share of the GPUs on every machine.
+SEVERAL_NODES = launch.node_resources(CONFIG.execution)
+
+
 rule finetuned:
     input:
         train=RESULTS + layout.TRAIN,
@@ -13,8 +18,8 @@ rule finetuned:
         "../envs/srt.yaml"
     threads: model_threads(FINETUNE_GPUS)
     resources:
+        **SEVERAL_NODES,
         gpu=FINETUNE_GPUS,
-        nodes=CONFIG.execution.finetune_nodes,
         how=HOW["finetune"],
     params:
         student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
