@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 from srt import __version__, defaults, idle
 from srt import config as settings_of
+from srt.checks.finding import Refused
 from srt.config import flag_fields
 from srt.journal import JournalError
 from srt.launch import LaunchError
@@ -267,6 +268,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def tell(error: InputError) -> None:
+    """What is wrong, on standard error: a line, or one for each of the things that were found."""
+    for line in error.lines if isinstance(error, Refused) else [" ".join(str(error).split())]:
+        print(f"srt: {line}", file=sys.stderr)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; the exit code is 0, 2 for wrong input, 3 for a spent budget, 1 for a server that failed."""
     args = build_parser().parse_args(arguments)
@@ -279,7 +286,7 @@ def main(arguments: list[str] | None = None) -> int:
         begin()
         return code
     except InputError as error:
-        print(f"srt: {' '.join(str(error).split())}", file=sys.stderr)
+        tell(error)
         return 2
     except BudgetError as error:
         print(f"srt: {error}", file=sys.stderr)

@@ -73,7 +73,7 @@ def serving(
         ServerError: the server died or did not answer in time; names the log and its last line.
     """
     if not judge.serve:
-        yield _endpoint_server(judge, endpoint)
+        yield endpoint_server(judge, endpoint)
         return
     served = Served(judge.model, judge.revision, judge.dtype, judge.max_model_len)
     with vllm_server(served, execution, log) as server:
@@ -107,7 +107,7 @@ def vllm_server(served: Served, execution: ExecutionConfig, log: Path) -> Iterat
         lifeline.stop(process, GRACE_SECONDS)
 
 
-def _endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServer:
+def endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServer:
     if endpoint is None:
         raise InputError(
             f"execution.endpoints: is missing an entry for the judge of model {judge.model!r} (serve: false): expected "

@@ -147,6 +147,14 @@ def _first_there(folder: Path, names: list[str], task: str) -> Path:
     raise InputError(f"{folder}: {task}: no such file, expected {' or '.join(filled)}")
 
 
+def require_items(suite: Suite, data: str) -> None:
+    """InputError where a folder lacks a file of items or examples that a suite names."""
+    for entry in suite.benchmarks.values():
+        for task in entry.tasks:
+            for names in filter(None, (entry.items, entry.fewshot)):
+                _first_there(locate(data), names, task)
+
+
 def _check_examples(task: str, shots: int, source: dict[str, Any]) -> None:
     """InputError where a local file has fewer examples than shots."""
     found = source.get("fewshot_examples", 0)
