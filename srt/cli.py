@@ -21,6 +21,7 @@ from pydantic.fields import FieldInfo
 
 from srt import __version__, defaults, idle
 from srt import config as settings_of
+from srt.checks.arguments import labels, require_inputs
 from srt.checks.finding import Refused
 from srt.config import flag_fields
 from srt.journal import JournalError
@@ -104,8 +105,17 @@ def resolve(
     base = {name: empty() for name, empty in origins.items() if empty in (list, dict)} | rest
     defaults.require_all(fields, {**base, **given}, prefix)
     found = settings_of.validated(kind, {**base, **given}, "flags and config")
+    _require_paths(args, found, prefix)
     _tell(kind, {name: getattr(found, name) for name in fields if shown is None or name in shown}, given, source)
     return found
+
+
+def _require_paths(args: argparse.Namespace, section: Settings, prefix: str) -> None:
+    """InputError with a line for every file or folder that a section names and that is of no use."""
+    from srt.checks.paths import require_paths  # which knows the readers of all steps
+
+    known = labels(args.parser) if hasattr(args, "parser") else {}
+    require_paths(section, lambda key: known.get(f"{prefix}{key}".replace("-", "_"), defaults.flag(key, prefix)))
 
 
 def _rest(
@@ -281,6 +291,7 @@ def main(arguments: list[str] | None = None) -> int:
     forget_first()
     try:
         if hasattr(args, "parser"):
+            require_inputs(args)
             _tell_arguments(args)
         code = int(args.call(args) or 0)
         begin()

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from srt import layout
 from srt.checks.finding import Finding, did_you_mean
+from srt.checks.table import Table
 from srt.config import judge_name, read_judge
 from srt.endpoint import server_of
 from srt.records import InputError
@@ -20,9 +21,9 @@ from srt.settings import Config, JudgeConfig
 ENDPOINTS = "execution.endpoints"
 
 
-def teachers_asked(config: Config, runs: Sequence[Run]) -> dict[str, str]:
-    """The teachers behind endpoints that a run needs: the key that names each, and its name under `teachers:`."""
-    named = {run.teacher for run in runs if set(layout.variants_read(run)) - {"original"}}
+def teachers_asked(config: Config, runs: Sequence[Run], also: Collection[str] = ()) -> dict[str, str]:
+    """The teachers that a run needs, and those in `also`: the key that names each, and its name under `teachers:`."""
+    named = {run.teacher for run in runs if set(layout.variants_read(run)) - {"original"}} | {*also}
     return {f"teachers.{name}": name for name in config.teachers if name in named}
 
 
@@ -33,7 +34,9 @@ def judges_asked(config: Config, runs: Sequence[Run]) -> dict[str, str]:
         asked.add("pairwise")
     files = config.evaluate.judge_files().items()
     return {
-        f"evaluate.{name}.judge": file for name, file in files if name in asked or config.evaluate.calibration is not None
+        f"evaluate.{name}.judge": file
+        for name, file in files
+        if name in asked or config.evaluate.calibration is not None
     }
 
 
@@ -41,12 +44,12 @@ def _given(config: Config, run: Run) -> Collection[str]:
     return config.given.judgments.get(run.run, {})
 
 
-def access_findings(config: Config, runs: Sequence[Run], where: str) -> Iterator[Finding]:
+def access_findings(config: Config, table: Table, where: str) -> Iterator[Finding]:
     """Endpoints that are missing, and keys that are not in the environment, of all who are asked."""
-    for about, name in teachers_asked(config, runs).items():
+    for about, name in teachers_asked(config, table.runs, table.teachers).items():
         if config.teachers[name].backend == "openai":
             yield from _server_findings(config, name, config.teachers[name].model, where, about)
-    yield from _judge_findings(config, judges_asked(config, runs), where)
+    yield from _judge_findings(config, judges_asked(config, table.runs), where)
 
 
 def _judge_findings(config: Config, judges: Mapping[str, str], where: str) -> Iterator[Finding]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from srt import layout
-from srt.checks.finding import Finding, expected_one_of
-from srt.checks.paths import complaints
+from srt.checks.finding import Finding, did_you_mean, expected_one_of, shown
+from srt.checks.paths import findings_at
 from srt.checks.types import Spot
 from srt.config import judge_name, read_judge
 from srt.given.check import given_findings
@@ -80,9 +80,7 @@ def _spelling_findings(config: Config, runs: Collection[str], where: str) -> Ite
                 yield Finding(where, place, message)
 
 
-def _named_run_findings(
-    config: Config, runs: Sequence[Run], names: Collection[str], where: str
-) -> Iterator[Finding]:
+def _named_run_findings(config: Config, runs: Sequence[Run], names: Collection[str], where: str) -> Iterator[Finding]:
     """An opponent that is no run with a model, or a compared run that is none."""
     without_model = {run.run for run in runs if not run.is_evaluated}
     evaluated = [name for name in names if name not in without_model]
@@ -90,8 +88,9 @@ def _named_run_findings(
     places = [("evaluate.pairwise.opponents", opponents, evaluated), ("report.compare", config.report.compare, names)]
     for place, named, known in places:
         for name in named:
-            for finding in unknown(name, known, where, place, beside="run_table"):
-                yield Finding(where, place, f"{config.run_table}: runs: {finding.message}", beside="run_table")
+            if name not in known:
+                message = f"expected a run of {config.run_table}, found {shown(name)}{did_you_mean(name, known)}"
+                yield Finding(where, place, message, beside="run_table")
 
 
 def _question_findings(config: Config, where: str) -> Iterator[Finding]:
@@ -122,8 +121,8 @@ def _judge_findings(config: Config, where: str) -> Iterator[Finding]:
             yield Finding(where, "evaluate", f"the judge's name is that of its file: {error}, found {file!r}")
     for benchmark, file in config.evaluate.judge_files().items():
         key, form = f"evaluate.{benchmark}.judge", form_of_benchmark(benchmark)
-        found = complaints(Spot(key, file, Place.JUDGE, config.evaluate))
-        yield from (Finding(where, key, complaint) for complaint in found)
+        found = findings_at(Spot(key, file, Place.JUDGE, config.evaluate), where)
+        yield from found
         if not found and getattr(read_judge(file), form) is None:
             yield Finding(where, key, f"{file} is asked in the form {form}, which is null there")
 

@@ -5,7 +5,7 @@ Names on the hub are no paths, and nothing here asks the network. A file that is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from srt.sources import HUB, hub_address
 from srt.styles import read_style
 
 SMALL = 16 * 2**20  # bytes; a larger file of questions or annotations is left to its step
+NO_FILE = "no such file"
 Look = Callable[[str, BaseModel], object]  # a path and its section; raises InputError
 
 
@@ -40,21 +41,31 @@ def path_findings(config: Config, where: str, made: Collection[str] = ()) -> Ite
     `made` are models that the workflow makes by itself.
     """
     for spot in spots(config):
-        found = complaints(spot, made)
-        yield from (Finding(where, spot.key, complaint) for complaint in found)
+        found = findings_at(spot, where, made)
+        yield from found
         if spot.place is Place.JUDGE and not found:
             yield from _judge_findings(spot, made)
 
 
+def findings_at(spot: Spot, where: str, made: Collection[str] = (), about: str = "") -> list[Finding]:
+    """What is wrong with one path of a file, and what to do."""
+    found = complaints(spot, made)
+    told = [f"{text}: put it there, or name another" if text.endswith(NO_FILE) else text for text in found]
+    return [Finding(where, spot.key, text, about) for text in told]
+
+
 def _judge_findings(judge: Spot, made: Collection[str]) -> Iterator[Finding]:
     for spot in spots(read_judge(judge.text)):
-        for complaint in complaints(spot, made):
-            yield Finding(str(locate(judge.text)), spot.key, complaint, about=judge.key)
+        yield from findings_at(spot, str(locate(judge.text)), made, about=judge.key)
 
 
-def require_paths(section: BaseModel, names: Mapping[str, str]) -> None:
-    """InputError with a line for every path of a section that is of no use; `names` are the flags of its keys."""
-    refuse(Finding("", names[spot.key], text) for spot in spots(section) for text in complaints(spot))
+def require_paths(section: BaseModel, name: Callable[[str], str]) -> None:
+    """InputError with a line for every path of a section that is of no use; `name` says what its keys are called.
+
+    Its lists and maps are left out, as no step reads them.
+    """
+    plain = [spot for spot in spots(section) if "." not in spot.key]
+    refuse(Finding("", name(spot.key), text) for spot in plain for text in complaints(spot))
 
 
 def complaints(spot: Spot, made: Collection[str] = ()) -> list[str]:
@@ -76,22 +87,21 @@ def require_file(text: str, also: Collection[str] = ()) -> None:
     if path.is_dir():
         raise InputError(f"{text}: is a folder, expected a file")
     if not path.exists():
-        beside = [str(path.parent / other) for other in _names_in(path.parent)]
-        raise InputError(f"{text}: no such file{did_you_mean(text, [*beside, *also]) or ': put it there, or name another'}")
+        raise InputError(f"{text}: {NO_FILE}{did_you_mean(text, [*_beside(path), *also])}")
 
 
 def require_folder(text: str) -> None:
     """InputError unless a folder is there."""
     path = locate(text)
     if not path.is_dir():
-        beside = [str(path.parent / other) for other in _names_in(path.parent)]
-        what = "is a file, expected a folder" if path.exists() else f"no such folder{did_you_mean(text, beside)}"
+        what = "is a file, expected a folder" if path.exists() else f"no such folder{did_you_mean(text, _beside(path))}"
         raise InputError(f"{text}: {what}")
 
 
-def _names_in(folder: Path) -> list[str]:
+def _beside(path: Path) -> list[str]:
+    """The paths that are there in a path's folder, or in the one that ships with the package."""
     try:
-        return [path.name for path in folder.iterdir()]
+        return [str(path.parent / other.name) for other in locate(str(path.parent)).iterdir()]
     except OSError:
         return []
 

@@ -16,10 +16,11 @@ MISSING, UNKNOWN = "is missing", "is not a known"  # what is wrong with a column
 
 @dataclass
 class Table:
-    """The runs that could be read, the names of all, and what is wrong."""
+    """The runs that could be read, the names of all, the teachers of those that are wrong, and what is wrong."""
 
     runs: list[Run] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
+    teachers: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -32,6 +33,7 @@ def examine_rows(rows: Sequence[Mapping[str, Any]], file: str) -> Table:
         reading = Reading(Run, dict(row), file)
         table.names += [str(name)] if name else []
         table.runs += [reading.settings] if reading.settings and not reading.findings else []
+        table.teachers += [str(row.get("teacher"))] if reading.findings else []
         for finding in reading.findings:
             of_column = finding.message.startswith((MISSING, UNKNOWN))
             if not (of_column and finding.key in told):

@@ -65,7 +65,9 @@ class Reading(Generic[AnySettings]):
             if complaint["type"] == "extra_forbidden":
                 self._rename(values, complaint["loc"], missing)
         for complaint in complaints:
-            if complaint["type"] != "extra_forbidden" and (complaint["type"] != "missing" or complaint["loc"] in missing):
+            if complaint["type"] != "extra_forbidden" and (
+                complaint["type"] != "missing" or complaint["loc"] in missing
+            ):
                 values = self._replace(values, complaint)
         return values
 
@@ -87,7 +89,13 @@ class Reading(Generic[AnySettings]):
         steps = entry[:-1] if entry else steps
         key = key_of(steps)
         if not (self.hides(key) or self._holds_stand_in(key)):
-            self.findings.append(Finding(self.where, key, message_of(complaint, names_at(self.kind, steps) if complaint["type"] == "literal_error" else ())))
+            self.findings.append(
+                Finding(
+                    self.where,
+                    key,
+                    message_of(complaint, names_at(self.kind, steps) if complaint["type"] == "literal_error" else ()),
+                )
+            )
         if entry:
             parent(values, entry).pop(entry[-1], None)
             self.incomplete.add(key)
@@ -108,7 +116,10 @@ def message_of(complaint: Any, known: Collection[str] = ()) -> str:
     """Pydantic's complaint in this program's words; `known` are the words that are allowed, where there is a choice."""
     if complaint["type"] == "missing":
         return "is missing"
-    kinds = {"model_type": "expected keys with their values", "model_attributes_type": "expected keys with their values"}
+    kinds = {
+        "model_type": "expected keys with their values",
+        "model_attributes_type": "expected keys with their values",
+    }
     message = kinds.get(complaint["type"], complaint["msg"].removeprefix("Value error, "))
     found = complaint.get("input")
     if complaint["type"] == "value_error" and isinstance(found, dict):

@@ -47,7 +47,7 @@ def examine(values: Any, where: str, outside: bool = True) -> Examined:
     found: list[Finding] = []
     if outside:
         found += path_findings(config, where, MADE)
-        found += access_findings(config, table.runs, where)
+        found += access_findings(config, table, where)
     return Examined(config, table.runs, findings, list(reading.without_consequences(found)))
 
 

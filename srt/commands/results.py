@@ -120,9 +120,15 @@ def plan(steps: Steps) -> None:
         import json
 
         from srt import forecast
+        from srt.checks.finding import lines_of, refuse
+        from srt.checks.whole import examine
         from srt.plan import plan, told
 
-        config, runs = settings_of.load(args.config)
+        path = args.config or settings_of.default_config()
+        examined = examine(settings_of.read_yaml(path), str(path))
+        refuse(examined.findings)
+        assert examined.config is not None  # as nothing is wrong with it
+        config, runs = examined.config, examined.runs
         if args.config is None:
             say("no --config: the plan of the demo (config/config.yaml)")
         stages, trainings = plan(config, runs), forecast.forecast(config, runs)
@@ -131,6 +137,8 @@ def plan(steps: Steps) -> None:
             print(json.dumps(shown + [dataclasses.asdict(training) for training in trainings]))
         else:
             print(told(stages), forecast.told(trainings, config), sep="\n\n")
+        for line in lines_of(examined.outside):
+            say(f"still to be put right: {line}")
 
     about = "Estimate what is to come: teachers' requests, tokens, money; trainings' memory, disk; hours of both."
     parser = steps.add_parser("plan", help=about, description=about)

@@ -37,7 +37,9 @@ class JudgeConfig(Settings):
 
     version: int = Field(ge=1, description="raised with every change of the judge or its prompts")
     about: str = Field(description="whose judge this is, and what for")
-    model: Annotated[Location, Place.MODEL] = Field(description="the endpoint's model name, or a model that is served for the job")
+    model: Annotated[Location, Place.MODEL] = Field(
+        description="the endpoint's model name, or a model that is served for the job"
+    )
     revision: str | None = Field(description="the hub revision of a served judge")
     serve: bool = Field(description="true: the job starts vLLM's server on this model; false: an endpoint")
     dtype: Dtype = Field(description="a served judge's weights and arithmetic")
@@ -46,14 +48,20 @@ class JudgeConfig(Settings):
         description="prompt and parser of AlpacaEval's comparison, ranking or log-probabilities: a folder, or a "
         "name in alpaca-eval"
     )
-    pairwise: Annotated[OptionalLocation, Place.SCORES] = Field(description="prompt of the comparison by scores in both orders (YAML)")
-    mt_bench: Annotated[OptionalLocation, Place.GRADES] = Field(description="prompts of MT-Bench's single-answer grading (YAML)")
+    pairwise: Annotated[OptionalLocation, Place.SCORES] = Field(
+        description="prompt of the comparison by scores in both orders (YAML)"
+    )
+    mt_bench: Annotated[OptionalLocation, Place.GRADES] = Field(
+        description="prompts of MT-Bench's single-answer grading (YAML)"
+    )
 
 
 class AlpacaEvalConfig(Settings):
     """AlpacaEval: version 1.0, or 2 with the win rate controlled for length."""
 
-    reference: Annotated[Location, Place.QUESTIONS] = Field(description=f"the questions with the reference's `output`: {SOURCE}")
+    reference: Annotated[Location, Place.QUESTIONS] = Field(
+        description=f"the questions with the reference's `output`: {SOURCE}"
+    )
     judge: JudgeFile
     length_controlled: Annotated[OptionalLocation, Place.SOURCE] = Field(
         description="AlpacaEval's df_gamed.csv (difficulty of its 805 questions), a file or hub:...: adds the "
@@ -65,8 +73,12 @@ class AlpacaEvalConfig(Settings):
 class OpenLlmConfig(Settings):
     """A profile of the Open LLM Leaderboard's four benchmarks, by way of lm-eval."""
 
-    suite: Annotated[Location, Place.SUITE] = Field(description="YAML with the tasks, their shots, metrics and rules (config/tasks/*.yaml)")
-    data: Annotated[OptionalLocation, Place.ITEMS] = Field(description="folder with the items' files, named in the suite; null for the hub")
+    suite: Annotated[Location, Place.SUITE] = Field(
+        description="YAML with the tasks, their shots, metrics and rules (config/tasks/*.yaml)"
+    )
+    data: Annotated[OptionalLocation, Place.ITEMS] = Field(
+        description="folder with the items' files, named in the suite; null for the hub"
+    )
     backend: Literal["auto", "transformers", "vllm"] = Field(description="lm-eval's backend; auto: vllm on CUDA")
     dtype: Dtype = Field(description="weights and arithmetic in evaluation")
     limit: int | None = Field(ge=1, description="evaluate only N items per task; null for all")
@@ -91,7 +103,9 @@ class MtBenchConfig(Settings):
 class CalibrationConfig(Settings):
     """How far each judge agrees with published judgments."""
 
-    annotations: list[Annotated[Location, Place.ANNOTATIONS]] = Field(description=f"AlpacaEval's published annotations, one for each model: {SOURCE}")
+    annotations: list[Annotated[Location, Place.ANNOTATIONS]] = Field(
+        description=f"AlpacaEval's published annotations, one for each model: {SOURCE}"
+    )
     sample: int = Field(ge=1, description="pairs in all, each asked about in both orders")
     seed: int = Field(ge=0, description="of the drawing")
     missing_share: MissingShare

@@ -23,7 +23,9 @@ class GivenReflections(Settings):
     input: str | None = Field(description="the column with the input; null for none")
     output: str = Field(description="the column with the response")
     allowed_mismatches: int = Field(ge=0, description=MISMATCHES)
-    files: dict[Variant, Annotated[Location, Place.SOURCE]] = Field(description=f"version: {SOURCE}; `original` is read to check the order")
+    files: dict[Variant, Annotated[Location, Place.SOURCE]] = Field(
+        description=f"version: {SOURCE}; `original` is read to check the order"
+    )
 
 
 class GivenScores(Settings):
@@ -52,8 +54,12 @@ class GivenTrain(Settings):
 class GivenJudgments(Settings):
     """The judgments of one evaluation: AlpacaEval's annotations, or scores of a pairwise comparison."""
 
-    source: Annotated[Location, Place.SOURCE] = Field(description=f"what `srt evaluate` takes as --annotations or --judgments: {SOURCE}")
-    outputs: Annotated[OptionalLocation, Place.SOURCE] = Field(description="AlpacaEval: the model's outputs, to count what was not judged")
+    source: Annotated[Location, Place.SOURCE] = Field(
+        description=f"what `srt evaluate` takes as --annotations or --judgments: {SOURCE}"
+    )
+    outputs: Annotated[OptionalLocation, Place.SOURCE] = Field(
+        description="AlpacaEval: the model's outputs, to count what was not judged"
+    )
 
 
 class GivenConfig(Settings):

@@ -24,7 +24,9 @@ class PrepareConfig(Settings):
 class ReflectConfig(Settings):
     """A named teacher (`teachers:`), as `srt reflect` asks it."""
 
-    model: Annotated[Location, Place.MODEL] = Field(description="the teacher: a model folder, a hub name, or the endpoint's model name")
+    model: Annotated[Location, Place.MODEL] = Field(
+        description="the teacher: a model folder, a hub name, or the endpoint's model name"
+    )
     revision: str | None = Field(description="the hub revision of the teacher")
     backend: Backend = Field(
         description="openai: any OpenAI-compatible endpoint; vllm-server: a server for this job; or a model in process "
@@ -32,7 +34,9 @@ class ReflectConfig(Settings):
     )
     dtype: Dtype = Field(description="the teacher's weights and arithmetic, in process")
     prompts: Annotated[Location, Place.STYLE] = Field(description="the prompt style's file (config/prompts/*.yaml)")
-    answers: Annotated[Location, Place.CLEANING] = Field(description="the file that says how an answer is cleaned (config/prompts/answers.yaml)")
+    answers: Annotated[Location, Place.CLEANING] = Field(
+        description="the file that says how an answer is cleaned (config/prompts/answers.yaml)"
+    )
     temperature: float = Field(ge=0, description="sampling temperature; 0 is greedy")
     top_p: float = Field(gt=0, le=1, description="nucleus sampling mass")
     repetition_penalty: float = Field(gt=0, description="1 is none; small teachers need about 1.1")
@@ -64,8 +68,12 @@ class ScoreConfig(Settings):
     max_length: int = Field(
         ge=2, description="most tokens of a scored text; fewer where the model's table of positions ends before"
     )
-    template: Annotated[Location, Place.TEMPLATE] = Field(description="YAML with the student's templates `without_input` and `with_input`")
-    guess_prompt: Annotated[Location, Place.GUESS] = Field(description="text around {response} that asks to guess the instruction")
+    template: Annotated[Location, Place.TEMPLATE] = Field(
+        description="YAML with the student's templates `without_input` and `with_input`"
+    )
+    guess_prompt: Annotated[Location, Place.GUESS] = Field(
+        description="text around {response} that asks to guess the instruction"
+    )
 
     def of_scores(self) -> dict[str, Any]:
         """What a file of scores depends on; `precision` only says what a selection makes of it."""
@@ -75,7 +83,9 @@ class ScoreConfig(Settings):
 class CoherenceConfig(Settings):
     """The embedding behind the method `coherence`: the mean last hidden state of a model."""
 
-    embedding: Annotated[OptionalLocation, Place.MODEL] = Field(description="an embedding model's folder or hub name; null for the student")
+    embedding: Annotated[OptionalLocation, Place.MODEL] = Field(
+        description="an embedding model's folder or hub name; null for the student"
+    )
     dtype: Dtype = Field(description="the embedding model's weights and arithmetic")
     max_length: int = Field(ge=1, description="most tokens of an embedded text; fewer as for scoring")
 
