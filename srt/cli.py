@@ -21,8 +21,8 @@ from pydantic.fields import FieldInfo
 
 from srt import __version__, defaults, idle
 from srt import config as settings_of
-from srt.checks.arguments import labels, require_inputs
-from srt.checks.finding import Refused
+from srt.checks.arguments import require_inputs, require_settings
+from srt.checks.finding import lines_in
 from srt.config import flag_fields
 from srt.journal import JournalError
 from srt.launch import LaunchError
@@ -105,17 +105,9 @@ def resolve(
     base = {name: empty() for name, empty in origins.items() if empty in (list, dict)} | rest
     defaults.require_all(fields, {**base, **given}, prefix)
     found = settings_of.validated(kind, {**base, **given}, "flags and config")
-    _require_paths(args, found, prefix)
+    require_settings(args, found, prefix)
     _tell(kind, {name: getattr(found, name) for name in fields if shown is None or name in shown}, given, source)
     return found
-
-
-def _require_paths(args: argparse.Namespace, section: Settings, prefix: str) -> None:
-    """InputError with a line for every file or folder that a section names and that is of no use."""
-    from srt.checks.paths import require_paths  # which knows the readers of all steps
-
-    known = labels(args.parser) if hasattr(args, "parser") else {}
-    require_paths(section, lambda key: known.get(f"{prefix}{key}".replace("-", "_"), defaults.flag(key, prefix)))
 
 
 def _rest(
@@ -170,8 +162,7 @@ def refuse_given(given: Iterable[str], why: Mapping[str, str]) -> None:
 
 
 def _config(args: argparse.Namespace) -> Config:
-    config, _ = settings_of.load(args.config)
-    return config
+    return settings_of.load(args.config)[0]
 
 
 def named(args: argparse.Namespace, flag: str) -> Callable[[Config], Settings]:
@@ -224,9 +215,8 @@ def _endpoint(text: str, flag: str) -> Endpoint:
         check_address(url)
     except ValueError as error:
         raise InputError(f"{flag}: {error}, found {url!r}") from None
-    renamed = dict(part.split("=", 1) for part in more if "=" in part)
     key_variable = next((part for part in more if part and "=" not in part), None)
-    parameters = {name: new or None for name, new in renamed.items()}
+    parameters = {name: new or None for name, new in (part.split("=", 1) for part in more if "=" in part)}
     values = {"base_url": url, "api_key_env": key_variable, "parameters": parameters}
     return settings_of.validated(Endpoint, values, flag)
 
@@ -278,12 +268,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def tell(error: InputError) -> None:
-    """What is wrong, on standard error: a line, or one for each of the things that were found."""
-    for line in error.lines if isinstance(error, Refused) else [" ".join(str(error).split())]:
-        print(f"srt: {line}", file=sys.stderr)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; the exit code is 0, 2 for wrong input, 3 for a spent budget, 1 for a server that failed."""
     args = build_parser().parse_args(arguments)
@@ -297,7 +281,7 @@ def main(arguments: list[str] | None = None) -> int:
         begin()
         return code
     except InputError as error:
-        tell(error)
+        print(*(f"srt: {line}" for line in lines_in(error)), sep="\n", file=sys.stderr)
         return 2
     except BudgetError as error:
         print(f"srt: {error}", file=sys.stderr)

@@ -28,10 +28,7 @@ AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 def validated(kind: type[AnySettings], values: Any, where: str) -> AnySettings:
     """`values` as settings of that kind; InputError with a line for every key that is wrong."""
-    reading = Reading(kind, values, where)
-    refuse(reading.findings)
-    assert reading.settings is not None  # as nothing is wrong with it
-    return reading.settings
+    return Reading(kind, values, where).whole()
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -96,10 +93,7 @@ def parse(values: Any, where: str) -> tuple[Config, list[Run]]:
     """
     from srt.checks.whole import examine  # which reads judges' files, and so this module
 
-    found = examine(values, where, outside=False)
-    refuse(found.findings)
-    assert found.config is not None  # as nothing is wrong with it
-    return found.config, list(found.runs)
+    return examine(values, where, outside=False).whole()
 
 
 def read_judge(name: str) -> JudgeConfig:

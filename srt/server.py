@@ -108,6 +108,7 @@ def vllm_server(served: Served, execution: ExecutionConfig, log: Path) -> Iterat
 
 
 def endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServer:
+    """A judge's endpoint with its key; InputError where one of them is missing."""
     if endpoint is None:
         raise InputError(
             f"execution.endpoints: is missing an entry for the judge of model {judge.model!r} (serve: false): expected "

@@ -181,12 +181,12 @@ def test_a_column_that_is_wrong_is_told_once(values: Values) -> None:
 @pytest.mark.parametrize(
     ("keys", "found", "line"),
     [
-        (("questions", "mt_bench", "decoding"), "sampld", "expected one of ['sampled'], found 'sampld', did you mean 's"),
-        (("evaluate", "pairwise", "opponents"), ["oen"], "expected a run of runs.tsv, found 'oen', did you mean 'one'?"),
+        (("questions", "mt_bench", "decoding"), "sampld", "expected one of ['sampled'], found 'sampld', did you"),
+        (("evaluate", "pairwise", "opponents"), ["oen"], "expected a run of runs.tsv, found 'oen', did you mean 'one"),
         (("report", "compare"), {"oone": "x"}, "expected a run of runs.tsv, found 'oone', did you mean 'one'?"),
         (("report", "licences"), {"dmo": "x"}, "expected one of ['demo'], found 'dmo', did you mean 'demo'?"),
         (("score", "template"), "vicuna", "vicuna: no such file, did you mean 'vicuna_v1.1'?"),
-        (("evaluate", "mt_bench", "judge"), "config/judges/smollm.yaml", "no such file, did you mean 'config/judges/smollm2"),
+        (("evaluate", "mt_bench", "judge"), "config/judges/smollm.yaml", "no such file, did you mean 'config/judg"),
     ],
 )  # fmt: skip
 def test_a_name_that_is_close_is_told(values: Values, keys: tuple[str, ...], found: Any, line: str) -> None:
@@ -256,14 +256,14 @@ def test_a_file_is_no_folder(values: Values, keys: tuple[Any, ...]) -> None:
     ("keys", "content", "line"),
     [
         (("teachers", "smollm2", "prompts"), "leaks: 1", "prompts: ./bad: task: is missing"),
-        (("teachers", "smollm2", "answers"), "opening: []", "answers: ./bad: opening: is not a known key, did you mean '"),
-        (("score", "template"), "without_input: x\nwith_input: y", "template: ./bad: without_input: expected the placeholder"),
+        (("teachers", "smollm2", "answers"), "opening: []", "answers: ./bad: opening: is not a known key, did "),
+        (("score", "template"), "without_input: x\nwith_input: y", "template: ./bad: without_input: expected the"),
         (("score", "guess_prompt"), "Guess.", "guess_prompt: ./bad: expected the placeholder {response}"),
         (("questions", "mt_bench", "source"), '[{"turns": []}]', "mt_bench.source: ./bad: record 0: turns: is empty"),
         (("evaluate", "alpaca_eval", "reference"), "[{}]", "reference: ./bad: record 0: instruction: is missing"),
         (("evaluate", "mt_bench", "judge"), "version: one", "judge: ./bad: version: Input should be a valid integer"),
         (("evaluate", "open_llm", "demo", "suite"), "mean: items", "suite: ./bad: reported: is missing"),
-        (("evaluate", "calibration", "annotations", 0), "[{}]", "annotations.0: ./bad: record 1: instruction: expected text"),
+        (("evaluate", "calibration", "annotations", 0), "[{}]", "annotations.0: ./bad: record 1: instruction: ex"),
     ],
 )  # fmt: skip
 def test_a_file_that_its_step_cannot_read_is_told(
@@ -280,7 +280,8 @@ def test_the_files_that_a_judge_names_are_looked_at(values: Values) -> None:
         "mine/own.yaml: alpaca_eval: annotator: expected a folder with configs.yaml or a name in alpaca-eval, found "
         "'no_annotator'",
         "mine/own.yaml: pairwise: pairs.yaml: no such file: put it there, or name another",
-        "mine/own.yaml: mt_bench: config/prompts/mt_bench.yml: no such file, did you mean 'config/prompts/mt_bench.yaml'?",
+        "mine/own.yaml: mt_bench: config/prompts/mt_bench.yml: no such file, did you mean "
+        "'config/prompts/mt_bench.yaml'?",
     ]
 
 
@@ -463,9 +464,9 @@ def test_the_plan_is_made_and_what_is_missing_is_said(capsys: pytest.CaptureFixt
     [
         ("score gone.jsonl out --model owner/name", ["PAIRS: gone.jsonl: no such file"]),
         ("score pair.jsonl out --model ./gone", ["--model: ./gone: no such model folder; expected a Hugging Face che"]),
-        ("score pair.json out --model M/x/y", ["PAIRS: pair.json: no such file, did you mean 'pair.jsonl'?", "--model: M/x/y"]),
+        ("score pair.json out --model M/x/y", ["PAIRS: pair.json: no such file, did you mean 'pair", "--model: M/x"]),
         ("score pair.jsonl out --model a/b --template vicuna", ["--template: vicuna: no such file, did you mean 'vic"]),
-        ("score pair.jsonl out --model a/b --guess-prompt pair.jsonl", ["--guess-prompt: pair.jsonl: expected the pla"]),
+        ("score pair.jsonl out --model a/b --guess-prompt pair.jsonl", ["--guess-prompt: pair.jsonl: expected the pl"]),
         ("reflect pair.jsonl out --variant both --model a/b --prompts no.yaml", ["--prompts: no.yaml: no such file"]),
         ("generate q.json out --model a/b", ["QUESTIONS: q.json: no such file"]),
         ("finetune gone.jsonl out --model a/b", ["TRAIN: gone.jsonl: no such file"]),
@@ -500,7 +501,7 @@ def test_a_config_with_many_errors_ends_a_step_in_as_many_lines(
     Path("pair.jsonl").write_text("{}")
     assert cli.main(["score", "pair.jsonl", "out", "--model", "a/b", "--config", "mine.yaml"]) == 2
     assert [line.split(": ")[2] for line in capsys.readouterr().err.splitlines()] == ["recipies", "score.max_length"]
-    with pytest.raises(InputError, match="recipies: .*\n.*max_length: "):
+    with pytest.raises(InputError, match=r"recipies: .*\n.*max_length: "):
         load(Path("mine.yaml"))
 
 

@@ -551,7 +551,7 @@ def test_a_folder_that_is_no_model_is_refused(refused, tmp_path):
     [
         (
             lambda values: values["score"].update(max_len=1),
-            "mine.yaml: score.max_len: is not a known key, did you mean 'max_length'?",
+            "mine.yaml: score.max_len: is not a known key",
         ),
         (lambda values: values.update(colour="red"), "mine.yaml: colour: is not a known key"),
         (lambda values: values["score"].pop("max_length"), "mine.yaml: score.max_length: is missing"),

@@ -1,4 +1,4 @@
-"""Servers that must answer, and their keys: an entry for each teacher and judge that is asked, a key in the environment.
+"""Servers that must answer: an entry for each teacher and judge that is asked, and its key in the environment.
 
 Nobody is asked here. A key is named and never shown.
 """
@@ -17,7 +17,6 @@ from srt.runs import Run
 from srt.server import endpoint_server
 from srt.settings import Config, JudgeConfig
 
-
 ENDPOINTS = "execution.endpoints"
 
 
@@ -32,12 +31,9 @@ def judges_asked(config: Config, runs: Sequence[Run]) -> dict[str, str]:
     asked = {name for run in runs for name in layout.benchmarks(config, run) if name not in _given(config, run)}
     if any(name.startswith("pairwise_") for name in asked):
         asked.add("pairwise")
-    files = config.evaluate.judge_files().items()
-    return {
-        f"evaluate.{name}.judge": file
-        for name, file in files
-        if name in asked or config.evaluate.calibration is not None
-    }
+    if config.evaluate.calibration is not None:
+        asked |= set(config.evaluate.judge_files())
+    return {f"evaluate.{name}.judge": file for name, file in config.evaluate.judge_files().items() if name in asked}
 
 
 def _given(config: Config, run: Run) -> Collection[str]:

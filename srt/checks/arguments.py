@@ -10,7 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from srt.checks.finding import Finding, refuse
+from pydantic import BaseModel
+
+from srt.checks.finding import Finding, lines_in, refuse
+from srt.defaults import flag
 from srt.records import InputError
 
 
@@ -43,7 +46,7 @@ def require_inputs(args: argparse.Namespace) -> None:
             try:
                 looks[action.type](value)
             except InputError as error:
-                found.append(Finding("", label(action), str(error)))
+                found += [Finding("", label(action), line) for line in lines_in(error)]
     refuse(found)
 
 
@@ -52,9 +55,12 @@ def label(action: argparse.Action) -> str:
     return action.option_strings[0] if action.option_strings else str(action.metavar or action.dest)
 
 
-def labels(parser: argparse.ArgumentParser) -> Mapping[str, str]:
-    """All arguments of a step as its user knows them, by their names in the program."""
-    return {action.dest: label(action) for action in parser._actions}
+def require_settings(args: argparse.Namespace, section: BaseModel, prefix: str = "") -> None:
+    """InputError with a line for every file or folder that a section of settings names and that is of no use."""
+    from srt.checks.paths import require_paths
+
+    known = {action.dest: label(action) for action in args.parser._actions} if hasattr(args, "parser") else {}
+    require_paths(section, lambda key: known.get(f"{prefix}{key}".replace("-", "_"), flag(key, prefix)))
 
 
 def _looks() -> Mapping[Any, Any]:

@@ -43,6 +43,11 @@ class Refused(InputError):
         super().__init__("\n".join(self.lines))
 
 
+def lines_in(error: InputError) -> list[str]:
+    """What an error says, a line for each of the things that are wrong."""
+    return error.lines if isinstance(error, Refused) else [" ".join(str(error).split())]
+
+
 def lines_of(findings: Iterable[Finding]) -> list[str]:
     """The lines of findings in their order, each once."""
     return list(dict.fromkeys(finding.line for finding in findings))

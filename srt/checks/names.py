@@ -114,7 +114,7 @@ def _judge_findings(config: Config, where: str) -> Iterator[Finding]:
     files = sorted(config.evaluate.judges())
     if len({judge_name(file) for file in files}) < len(files):
         yield Finding(where, "evaluate", f"expected judges' files of different names, found {files}")
-    for file, forms in config.evaluate.judges().items():
+    for file in files:
         try:
             check_name(judge_name(file))
         except ValueError as error:

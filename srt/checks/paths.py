@@ -1,4 +1,4 @@
-"""What the paths of settings lead to: whether it is there, of the right kind, and can be read by the step that reads it.
+"""What the paths of settings lead to: whether it is there, of the right kind, and what its step can read.
 
 Names on the hub are no paths, and nothing here asks the network. A file that is small is read whole by its own reader.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from srt.checks.finding import Finding, did_you_mean, refuse
+from srt.checks.finding import Finding, did_you_mean, lines_in, refuse
 from srt.checks.types import Spot, spots
 from srt.cleaning import read_cleaning
 from srt.config import locate, read_judge
@@ -75,7 +75,7 @@ def complaints(spot: Spot, made: Collection[str] = ()) -> list[str]:
     try:
         LOOKS[spot.place](spot.text, spot.section)
     except InputError as error:
-        return str(error).split("\n")
+        return lines_in(error)
     except OSError as error:
         return [f"{spot.text}: cannot be read: {error.strerror}"]
     return []

@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from srt.checks.finding import Finding, did_you_mean, shown, similar
+from srt.checks.finding import Finding, did_you_mean, refuse, shown, similar
 from srt.checks.types import names_at, stand_in, type_at
+from srt.records import InputError
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 Steps = tuple[str | int, ...]  # from the outermost key inwards
@@ -41,6 +42,13 @@ class Reading(Generic[AnySettings]):
             except ValidationError as error:
                 values = self._put_right(copy.deepcopy(values), error.errors())
 
+    def whole(self) -> AnySettings:
+        """The settings where nothing is wrong; InputError with a line for everything that is."""
+        refuse(self.findings)
+        if self.settings is None:
+            raise InputError(f"{self.where}: cannot be read")
+        return self.settings
+
     def hides(self, key: str) -> bool:
         """Whether something stands in at a key or around it, so that what is there says nothing."""
         return any(not place or key == place or key.startswith(f"{place}.") for place in self.replaced)
@@ -65,10 +73,9 @@ class Reading(Generic[AnySettings]):
             if complaint["type"] == "extra_forbidden":
                 self._rename(values, complaint["loc"], missing)
         for complaint in complaints:
-            if complaint["type"] != "extra_forbidden" and (
-                complaint["type"] != "missing" or complaint["loc"] in missing
-            ):
-                values = self._replace(values, complaint)
+            is_told = complaint["type"] == "extra_forbidden"
+            is_told |= complaint["type"] == "missing" and complaint["loc"] not in missing
+            values = values if is_told else self._replace(values, complaint)
         return values
 
     def _rename(self, values: Any, steps: Steps, missing: list[Steps]) -> None:
@@ -89,13 +96,8 @@ class Reading(Generic[AnySettings]):
         steps = entry[:-1] if entry else steps
         key = key_of(steps)
         if not (self.hides(key) or self._holds_stand_in(key)):
-            self.findings.append(
-                Finding(
-                    self.where,
-                    key,
-                    message_of(complaint, names_at(self.kind, steps) if complaint["type"] == "literal_error" else ()),
-                )
-            )
+            known = names_at(self.kind, steps) if complaint["type"] == "literal_error" else ()
+            self.findings.append(Finding(self.where, key, message_of(complaint, known)))
         if entry:
             parent(values, entry).pop(entry[-1], None)
             self.incomplete.add(key)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from srt.checks.access import access_findings
-from srt.checks.finding import Finding, lines_of
+from srt.checks.finding import Finding, lines_of, refuse
 from srt.checks.names import name_findings
 from srt.checks.paths import path_findings
 from srt.checks.table import Table
 from srt.checks.values import Reading
 from srt.config import locate, table_of
 from srt.demo_model import FOLDER as DEMO_MODEL
+from srt.records import InputError
 from srt.runs import Run
 from srt.settings import Config
 
@@ -31,6 +32,13 @@ class Examined:
     runs: Sequence[Run]
     findings: Sequence[Finding]
     outside: Sequence[Finding]
+
+    def whole(self) -> tuple[Config, list[Run]]:
+        """Config and runs where nothing is wrong with them; InputError with a line for everything that is."""
+        refuse(self.findings)
+        if self.config is None:
+            raise InputError("the config cannot be read")
+        return self.config, list(self.runs)
 
 
 def examine(values: Any, where: str, outside: bool = True) -> Examined:

@@ -120,15 +120,13 @@ def plan(steps: Steps) -> None:
         import json
 
         from srt import forecast
-        from srt.checks.finding import lines_of, refuse
+        from srt.checks.finding import lines_of
         from srt.checks.whole import examine
         from srt.plan import plan, told
 
         path = args.config or settings_of.default_config()
         examined = examine(settings_of.read_yaml(path), str(path))
-        refuse(examined.findings)
-        assert examined.config is not None  # as nothing is wrong with it
-        config, runs = examined.config, examined.runs
+        config, runs = examined.whole()
         if args.config is None:
             say("no --config: the plan of the demo (config/config.yaml)")
         stages, trainings = plan(config, runs), forecast.forecast(config, runs)

@@ -14,7 +14,7 @@ SELECTED = "responses 'selected' asks a teacher: expected 'all' beside what is g
 
 
 def given_findings(config: Config, runs: Sequence[Run], names: Collection[str], where: str) -> Iterator[Finding]:
-    """Unknown names, files that a run reads and that are missing, judgments of no use; `names` are those of all runs."""
+    """Unknown names, missing files that a run reads, judgments of no use; `names` are those of all runs."""
     given = config.given
     if config.responses == "selected" and (given.reflections or given.scores):
         yield Finding(where, "given", SELECTED, beside="responses")
