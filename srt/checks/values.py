@@ -68,6 +68,7 @@ class Reading(Generic[AnySettings]):
 
     def _put_right(self, values: Any, complaints: Sequence[Any]) -> Any:
         """The values without what the complaints are about, each of which is noted."""
+        complaints = list(_of_named(complaints))
         missing = [complaint["loc"] for complaint in complaints if complaint["type"] == "missing"]
         for complaint in complaints:
             if complaint["type"] == "extra_forbidden":
@@ -107,6 +108,15 @@ class Reading(Generic[AnySettings]):
             return stand_in(self.kind)
         parent(values, steps)[steps[-1]] = stand_in(type_at(self.kind, steps))
         return values
+
+
+def _of_named(complaints: Sequence[Any]) -> Iterator[Any]:
+    """The complaints but for those about what stands under a name that is none."""
+    entries = [complaint["loc"][:-1] for complaint in complaints if complaint["loc"][-1:] == ("[key]",)]
+    for complaint in complaints:
+        steps: Steps = complaint["loc"]
+        if steps[-1:] == ("[key]",) or not any(steps[: len(entry)] == entry for entry in entries):
+            yield complaint
 
 
 def key_of(steps: Steps) -> str:
