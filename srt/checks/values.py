@@ -14,6 +14,7 @@ from srt.records import InputError
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 Steps = tuple[str | int, ...]  # from the outermost key inwards
+UNKNOWN = ("extra_forbidden", "invalid_key")  # the second: no text
 ROUNDS = 4  # a section's own rules are looked at only when all its values are right
 
 
@@ -71,23 +72,24 @@ class Reading(Generic[AnySettings]):
         complaints = list(_of_named(complaints))
         missing = [complaint["loc"] for complaint in complaints if complaint["type"] == "missing"]
         for complaint in complaints:
-            if complaint["type"] == "extra_forbidden":
+            if complaint["type"] in UNKNOWN:
                 self._rename(values, complaint["loc"], missing)
         for complaint in complaints:
-            is_told = complaint["type"] == "extra_forbidden"
+            is_told = complaint["type"] in UNKNOWN
             is_told |= complaint["type"] == "missing" and complaint["loc"] not in missing
             values = values if is_told else self._replace(values, complaint)
         return values
 
     def _rename(self, values: Any, steps: Steps, missing: list[Steps]) -> None:
         """Note an unknown key; what stands there goes to the missing key that was meant, which is missing no longer."""
-        value = parent(values, steps).pop(steps[-1])
+        section = parent(values, steps)
+        value = section.pop(next(key for key in section if str(key) == str(steps[-1])))
         lacking = [str(other[-1]) for other in missing if other[:-1] == steps[:-1]]
         meant = similar(steps[-1], lacking)
         near = did_you_mean(steps[-1], [meant] if meant else names_at(self.kind, steps[:-1]))
         self.findings.append(Finding(self.where, key_of(steps), f"is not a known key{near}"))
         if meant:
-            parent(values, steps)[meant] = value
+            section[meant] = value
             missing.remove((*steps[:-1], meant))
 
     def _replace(self, values: Any, complaint: Any) -> Any:
