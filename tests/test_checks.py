@@ -274,6 +274,14 @@ def test_a_file_that_its_step_cannot_read_is_told(
     assert line.replace("./bad", "bad") in " ".join(told(values)).replace("./bad", "bad")
 
 
+def test_a_text_that_is_not_utf_8_is_told(values: Values) -> None:
+    Path("bad").write_bytes("Für {response}".encode("latin-1"))
+    values["score"]["guess_prompt"] = "./bad"
+    (complaint,) = told(values)
+    assert complaint.startswith("score.guess_prompt: ")
+    assert "is not UTF-8 text (byte 1)" in complaint
+
+
 def test_the_files_that_a_judge_names_are_looked_at(values: Values) -> None:
     with_judge(values, pairwise="pairs.yaml", mt_bench="config/prompts/mt_bench.yml", alpaca_eval="no_annotator")
     assert told(values) == [

@@ -78,6 +78,8 @@ def complaints(spot: Spot, made: Collection[str] = ()) -> list[str]:
         return lines_in(error)
     except OSError as error:
         return [f"{spot.text}: cannot be read: {error.strerror}"]
+    except UnicodeDecodeError as error:
+        return [f"{spot.text}: is not UTF-8 text (byte {error.start})"]
     return []
 
 

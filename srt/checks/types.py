@@ -82,7 +82,7 @@ def names_at(kind: Any, place: Sequence[str | int]) -> list[str]:
 def stand_in(kind: Any) -> Any:
     """Some value that a type allows, to go on with where the given one is none."""
     found = bare(kind)
-    if kind is not found and found is not kind and _takes(kind, None):
+    if kind is not found and _takes(kind, None):
         return None
     if is_model(found):
         return {name: stand_in(field_type(found, name)) for name in found.model_fields}
