@@ -399,6 +399,13 @@ def test_a_key_must_be_in_the_environment_and_is_never_shown(
     assert told(values) == []
 
 
+def test_a_password_in_an_address_is_never_shown(values: Values) -> None:
+    values["execution"]["endpoints"] = {"smollm2": {"base_url": f"https://me:{KEY}@host/{{x}}", "api_key_env": None}}
+    (complaint,) = told(values)
+    assert complaint.startswith("execution.endpoints.smollm2.base_url: expected an address")
+    assert KEY not in complaint
+
+
 # --- Only where it matters ------------------------------------------------------------------------------------------
 
 

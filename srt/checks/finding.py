@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -61,8 +62,8 @@ def refuse(findings: Iterable[Finding]) -> None:
 
 
 def shown(value: object) -> str:
-    """A value as a complaint shows it."""
-    text = repr(value)
+    """A value as a complaint shows it: in short, and without what stands before the @ of an address."""
+    text = re.sub(r"(?<=//)\S*@", "***@", repr(value))
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
