@@ -299,6 +299,17 @@ def test_a_served_judges_model_is_looked_at_and_an_endpoints_is_a_name(values: V
     assert told(with_judge(values, model="./gone", serve=False)) == []
 
 
+def test_a_folder_that_lm_eval_has_not_is_told(values: Values) -> None:
+    Path("mine.yaml").write_text(
+        locate("config/tasks/demo.yaml").read_text().replace("folder: hellaswag", "folder: helaswag")
+    )
+    values["evaluate"]["open_llm"]["demo"]["suite"] = "mine.yaml"
+    (complaint,) = told(values)
+    assert (
+        ": benchmarks.hellaswag.folder: expected a folder of lm-eval's tasks, found 'helaswag', did you " in complaint
+    )
+
+
 def test_the_files_of_items_that_a_suite_names_are_looked_at(values: Values) -> None:
     shutil.copytree(locate("config/demo/items"), "items")
     next(Path("items").glob("truthfulqa*")).unlink(missing_ok=True)

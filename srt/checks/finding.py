@@ -63,7 +63,10 @@ def refuse(findings: Iterable[Finding]) -> None:
 
 def shown(value: object) -> str:
     """A value as a complaint shows it: in short, and without what stands before the @ of an address."""
-    text = re.sub(r"(?<=//)\S*@", "***@", repr(value))
+    try:
+        text = re.sub(r"(?<=//)\S*@", "***@", repr(value))
+    except (ValueError, RecursionError):  # of an integer with too many digits, or of what is too deep
+        text = f"a value of the kind {type(value).__name__}"
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 

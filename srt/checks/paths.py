@@ -20,7 +20,7 @@ from srt.evaluation.mt_bench import read_grading_prompt
 from srt.evaluation.pairwise import read_prompt
 from srt.evaluation.questions import read_questions
 from srt.evaluation.replay import read_annotations
-from srt.evaluation.suites import read_suite, require_items
+from srt.evaluation.suites import read_suite, require_items, require_tasks
 from srt.models import require
 from srt.prepare import is_file
 from srt.prompts import WHEEL_PROMPTS, guess_prompt, student_template
@@ -183,6 +183,6 @@ LOOKS: dict[Place, Look] = {
     Place.COMPARISON: _comparison,
     Place.SCORES: partial(_read, read_prompt),
     Place.GRADES: partial(_read, read_grading_prompt),
-    Place.SUITE: partial(_read, read_suite),
+    Place.SUITE: partial(_read, lambda text: require_tasks(*read_suite(text))),
     Place.ITEMS: _items,
 }
