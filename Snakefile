@@ -10,6 +10,7 @@ if not workflow.configfiles:
     configfile: "config/config.yaml"
 
 
+include: "workflow/rules/check.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/schedule.smk"
 include: "workflow/rules/prepare.smk"

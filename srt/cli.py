@@ -21,6 +21,8 @@ from pydantic.fields import FieldInfo
 
 from srt import __version__, defaults, idle
 from srt import config as settings_of
+from srt.checks.arguments import require_inputs, require_settings
+from srt.checks.finding import lines_in
 from srt.config import flag_fields
 from srt.journal import JournalError
 from srt.launch import LaunchError
@@ -103,6 +105,7 @@ def resolve(
     base = {name: empty() for name, empty in origins.items() if empty in (list, dict)} | rest
     defaults.require_all(fields, {**base, **given}, prefix)
     found = settings_of.validated(kind, {**base, **given}, "flags and config")
+    require_settings(args, found, prefix)
     _tell(kind, {name: getattr(found, name) for name in fields if shown is None or name in shown}, given, source)
     return found
 
@@ -159,8 +162,7 @@ def refuse_given(given: Iterable[str], why: Mapping[str, str]) -> None:
 
 
 def _config(args: argparse.Namespace) -> Config:
-    config, _ = settings_of.load(args.config)
-    return config
+    return settings_of.load(args.config)[0]
 
 
 def named(args: argparse.Namespace, flag: str) -> Callable[[Config], Settings]:
@@ -213,9 +215,8 @@ def _endpoint(text: str, flag: str) -> Endpoint:
         check_address(url)
     except ValueError as error:
         raise InputError(f"{flag}: {error}, found {url!r}") from None
-    renamed = dict(part.split("=", 1) for part in more if "=" in part)
     key_variable = next((part for part in more if part and "=" not in part), None)
-    parameters = {name: new or None for name, new in renamed.items()}
+    parameters = {name: new or None for name, new in (part.split("=", 1) for part in more if "=" in part)}
     values = {"base_url": url, "api_key_env": key_variable, "parameters": parameters}
     return settings_of.validated(Endpoint, values, flag)
 
@@ -274,12 +275,13 @@ def main(arguments: list[str] | None = None) -> int:
     forget_first()
     try:
         if hasattr(args, "parser"):
+            require_inputs(args)
             _tell_arguments(args)
         code = int(args.call(args) or 0)
         begin()
         return code
     except InputError as error:
-        print(f"srt: {' '.join(str(error).split())}", file=sys.stderr)
+        print(*(f"srt: {line}" for line in lines_in(error)), sep="\n", file=sys.stderr)
         return 2
     except BudgetError as error:
         print(f"srt: {error}", file=sys.stderr)

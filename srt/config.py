@@ -8,28 +8,27 @@ from __future__ import annotations
 import contextlib
 import csv
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from srt.records import ENCODING, InputError, describe
-from srt.runs import SELECTED_METHODS, Run
-from srt.settings import MT_BENCH, Config, JudgeConfig
-from srt.settings.base import check_name
+from srt.checks.finding import Finding, refuse
+from srt.checks.table import Table, examine_rows
+from srt.checks.values import Reading
+from srt.records import ENCODING, InputError
+from srt.runs import Run
+from srt.settings import Config, JudgeConfig
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 
 def validated(kind: type[AnySettings], values: Any, where: str) -> AnySettings:
-    """`values` as settings of that kind; InputError with the place, the key and what was expected."""
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise InputError(f"{where}: {describe(error)}") from None
+    """`values` as settings of that kind; InputError with a line for every key that is wrong."""
+    return Reading(kind, values, where).whole()
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -55,19 +54,25 @@ def read_yaml(path: Path) -> Any:
 
 
 def read_runs(path: Path) -> list[Run]:
-    """The run table; InputError names file, row and column."""
+    """The run table; InputError with a line for every row and column that is wrong."""
+    table = table_of(path)
+    refuse(table.findings)
+    return table.runs
+
+
+def table_of(path: Path) -> Table:
+    """The run table as far as it can be read, and what is wrong with it."""
+    try:
+        return examine_rows([_typed_row(row) for row in _rows(path)], str(path))
+    except InputError as error:
+        return Table(findings=[Finding("", "", str(error))])
+
+
+def _rows(path: Path) -> list[dict[str | None, Any]]:
     if not path.is_file():
         raise InputError(f"{path}: no such run table")
     with path.open(encoding=ENCODING, newline="") as file:
-        rows = list(csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"))
-    runs = [validated(Run, _typed_row(row), f"{path}: run {row.get('run')!r}") for row in rows]
-    names = [run.run for run in runs]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{path}: run {name!r} occurs twice, expected unique names")
-    if not runs:
-        raise InputError(f"{path}: has no runs, expected at least one row under the header")
-    return runs
+        return list(csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"))
 
 
 def _typed_row(row: dict[str | None, Any]) -> dict[str, Any]:
@@ -82,100 +87,13 @@ def _typed_row(row: dict[str | None, Any]) -> dict[str, Any]:
 
 
 def parse(values: Any, where: str) -> tuple[Config, list[Run]]:
-    """A config as Snakemake or YAML gives it, with its run table, all names resolved; InputError otherwise."""
-    config = validated(Config, values, where)
-    runs = read_runs(locate(config.run_table))
-    maps: dict[str, Mapping[str, object]] = {
-        "dataset": config.datasets,
-        "teacher": {**config.teachers, **config.given.reflections},
-        "student": config.students,
-        "scorer": config.students,
-        "recipe": config.recipes,
-    }
-    for run in runs:
-        place = f"{config.run_table}: run {run.run!r}"
-        for column, known in maps.items():
-            name = getattr(run, column)
-            if name is not None and name not in known:
-                raise InputError(f"{place}: {column}: expected one of {sorted(known)}, found {name!r}")
-        if config.responses == "selected" and run.method not in SELECTED_METHODS:
-            raise InputError(f"{place}: method: responses 'selected' serves {SELECTED_METHODS}, found {run.method!r}")
-    if config.responses == "selected" and config.score.precision == "exact" and config.score.dtype != "float32":
-        # Phase 1 is decided before the response reflection, when no run's selection can be looked at yet.
-        expected = "expected 'plain', or dtype float32"
-        raise InputError(f"{where}: score.precision: responses 'selected' decides early: {expected}, found 'exact'")
-    _check_spelling(config, runs, where)
-    _check_evaluation(config, where)
-    for name in config.report.licences:
-        if name not in config.datasets:
-            raise InputError(f"{where}: report.licences: expected one of {sorted(config.datasets)}, found {name!r}")
-    from srt.given.check import check_given  # which reads the layout, and that reads this module
+    """A config as Snakemake or YAML gives it, with its run table, all names resolved.
 
-    check_given(config, runs, where)
-    _check_named_runs(config, runs, where)
-    return config, runs
+    InputError with a line for everything that is wrong otherwise.
+    """
+    from srt.checks.whole import examine  # which reads judges' files, and so this module
 
-
-def _check_spelling(config: Config, runs: Sequence[Run], where: str) -> None:
-    """InputError where two names differ in capitals only, which is one name to some file systems."""
-    names = {
-        "datasets": config.datasets,
-        "teachers": [*config.teachers, *config.given.reflections],
-        "students": config.students,
-        "questions": config.questions,
-        "evaluate.open_llm": config.evaluate.open_llm,
-        str(config.run_table): [run.run for run in runs],
-    }
-    for place, known in names.items():
-        seen: dict[str, str] = {}
-        for name in known:
-            other = seen.setdefault(name.lower(), name)
-            if other != name:
-                raise InputError(
-                    f"{where}: {place}: expected names that differ not only in capitals, found {name!r} and {other!r}"
-                )
-
-
-def _check_named_runs(config: Config, runs: Sequence[Run], where: str) -> None:
-    """InputError where an opponent is no run with a model, or a compared run is none."""
-    names, evaluated = [run.run for run in runs], [run.run for run in runs if run.is_evaluated]
-    opponents = config.evaluate.pairwise.opponents if config.evaluate.pairwise else []
-    places = [("evaluate.pairwise.opponents", opponents, evaluated), ("report.compare", config.report.compare, names)]
-    for place, named, known in places:
-        for name in named:
-            if name not in known:
-                raise InputError(f"{where}: {place}: expected a run of {config.run_table}, found {name!r}")
-
-
-def _check_evaluation(config: Config, where: str) -> None:
-    """InputError where a benchmark needs questions, a way to answer them, or a judge's form that is not there."""
-    for name, needed_by in config.evaluate.question_sets().items():
-        if name not in config.questions:
-            known = sorted(config.questions)
-            raise InputError(f"{where}: questions: evaluate.{needed_by} needs {name!r}, found {known}")
-    for name, questions in config.questions.items():
-        if questions.decoding not in config.generate:
-            found = f"expected one of {sorted(config.generate)}, found {questions.decoding!r}"
-            raise InputError(f"{where}: questions.{name}.decoding: {found}")
-    if config.evaluate.pairwise and MT_BENCH in config.evaluate.pairwise.questions:
-        raise InputError(f"{where}: evaluate.pairwise.questions: expected questions of one turn, found {MT_BENCH!r}")
-    if config.evaluate.calibration and not config.evaluate.calibration.annotations:
-        raise InputError(f"{where}: evaluate.calibration.annotations: expected at least one file, found none")
-    names = [judge_name(file) for file in config.evaluate.judges()]
-    if len(set(names)) < len(names):
-        files = sorted(config.evaluate.judges())
-        raise InputError(f"{where}: evaluate: expected judges' files of different names, found {files}")
-    for file, forms in config.evaluate.judges().items():
-        try:
-            check_name(judge_name(file))
-        except ValueError as error:
-            raise InputError(
-                f"{where}: evaluate: the judge's name is that of its file: {error}, found {file!r}"
-            ) from None
-        judge = read_judge(file)
-        for form in sorted(forms):
-            if getattr(judge, form) is None:
-                raise InputError(f"{where}: evaluate: {file} is asked in the form {form}, which is null there")
+    return examine(values, where, outside=False).whole()
 
 
 def read_judge(name: str) -> JudgeConfig:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from srt.config import judge_name
-from srt.records import InputError
 from srt.runs import FIXED_METHODS, Run, variants_of
 from srt.settings import ALPACA_EVAL, MT_BENCH, Config
 from srt.settings.given import Variant
@@ -196,17 +195,6 @@ def benchmarks(config: Config, run: Run) -> list[str]:
         against = opponents_of(run, pairwise.opponents)
         names += [pairwise_name(questions, opponent) for questions in pairwise.questions for opponent in against]
     return names
-
-
-def check_names(config: Config, runs: Sequence[Run], where: str) -> None:
-    """InputError where two evaluations of a run would be one file."""
-    for run in runs:
-        names = benchmarks(config, run)
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise InputError(
-                f"{where}: run {run.run!r}: two evaluations are called {twice[0]!r}: rename questions or runs"
-            )
 
 
 def answered(config: Config, run: Run, runs: Sequence[Run]) -> list[str]:

@@ -43,10 +43,11 @@ def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
 
 def idle_on_file(source: str) -> dict[str, str]:
     """The settings that have no effect on a file; none for a hub data set's name."""
-    return dict.fromkeys(("revision", "split"), "on a file") if _is_file(source) else {}
+    return dict.fromkeys(("revision", "split"), "on a file") if is_file(source) else {}
 
 
-def _is_file(source: str) -> bool:
+def is_file(source: str) -> bool:
+    """Whether a source is a file, here or on the hub, and no name of a hub data set."""
     return source.startswith(HUB) or locate(source).exists() or Path(source).suffix in (".json", ".jsonl", ".parquet")
 
 
@@ -86,7 +87,7 @@ def _kept(
 
 
 def _open_source(source: str, settings: PrepareConfig) -> tuple[Iterator[tuple[str, Any]], dict[str, str | None]]:
-    if _is_file(source):
+    if is_file(source):
         return read_rows(located(source)), {"file": source}
     return _hub_rows(source, settings)
 

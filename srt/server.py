@@ -64,7 +64,7 @@ def serving(
         ServerError: the server died or did not answer in time; names the log and its last line.
     """
     if not judge.serve:
-        yield _endpoint_server(judge, endpoint)
+        yield endpoint_server(judge, endpoint)
         return
     served = Served(judge.model, judge.revision, judge.dtype, judge.max_model_len)
     with vllm_server(served, execution, log, execution.judge_gpus) as server:
@@ -116,7 +116,8 @@ def own_cache() -> dict[str, str]:
     return {"cache_salt": secrets.token_hex(16)}
 
 
-def _endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServer:
+def endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServer:
+    """A judge's endpoint with its key; InputError where one of them is missing."""
     if endpoint is None:
         raise InputError(
             f"execution.endpoints: is missing an entry for the judge of model {judge.model!r} (serve: false): expected "

@@ -35,18 +35,24 @@ def located(source: str) -> Path:
     """
     if not source.startswith(HUB):
         return locate(source)
+    repository, file, revision = hub_address(source)
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repository, file, repo_type="dataset", revision=revision))
+    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
+        raise InputError(f"{source}: the hub does not give it: {str(error).splitlines()[0]}") from None
+
+
+def hub_address(source: str) -> tuple[str, str, str | None]:
+    """Repository, file and revision of `hub:OWNER/NAME/FILE[@REVISION]`; InputError for another form."""
     address, _, revision = source.removeprefix(HUB).partition("@")
     owner, _, rest = address.partition("/")
     name, _, file = rest.partition("/")
     if not (owner and name and file):
         raise InputError(f"{source}: expected hub:OWNER/NAME/FILE[@REVISION]")
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(f"{owner}/{name}", file, repo_type="dataset", revision=revision or None))
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise InputError(f"{source}: the hub does not give it: {str(error).splitlines()[0]}") from None
+    return f"{owner}/{name}", file, revision or None
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Any]]:

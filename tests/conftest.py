@@ -28,6 +28,13 @@ def root() -> Path:
     return ROOT
 
 
+@pytest.fixture
+def any_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are stubs in this test: what they would read need not be there."""
+    monkeypatch.setattr("srt.cli.require_inputs", lambda args: None)
+    monkeypatch.setattr("srt.checks.paths.require_paths", lambda section, name: None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data that is not part of the project."""

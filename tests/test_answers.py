@@ -187,5 +187,5 @@ def test_a_cleaning_file_of_ones_own_is_checked(tmp_path: Path) -> None:
     cleaning = read_cleaning(str(tmp_path / "a.yaml"))
     assert cleaned("Voici une meilleure reponse :\nOui.", "response", cleaning)[0] == "Oui."
     (tmp_path / "b.yaml").write_text(yaml.safe_dump({**values, "phrases": []}))
-    with pytest.raises(InputError, match=r"b\.yaml: phrases: is not a known name"):
+    with pytest.raises(InputError, match=r"b\.yaml: phrases: is not a known key"):
         read_cleaning(str(tmp_path / "b.yaml"))

@@ -23,6 +23,7 @@ from srt.settings import (
     Settings,
 )
 
+pytestmark = pytest.mark.usefixtures("any_path")  # what the steps themselves refuse; test_checks.py has the rest
 DEMO = default_config().absolute()
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
 CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1, missing_share=0.0)
@@ -549,8 +550,11 @@ def test_a_folder_that_is_no_model_is_refused(refused, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda values: values["score"].update(max_len=1), "mine.yaml: score.max_len: is not a known name"),
-        (lambda values: values.update(colour="red"), "mine.yaml: colour: is not a known name"),
+        (
+            lambda values: values["score"].update(max_len=1),
+            "mine.yaml: score.max_len: is not a known key",
+        ),
+        (lambda values: values.update(colour="red"), "mine.yaml: colour: is not a known key"),
         (lambda values: values["score"].pop("max_length"), "mine.yaml: score.max_length: is missing"),
         (lambda values: values.pop("generate"), "mine.yaml: generate: is missing"),
         (lambda values: values.update(run_table="none.tsv"), "none.tsv: no such run table"),
@@ -575,6 +579,7 @@ def test_a_broken_config_is_refused(refused, tmp_path, change, message):
 def test_a_broken_run_table_is_refused(refused, tmp_path, command, row, message):
     (tmp_path / "runs.tsv").write_text(HEADER + row)
     values = {**read_yaml(default_config()), "run_table": "runs.tsv"}
+    values["evaluate"]["pairwise"], values["report"]["compare"] = None, {}  # which name other runs
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
     assert message in refused(*command.split())
 

@@ -13,6 +13,7 @@ from srt.methods import uses
 from srt.progress import begin
 from srt.settings import EXECUTION_FLAGS, ExecutionConfig, FinetuneConfig, OpenLlmConfig, Settings
 
+pytestmark = pytest.mark.usefixtures("any_path")
 DEFAULTS = defaults()
 # What has no default, and so must be given.
 ASKED = {

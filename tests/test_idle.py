@@ -17,6 +17,7 @@ from srt.records import LedgerEntry, read_records
 from srt.runs import FIXED_METHODS, SELECTING, variants_of
 from srt.settings import EXECUTION_FLAGS, SelectionConfig
 
+pytestmark = pytest.mark.usefixtures("any_path")
 FLAGS = {
     "ifd_below": ["--ifd-below", "1"],
     "r_ifd_below": ["--r-ifd-below", "1"],

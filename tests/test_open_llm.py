@@ -215,7 +215,7 @@ def test_a_missing_model_folder_is_refused_before_anything_is_written(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"shots": 3}, r"benchmarks\.arc\.shots: is not a known name"),
+        ({"shots": 3}, r"benchmarks\.arc\.shots: is not a known key"),
         ({"num_fewshot": "2"}, r"benchmarks\.arc\.num_fewshot: .*valid integer"),
         ({"metric": "bleu"}, r"benchmarks\.arc\.metric: "),
         ({"tasks": []}, r"benchmarks\.arc\.tasks: "),

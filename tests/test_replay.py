@@ -104,6 +104,7 @@ def test_a_malformed_file_is_refused(
     assert not (tmp_path / "out.json").exists()
 
 
+@pytest.mark.usefixtures("any_path")
 def test_what_does_not_fit_together_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.json").write_text(json.dumps([row("x", 2), row("x", 1)]))
     (tmp_path / "o.json").write_text(json.dumps([{"instruction": "x", "output": "b"}]))

@@ -83,7 +83,7 @@ def test_leaks_are_whole_words_and_allowed_where_the_record_has_them() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ("unknown: 1", "unknown: is not a known name"),
+        ("unknown: 1", "unknown: is not a known key"),
         ("instruction: []", "instruction"),
         ("retry_temperature: warm", "retry_temperature"),
         ("response: [{name: n, answer: text, fields: [critique], ask: a}]", "response: expected turns that give"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from srt import cli, idle
+from srt.checks.arguments import read_model, read_variant
 from srt.defaults import DEFAULTS, tell
 from srt.methods import uses
 from srt.records import InputError
@@ -47,7 +48,7 @@ def cache(parser: argparse.ArgumentParser) -> None:
 
 def model(parser: argparse.ArgumentParser) -> None:
     """`--model` and `--revision`."""
-    parser.add_argument("--model", required=True, help=MODEL_HELP)
+    parser.add_argument("--model", type=read_model, required=True, help=MODEL_HELP)
     parser.add_argument("--revision", default=None, help="hub revision; null for the newest")
 
 
@@ -94,7 +95,13 @@ def choice(parser: argparse.ArgumentParser) -> None:
     for flag in FILES:
         about, needed = "once per variant that the method reads, and for no other", flag == "pairs"
         parser.add_argument(
-            f"--{flag}", action="append", default=[], metavar="VARIANT=FILE", required=needed, help=about
+            f"--{flag}",
+            type=read_variant,
+            action="append",
+            default=[],
+            metavar="VARIANT=FILE",
+            required=needed,
+            help=about,
         )
     about = "what chooses between a record's versions (README.md has the table)"
     parser.add_argument("--method", required=True, choices=SELECTING, help=about)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from srt import cli, idle
+from srt.checks.arguments import read_file, read_source
 from srt.commands import arguments
 from srt.commands.arguments import Steps
 from srt.config import judge_name, read_judge
@@ -46,7 +47,10 @@ def _judged(parser: argparse.ArgumentParser, kind: type[Settings]) -> None:
 
 def _judge(args: argparse.Namespace, file: str) -> dict[str, Any]:
     """The judge of a file, where it answers, and what the step may use."""
+    from srt.checks.paths import require_paths
+
     judge = read_judge(file)
+    require_paths(judge, lambda key: f"{file}: {key}")
     cli.refuse_idle(args, ExecutionConfig, idle.of_judge(judge.serve))
     if judge.serve and args.endpoint and not cli.is_whole(args, ExecutionConfig):
         cli.refuse_given(["endpoint"], {"endpoint": f"with a judge that is served here, as {file} says"})
@@ -55,7 +59,9 @@ def _judge(args: argparse.Namespace, file: str) -> dict[str, Any]:
 
 
 def _questions(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--questions", metavar="SOURCE", default=None, help=f"what was answered: {SOURCE}")
+    parser.add_argument(
+        "--questions", metavar="SOURCE", type=read_source, default=None, help=f"what was answered: {SOURCE}"
+    )
 
 
 def _alpaca_eval(benchmarks: Steps) -> None:
@@ -84,11 +90,11 @@ def _alpaca_eval(benchmarks: Steps) -> None:
     about = "the section of --config from which comes what is not given as a flag; alpaca_eval where not given"
     parser.add_argument("--section", choices=["alpaca_eval", "alpaca_eval_2"], default=None, help=about)
     about = "JSONL of answers (srt generate); left out with --annotations"
-    parser.add_argument("answers", metavar="ANSWERS", type=Path, nargs="?", help=about)
+    parser.add_argument("answers", metavar="ANSWERS", type=read_file, nargs="?", help=about)
     about = "recompute one model's row from AlpacaEval's published annotations: no network, no key, no judge"
-    parser.add_argument("--annotations", metavar="SOURCE", default=None, help=about)
+    parser.add_argument("--annotations", metavar="SOURCE", type=read_source, default=None, help=about)
     about = "with --annotations: the model's outputs, to count what was not judged and to measure its length"
-    parser.add_argument("--outputs", metavar="SOURCE", default=None, help=about)
+    parser.add_argument("--outputs", metavar="SOURCE", type=read_source, default=None, help=about)
     _judged(parser, AlpacaEvalConfig)
 
 
@@ -128,11 +134,11 @@ def _pairwise(benchmarks: Steps) -> None:
 
     parser = arguments.step(benchmarks, "pairwise", call, "A judge scores two models' answers in both orders.")
     about = "JSONL of answers (srt generate); left out with --judgments"
-    parser.add_argument("answers", metavar="ANSWERS", type=Path, nargs="?", help=about)
+    parser.add_argument("answers", metavar="ANSWERS", type=read_file, nargs="?", help=about)
     about = "JSONL of the opponent's answers; left out with --judgments"
-    parser.add_argument("opponent", metavar="OPPONENT", type=Path, nargs="?", help=about)
+    parser.add_argument("opponent", metavar="OPPONENT", type=read_file, nargs="?", help=about)
     about = 'recompute from scores that are there: JSONL of {"id", "a_first": [a, b], "b_first": [b, a]}'
-    parser.add_argument("--judgments", metavar="SOURCE", default=None, help=about)
+    parser.add_argument("--judgments", metavar="SOURCE", type=read_source, default=None, help=about)
     _questions(parser)
     _judged(parser, PairwiseConfig)
 
@@ -146,7 +152,7 @@ def _mt_bench(benchmarks: Steps) -> None:
         evaluate(args.answers, args.out, args.questions, settings, **_judge(args, settings.judge))
 
     parser = arguments.step(benchmarks, "mt-bench", call, "MT-Bench: a judge grades both turns of a conversation.")
-    parser.add_argument("answers", metavar="ANSWERS", type=Path, help="JSONL of answers (srt generate)")
+    parser.add_argument("answers", metavar="ANSWERS", type=read_file, help="JSONL of answers (srt generate)")
     _questions(parser)
     _judged(parser, MtBenchConfig)
 
@@ -165,8 +171,10 @@ def _calibrate_judge(benchmarks: Steps) -> None:
     about = "Ask a judge about published pairs: agreement, kappa, bias of position and length, order of models."
     parser = arguments.step(benchmarks, "calibrate-judge", call, about)
     about = f"AlpacaEval's published annotations, one for each model: {SOURCE}"
-    parser.add_argument("annotations", metavar="ANNOTATIONS", nargs="+", help=about)
-    parser.add_argument("--judge", metavar="FILE", required=True, help="the judge's file (config/judges/*.yaml)")
+    parser.add_argument("annotations", metavar="ANNOTATIONS", type=read_source, nargs="+", help=about)
+    parser.add_argument(
+        "--judge", metavar="FILE", type=read_source, required=True, help="the judge's file (config/judges/*.yaml)"
+    )
     about = (
         "how it is asked: to compare, to score both answers, to grade each by itself; in all of its forms if not given"
     )

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from srt import cli
+from srt.checks.arguments import read_file, read_source, read_variant
 from srt.commands import arguments
 from srt.commands.arguments import Steps
 from srt.records import InputError
@@ -36,12 +37,14 @@ def _reflections(kinds: Steps) -> None:
         import_reflections(args.source, args.original, args.reflected, args.variant, settings, beside)
 
     parser = arguments.step(kinds, "reflections", call, "A teacher's finished reflections, checked against the data.")
-    parser.add_argument("source", metavar="SOURCE", help=SOURCE)
-    parser.add_argument("original", metavar="ORIGINAL", type=Path, help="the prepared pairs that were reflected")
+    parser.add_argument("source", metavar="SOURCE", type=read_source, help=SOURCE)
+    parser.add_argument("original", metavar="ORIGINAL", type=read_file, help="the prepared pairs that were reflected")
     parser.add_argument("reflected", metavar="REFLECTED", type=Path, help="the JSONL to write")
     parser.add_argument("--variant", required=True, choices=["instruction", "response", "both"], help="which version")
     about = "the same release's `original` and `instruction`: what it was made of, by which its order is checked"
-    parser.add_argument("--beside", action="append", default=[], metavar="VARIANT=SOURCE", help=about)
+    parser.add_argument(
+        "--beside", type=read_variant, action="append", default=[], metavar="VARIANT=SOURCE", help=about
+    )
     parser.add_argument("--use-teacher", metavar="NAME", default=None, help=NAMES)
     parser.add_argument("--use-dataset", metavar="NAME", default=None, help=NAMES)
     cli.add_settings(parser, GivenReflections)
@@ -64,15 +67,21 @@ def _scores(kinds: Steps) -> None:
         import_scores(args.source, args.pairs, args.scores, args.use_student, settings, original, beside)
 
     parser = arguments.step(kinds, "scores", call, "A student's scores as the published scorer writes them, checked.")
-    parser.add_argument("source", metavar="SOURCE", help=SOURCE)
-    parser.add_argument("pairs", metavar="PAIRS", type=Path, help="the pairs that were scored")
+    parser.add_argument("source", metavar="SOURCE", type=read_source, help=SOURCE)
+    parser.add_argument("pairs", metavar="PAIRS", type=read_file, help="the pairs that were scored")
     parser.add_argument("scores", metavar="SCORES", type=Path, help="the JSONL to write")
     about = "the prepared pairs, whose order SOURCE has; PAIRS where not given"
-    parser.add_argument("--original", metavar="FILE", type=Path, default=None, help=about)
+    parser.add_argument("--original", metavar="FILE", type=read_file, default=None, help=about)
     for flag in ("pairs", "scores"):
         about = f"{flag} of a version imported before, whose equal texts must have equal scores"
         parser.add_argument(
-            f"--{flag}", dest=f"{flag}_beside", action="append", default=[], metavar="VARIANT=FILE", help=about
+            f"--{flag}",
+            dest=f"{flag}_beside",
+            type=read_variant,
+            action="append",
+            default=[],
+            metavar="VARIANT=FILE",
+            help=about,
         )
     parser.add_argument("--use-student", metavar="NAME", default=None, help=NAMES)
     parser.add_argument("--use-dataset", metavar="NAME", default=None, help=NAMES)
@@ -87,9 +96,9 @@ def _train(kinds: Steps) -> None:
         import_train(args.source, args.run_dir, settings, cli.assignments(args.pairs, "--pairs"))
 
     parser = arguments.step(kinds, "train", call, "A finished train file, matched with the versions of its data set.")
-    parser.add_argument("source", metavar="SOURCE", help=SOURCE)
+    parser.add_argument("source", metavar="SOURCE", type=read_source, help=SOURCE)
     parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="gets train.jsonl and ledger.jsonl")
     about = "a version of the data set; with these every record must be in one of them"
-    parser.add_argument("--pairs", action="append", default=[], metavar="VARIANT=FILE", help=about)
+    parser.add_argument("--pairs", type=read_variant, action="append", default=[], metavar="VARIANT=FILE", help=about)
     parser.add_argument("--use-run", metavar="NAME", default=None, help=NAMES)
     cli.add_settings(parser, GivenTrain)

@@ -120,9 +120,13 @@ def plan(steps: Steps) -> None:
         import json
 
         from srt import forecast, workload
+        from srt.checks.finding import lines_of
+        from srt.checks.whole import examine
         from srt.plan import plan, told
 
-        config, runs = settings_of.load(args.config)
+        path = args.config or settings_of.default_config()
+        examined = examine(settings_of.read_yaml(path), str(path))
+        config, runs = examined.whole()
         if args.config is None:
             say("no --config: the plan of the demo (config/config.yaml)")
         stages, trainings = plan(config, runs), forecast.forecast(config, runs)
@@ -132,6 +136,8 @@ def plan(steps: Steps) -> None:
         else:
             tables = (told(stages), forecast.told(trainings, config), workload.told(config, runs, stages, trainings))
             print(*tables, sep="\n\n")
+        for line in lines_of(examined.outside):
+            say(f"still to be put right: {line}")
 
     about = (
         "Estimate what is to come: teachers' requests, tokens, money; trainings' memory, disk; hours of both; jobs by "

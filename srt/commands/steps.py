@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from srt import cli, idle
+from srt.checks.arguments import read_file, read_source, read_variant
 from srt.commands import arguments
 from srt.commands.arguments import Steps
 from srt.config import validated
@@ -67,12 +68,13 @@ def reflect(steps: Steps) -> None:
 
     parser = arguments.step(steps, "reflect", call, "Let the teacher criticise and rewrite every pair.")
     parser.add_argument(
-        "pairs", metavar="PAIRS", type=Path, help="the originals; for --variant both, the instruction's"
+        "pairs", metavar="PAIRS", type=read_file, help="the originals; for --variant both, the instruction's"
     )
     parser.add_argument("reflected", metavar="REFLECTED", type=Path, help="the JSONL to write")
     parser.add_argument("--variant", required=True, choices=["instruction", "response", "both"], help="what to rewrite")
     parser.add_argument(
         "--scores",
+        type=read_variant,
         action="append",
         default=[],
         metavar="VARIANT=FILE",
@@ -100,7 +102,7 @@ def score(steps: Steps) -> None:
         score(args.pairs, args.scores, model, revision, settings, execution, args.cache, shard)
 
     parser = arguments.step(steps, "score", call, "Compute the student's IFD and r-IFD of every pair.")
-    parser.add_argument("pairs", metavar="PAIRS", type=Path, help="Alpaca-style JSON, JSONL or Parquet")
+    parser.add_argument("pairs", metavar="PAIRS", type=read_file, help="Alpaca-style JSON, JSONL or Parquet")
     parser.add_argument("scores", metavar="SCORES", type=Path, help="the JSONL to write")
     arguments.model(parser)
     arguments.cache(parser)
@@ -120,9 +122,9 @@ def gather(steps: Steps) -> None:
 
     about = "Join the shards of `srt score --shard` into one file of scores, in the order of the pairs."
     parser = arguments.step(steps, "gather", call, about)
-    parser.add_argument("pairs", metavar="PAIRS", type=Path, help="the pairs that were scored")
+    parser.add_argument("pairs", metavar="PAIRS", type=read_file, help="the pairs that were scored")
     parser.add_argument("scores", metavar="SCORES", type=Path, help="the JSONL to write")
-    parser.add_argument("shards", metavar="SHARD", type=Path, nargs="+", help="the scores of every shard")
+    parser.add_argument("shards", metavar="SHARD", type=read_file, nargs="+", help="the scores of every shard")
 
 
 def coherence(steps: Steps) -> None:
@@ -135,7 +137,7 @@ def coherence(steps: Steps) -> None:
         coherence(args.pairs, args.out, args.model, arguments.revision(args), settings, cli.execution(args))
 
     parser = arguments.step(steps, "coherence", call, "Compute the cosine of instruction and response (an ablation).")
-    parser.add_argument("pairs", metavar="PAIRS", type=Path, help="Alpaca-style JSON, JSONL or Parquet")
+    parser.add_argument("pairs", metavar="PAIRS", type=read_file, help="Alpaca-style JSON, JSONL or Parquet")
     parser.add_argument("out", metavar="COHERENCE", type=Path, help="the JSONL to write")
     arguments.model(parser)
     cli.add_settings(parser, CoherenceConfig)
@@ -168,7 +170,7 @@ def selection(steps: Steps) -> None:
     parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="gets train.jsonl and ledger.jsonl")
     arguments.choice(parser)
     about = "what `srt rescore` computed again in float32: stands in place of the scores"
-    parser.add_argument("--rescored", metavar="FILE", type=Path, default=None, help=about)
+    parser.add_argument("--rescored", metavar="FILE", type=read_file, default=None, help=about)
     cli.add_settings(parser, SelectionConfig)
 
 
@@ -247,7 +249,7 @@ def finetune(steps: Steps) -> None:
         )
 
     parser = arguments.step(steps, "finetune", call, "Finetune the student on the selected pairs.")
-    parser.add_argument("train", metavar="TRAIN", type=Path, help="JSONL of pairs")
+    parser.add_argument("train", metavar="TRAIN", type=read_file, help="JSONL of pairs")
     parser.add_argument("model_dir", metavar="MODEL_DIR", type=Path, help="the checkpoint folder to write")
     arguments.model(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of the data order")
@@ -275,7 +277,7 @@ def generate(steps: Steps) -> None:
         generate(wanted, args.model, arguments.revision(args), args.prompt, execution, args.cache)
 
     parser = arguments.step(steps, "generate", call, "Answer the questions of benchmarks.")
-    parser.add_argument("questions", metavar="QUESTIONS", help=SOURCE)
+    parser.add_argument("questions", metavar="QUESTIONS", type=read_source, help=SOURCE)
     parser.add_argument("answers", metavar="ANSWERS", type=Path, help="the JSONL to write")
     about = (
         "another set of questions for the same engine, and how its answers are drawn: settings as max_new_tokens=64; "

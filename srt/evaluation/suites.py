@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import logging
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from pydantic import Field, model_validator
 
+from srt.checks.finding import did_you_mean
 from srt.config import locate, read_yaml, validated
 from srt.evaluation.items import read_items
 from srt.progress import say
@@ -145,6 +147,25 @@ def _first_there(folder: Path, names: list[str], task: str) -> Path:
         if found:
             return found[0]
     raise InputError(f"{folder}: {task}: no such file, expected {' or '.join(filled)}")
+
+
+def require_tasks(suite: Suite, where: str) -> None:
+    """InputError where a folder of lm-eval's tasks that a suite names is not there; lm-eval is not imported."""
+    spec = find_spec("lm_eval")
+    stock = Path(spec.origin).parent / "tasks" if spec and spec.origin else None
+    for benchmark, entry in suite.benchmarks.items() if stock else ():
+        if stock and not (stock / entry.folder).is_dir():
+            near = did_you_mean(entry.folder, [path.name for path in stock.iterdir()])
+            found = f"expected a folder of lm-eval's tasks, found {entry.folder!r}{near}"
+            raise InputError(f"{where}: benchmarks.{benchmark}.folder: {found}")
+
+
+def require_items(suite: Suite, data: str) -> None:
+    """InputError where a folder lacks a file of items or examples that a suite names."""
+    for entry in suite.benchmarks.values():
+        for task in entry.tasks:
+            for names in filter(None, (entry.items, entry.fewshot)):
+                _first_there(locate(data), names, task)
 
 
 def _check_examples(task: str, shots: int, source: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from enum import Enum, auto
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
@@ -64,6 +65,30 @@ Name = Annotated[str, AfterValidator(check_name)]
 Location = Annotated[str, AfterValidator(_path)]  # a file, a folder, or something on the hub
 OptionalLocation = Annotated[str | None, AfterValidator(_path)]
 Address = Annotated[str, AfterValidator(check_address)]
+
+
+class Place(Enum):
+    """What a path of the settings leads to; `srt.checks.paths` has a look at each kind before the work begins."""
+
+    OUTPUT = auto()  # a folder that is made
+    RUN_TABLE = auto()
+    SOURCE = auto()  # a file of records, or `hub:OWNER/NAME/FILE`
+    DATA_SET = auto()  # the same, or a hub data set by name
+    QUESTIONS = auto()  # a source whose records are questions
+    ANNOTATIONS = auto()  # a source whose records are published judgments
+    MODEL = auto()  # a folder or a hub name; where an endpoint answers, its model's name
+    STYLE = auto()  # how a teacher is asked
+    CLEANING = auto()  # how its answers are cleaned
+    TEMPLATE = auto()  # a name of alpaca-eval's, or a file
+    GUESS = auto()
+    JUDGE = auto()
+    COMPARISON = auto()  # a folder, or a name in alpaca-eval
+    SCORES = auto()
+    GRADES = auto()
+    SUITE = auto()
+    ITEMS = auto()  # the folder of a suite's items
+
+
 OptionalVariable = Annotated[str | None, AfterValidator(_variable)]
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from srt.settings.base import Location, Name, OptionalLocation, Settings
+from srt.settings.base import Location, Name, OptionalLocation, Place, Settings
 from srt.settings.evaluation import SOURCE
 
 Variant = Literal["original", "instruction", "response", "both"]
@@ -23,7 +23,9 @@ class GivenReflections(Settings):
     input: str | None = Field(description="the column with the input; null for none")
     output: str = Field(description="the column with the response")
     allowed_mismatches: int = Field(ge=0, description=MISMATCHES)
-    files: dict[Variant, Location] = Field(description=f"version: {SOURCE}; `original` is read to check the order")
+    files: dict[Variant, Annotated[Location, Place.SOURCE]] = Field(
+        description=f"version: {SOURCE}; `original` is read to check the order"
+    )
 
 
 class GivenScores(Settings):
@@ -36,13 +38,13 @@ class GivenScores(Settings):
     )
     ppl: str = Field(description="the column with their four perplexities")
     allowed_mismatches: int = Field(ge=0, description=MISMATCHES)
-    files: dict[Variant, Location] = Field(description=f"version: {SOURCE}")
+    files: dict[Variant, Annotated[Location, Place.SOURCE]] = Field(description=f"version: {SOURCE}")
 
 
 class GivenTrain(Settings):
     """The train file of a run of the method `given`."""
 
-    source: Location = Field(description=SOURCE)
+    source: Annotated[Location, Place.SOURCE] = Field(description=SOURCE)
     instruction: str = Field(description=f"the column with the instruction; {COLUMN}")
     input: str | None = Field(description="the column with the input; null for none")
     output: str = Field(description="the column with the response")
@@ -52,8 +54,12 @@ class GivenTrain(Settings):
 class GivenJudgments(Settings):
     """The judgments of one evaluation: AlpacaEval's annotations, or scores of a pairwise comparison."""
 
-    source: Location = Field(description=f"what `srt evaluate` takes as --annotations or --judgments: {SOURCE}")
-    outputs: OptionalLocation = Field(description="AlpacaEval: the model's outputs, to count what was not judged")
+    source: Annotated[Location, Place.SOURCE] = Field(
+        description=f"what `srt evaluate` takes as --annotations or --judgments: {SOURCE}"
+    )
+    outputs: Annotated[OptionalLocation, Place.SOURCE] = Field(
+        description="AlpacaEval: the model's outputs, to count what was not judged"
+    )
 
 
 class GivenConfig(Settings):

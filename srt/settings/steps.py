@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from srt.settings.base import Backend, Dtype, Location, OptionalLocation, Settings
+from srt.settings.base import Backend, Dtype, Location, OptionalLocation, Place, Settings
 
 
 class PrepareConfig(Settings):
     """A named data set (`datasets:`), as it is read by `srt prepare`."""
 
-    source: Location = Field(
+    source: Annotated[Location, Place.DATA_SET] = Field(
         description="a JSON, JSONL or Parquet file, hub:OWNER/NAME/FILE[@REVISION], or a hub data set by name"
     )
     revision: str | None = Field(description="the hub revision; null for the newest (the resolved one is recorded)")
@@ -24,15 +24,19 @@ class PrepareConfig(Settings):
 class ReflectConfig(Settings):
     """A named teacher (`teachers:`), as `srt reflect` asks it."""
 
-    model: Location = Field(description="the teacher: a model folder, a hub name, or the endpoint's model name")
+    model: Annotated[Location, Place.MODEL] = Field(
+        description="the teacher: a model folder, a hub name, or the endpoint's model name"
+    )
     revision: str | None = Field(description="the hub revision of the teacher")
     backend: Backend = Field(
         description="openai: any OpenAI-compatible endpoint; vllm-server: a server for this job; or a model in process "
         "(auto: vLLM where CUDA is, transformers otherwise)"
     )
     dtype: Dtype = Field(description="the teacher's weights and arithmetic, in process")
-    prompts: Location = Field(description="the prompt style's file (config/prompts/*.yaml)")
-    answers: Location = Field(description="the file that says how an answer is cleaned (config/prompts/answers.yaml)")
+    prompts: Annotated[Location, Place.STYLE] = Field(description="the prompt style's file (config/prompts/*.yaml)")
+    answers: Annotated[Location, Place.CLEANING] = Field(
+        description="the file that says how an answer is cleaned (config/prompts/answers.yaml)"
+    )
     temperature: float = Field(ge=0, description="sampling temperature; 0 is greedy")
     top_p: float = Field(gt=0, le=1, description="nucleus sampling mass")
     repetition_penalty: float = Field(gt=0, description="1 is none; small teachers need about 1.1")
@@ -41,7 +45,7 @@ class ReflectConfig(Settings):
     max_pair_tokens: int = Field(
         ge=1, description="a longer pair is shown to the teacher with its response cut at the end"
     )
-    pair_tokenizer: OptionalLocation = Field(
+    pair_tokenizer: Annotated[OptionalLocation, Place.MODEL] = Field(
         description="whose tokens those are: a folder or hub name; null for the teacher's"
     )
 
@@ -49,7 +53,7 @@ class ReflectConfig(Settings):
 class StudentConfig(Settings):
     """A named student (`students:`)."""
 
-    model: Location = Field(description="the student: a model folder or a hub name")
+    model: Annotated[Location, Place.MODEL] = Field(description="the student: a model folder or a hub name")
     revision: str | None = Field(description="the hub revision of the student")
     prompt: Literal["vicuna_v1.1", "alpaca", "chat"] = Field(description="its prompt when evaluated untuned")
 
@@ -64,8 +68,12 @@ class ScoreConfig(Settings):
     max_length: int = Field(
         ge=2, description="most tokens of a scored text; fewer where the model's table of positions ends before"
     )
-    template: Location = Field(description="YAML with the student's templates `without_input` and `with_input`")
-    guess_prompt: Location = Field(description="text around {response} that asks to guess the instruction")
+    template: Annotated[Location, Place.TEMPLATE] = Field(
+        description="YAML with the student's templates `without_input` and `with_input`"
+    )
+    guess_prompt: Annotated[Location, Place.GUESS] = Field(
+        description="text around {response} that asks to guess the instruction"
+    )
 
     def of_scores(self) -> dict[str, Any]:
         """What a file of scores depends on; `precision` only says what a selection makes of it."""
@@ -75,7 +83,9 @@ class ScoreConfig(Settings):
 class CoherenceConfig(Settings):
     """The embedding behind the method `coherence`: the mean last hidden state of a model."""
 
-    embedding: OptionalLocation = Field(description="an embedding model's folder or hub name; null for the student")
+    embedding: Annotated[OptionalLocation, Place.MODEL] = Field(
+        description="an embedding model's folder or hub name; null for the student"
+    )
     dtype: Dtype = Field(description="the embedding model's weights and arithmetic")
     max_length: int = Field(ge=1, description="most tokens of an embedded text; fewer as for scoring")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from srt.settings.base import Location, Name, Settings
+from srt.settings.base import Location, Name, Place, Settings
 from srt.settings.evaluation import EvaluateConfig, QuestionsConfig
 from srt.settings.execution import ExecutionConfig
 from srt.settings.given import GivenConfig
@@ -26,9 +26,9 @@ from srt.settings.training import FinetuneConfig
 class Config(Settings):
     """A whole config file with its run table."""
 
-    run_table: Location = Field(description="TSV with one run per row")
-    results: Location = Field(description="folder of all artefacts")
-    cache: Location = Field(description="folder of journals, caches and checkpoints")
+    run_table: Annotated[Location, Place.RUN_TABLE] = Field(description="TSV with one run per row")
+    results: Annotated[Location, Place.OUTPUT] = Field(description="folder of all artefacts")
+    cache: Annotated[Location, Place.OUTPUT] = Field(description="folder of journals, caches and checkpoints")
     responses: Literal["all", "selected"] = Field(description="which records get their response reflected")
     datasets: dict[Name, PrepareConfig]
     teachers: dict[Name, ReflectConfig]

@@ -1,9 +1,8 @@
-# The validated settings, and the small look-ups that the rules share. What is looked up is defined in srt/.
+# The small look-ups that the rules share. What is looked up is defined in srt/.
 import functools
 import os
 import re
 import shlex
-import sys
 from pathlib import Path
 
 import psutil
@@ -13,30 +12,17 @@ from srt import gpus, launch, layout, lifeline, models, schedule
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
 from srt.methods import uses
-from srt.records import InputError, read_json
+from srt.records import read_json
 from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, STEP_VERSIONS
 
 lifeline.own_jobs(
     workflow.basedir
 )  # jobs end when this process does, however it ends, and find `srt` beside this Python
 
-try:
-    CONFIG, RUN_TABLE = settings.parse(
-        config, str(workflow.configfiles[-1]) if workflow.configfiles else "--config"
-    )
-    layout.check_names(CONFIG, RUN_TABLE, CONFIG.run_table)
-    for student in CONFIG.students.values():
-        if student.model != DEMO_MODEL:
-            models.require(student.model)
-except InputError as error:
-    print(f"srt: {' '.join(str(error).split())}", file=sys.stderr)
-    sys.exit(2)
-
 RUNS = {run.run: run for run in RUN_TABLE}
 SELECTED = [name for name, run in RUNS.items() if run.method != "none"]
 TRAINED = [name for name in SELECTED if RUNS[name].recipe]
 RESULTS = f"{CONFIG.results.rstrip('/')}/"
-CONFIG_FILE = str(workflow.configfiles[-1])
 VERSION = STEP_VERSIONS
 # How a step runs: given to the shell as a resource and not as a parameter, so that a change here reruns nothing.
 HOW = {
@@ -98,11 +84,11 @@ def present(path):
 
 
 def model_files(model):
-    """What a job on this model waits for: the demo's model is fetched, other folders are there, hub names are not."""
+    """What a job on this model waits for: the demo's model is fetched, folders are there or complained of, hub names
+    are neither."""
     if model == DEMO_MODEL:
         return [f"{model}/{name}" for name in DEMO_MODEL_FILES]
-    missing = [f"{model}/config.json"] if models.is_local(model) else []
-    return present(model) or missing
+    return present(model)
 
 
 @functools.cache

@@ -1,0 +1,79 @@
+"""Which keys of a config the jobs of the workflow read, and so what they need from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from srt.checks.access import ENDPOINTS
+from srt.checks.finding import Finding
+from srt.checks.whole import Examined
+from srt.config import judge_name
+from srt.runs import Run
+
+ALL = "all"  # the rule that asks for everything, whose files must all be there
+# Rule: the keys that its jobs read, in terms of their wildcards and their run. The others read what these make.
+READS: dict[str, tuple[str, ...]] = {
+    "original": ("datasets.{dataset}",),
+    "reflected": ("teachers.{teacher}",),
+    "reflected_winners": ("teachers.{teacher}",),
+    "score_shard": ("students.{student}", "score"),
+    "coherence": ("students.{student}", "coherence"),
+    "rescored": ("students.{scored_by}", "score"),
+    "agreement": ("students.{student}", "score"),
+    "finetuned": ("students.{student}",),
+    "answers": ("questions.{questions}", "{untuned}"),
+    "alpaca_eval": ("evaluate.alpaca_eval",),
+    "alpaca_eval_2": ("evaluate.alpaca_eval_2",),
+    "open_llm": ("evaluate.open_llm.{profile}", "{untuned}"),
+    "pairwise": ("evaluate.pairwise", "questions.{questions}"),
+    "mt_bench": ("evaluate.mt_bench", "questions.mt_bench"),
+    "judge_calibration": ("evaluate.calibration",),
+    "imported_reflections": ("given.reflections.{teacher}.{dataset}",),
+    "imported_scores": ("given.scores",),
+    "imported_train": ("given.train.{run}",),
+    "replayed": ("given.judgments",),
+}
+
+
+def needed(examined: Examined, jobs: Iterable[tuple[str, Mapping[str, str]]]) -> Iterator[Finding]:
+    """What is wrong outside the config and matters to jobs that are still to be run (rule and wildcards of each).
+
+    A server and its key matter to the jobs that ask it. Of all else everything must be there where all is asked for.
+    """
+    keys: set[str] = set()
+    whole = False
+    for rule, wildcards in jobs:
+        keys |= set(_keys_read(examined, rule, wildcards))
+        whole |= rule == ALL
+    for finding in examined.outside:
+        is_read = _is_below(finding.about or finding.key, keys)
+        if is_read or (whole and not finding.key.startswith(ENDPOINTS)):
+            yield finding
+
+
+def _is_below(key: str, keys: Iterable[str]) -> bool:
+    return any(key == other or key.startswith(f"{other}.") for other in keys if other)
+
+
+def _keys_read(examined: Examined, rule: str, wildcards: Mapping[str, str]) -> Iterator[str]:
+    known = {**_of_run(examined, wildcards.get("run")), **wildcards}
+    for pattern in READS.get(rule, ()):
+        yield pattern.format(**known)
+    files = examined.config.evaluate.judge_files() if examined.config and "judge" in wildcards else {}
+    for benchmark, file in files.items():
+        if judge_name(file) == wildcards["judge"]:
+            yield f"evaluate.{benchmark}.judge"
+
+
+def _of_run(examined: Examined, name: str | None) -> Mapping[str, Any]:
+    """A run's models: who is trained, who scores, and the student that is evaluated as it is."""
+    runs: list[Run] = [run for run in examined.runs if run.run == name]
+    if not runs:
+        return {}
+    student, scored_by = runs[0].student, runs[0].scored_by
+    return {
+        "student": student,
+        "scored_by": scored_by,
+        "untuned": f"students.{student}" if runs[0].method == "none" else "",
+    }
