@@ -8,6 +8,7 @@ line on standard error and exit code 2.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import types
 import typing
@@ -269,6 +270,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; the exit code is 0, 2 for wrong input, 3 for a spent budget, 1 for a server that failed."""
+    for stream in (sys.stdout, sys.stderr):  # a record may hold what a terminal, or UTF-8 itself, has no letter for
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     args = build_parser().parse_args(arguments)
     watch_owner()
     forget_first()

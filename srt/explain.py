@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from srt.records import InputError, read_lines
+from pydantic import ValidationError
+
+from srt.records import InputError, LedgerEntry, Pair, Record, ReflectedPair, Score, describe, read_lines
 
 
 def explain(record: str, results: Path) -> str:
@@ -14,7 +16,7 @@ def explain(record: str, results: Path) -> str:
 
     `record` may be the beginning of an id. InputError where no record, or more than one, has it.
     """
-    versions = list(_rows(results / "data", record))
+    versions = list(_rows(results / "data", record, lambda row: ReflectedPair if "status" in row else Pair))
     ids = {row["id"] for _, row in versions}
     if not ids:
         raise InputError(f"{record}: no record of that id under {results / 'data'}")
@@ -25,20 +27,26 @@ def explain(record: str, results: Path) -> str:
     for path, row in versions:
         if row["id"] == record:
             lines += _version(path.relative_to(results), row)
-    for path, row in _rows(results / "scores", record):
+    for path, row in _rows(results / "scores", record, lambda _: Score):
         if row["id"] == record:
             lines += _score(path.relative_to(results), row)
-    for path, row in _rows(results / "runs", record, "ledger.jsonl"):
+    for path, row in _rows(results / "runs", record, lambda _: LedgerEntry, "ledger.jsonl"):
         if row["id"] == record:
             lines += _decision(path.parent.name, row)
     return "\n".join(lines)
 
 
-def _rows(folder: Path, record: str, name: str = "*.jsonl") -> Iterator[tuple[Path, dict[str, Any]]]:
+def _rows(
+    folder: Path, record: str, kind_of: Callable[[dict[str, Any]], type[Record]], name: str = "*.jsonl"
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The rows of the files of that name whose id begins so; InputError where one is none of its kind."""
     for path in sorted(folder.rglob(name)):
-        for _, row in read_lines(path):
+        for number, row in read_lines(path):
             if isinstance(row, dict) and str(row.get("id", "")).startswith(record):
-                yield path, row
+                try:
+                    yield path, kind_of(row).model_validate(row).model_dump()
+                except ValidationError as error:
+                    raise InputError(f"{path}: line {number}: {describe(error)}") from None
 
 
 def _version(path: Path, row: dict[str, Any]) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from srt import finite
 from srt.progress import say
@@ -99,7 +99,10 @@ class Coherence(Record):
 
 
 class LedgerEntry(Record):
-    """What selection did with one record: the candidates it read, the branch taken, kept or dropped and why."""
+    """What selection did with one record: the candidates it read, the branch taken, kept or dropped and why.
+
+    Of a candidate it has statistics, null where there is none, and as text why it is `absent` or has no ratio.
+    """
 
     id: str
     candidates: dict[str, dict[str, Any]]
@@ -107,6 +110,16 @@ class LedgerEntry(Record):
     branch: str | None
     kept: bool
     reason: str
+
+    @field_validator("candidates")
+    @classmethod
+    def _has_numbers_and_reasons(cls, candidates: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for facts in candidates.values():
+            for name, value in facts.items():
+                expected: Any = str if name in ("absent", "reason") else float | int | None
+                if isinstance(value, bool) or not isinstance(value, expected):
+                    raise ValueError(f"expected a number or null, or a text in absent and reason: {name}")
+        return candidates
 
 
 class Answer(Record):

@@ -23,7 +23,6 @@ from srt.records import (
     Pair,
     ReflectedPair,
     Score,
-    read_json,
     read_records,
     write_json,
     write_records,
@@ -31,6 +30,7 @@ from srt.records import (
 from srt.scorer import Scorer
 from srt.sequences import NLLS, RATIOS, Sequencer, Target, count_name
 from srt.settings import ExecutionConfig, ScoreConfig
+from srt.sidecars import read_sidecar
 from srt.sources import read_pairs
 
 LIMITED = "score: max_length"  # the setting that a model's positions may limit
@@ -168,9 +168,10 @@ def score(
 
 def gather(pairs: Path, out: Path, shards: Sequence[Path]) -> None:
     """Join the shards of a file of pairs, in its order. InputError where they do not fit it or one another."""
-    metas = [read_json(Path(meta_of(str(shard)))) for shard in shards]
+    needed = ("identity", "settings", "texts", "batch_tokens")
+    metas = [read_sidecar(Path(meta_of(str(shard))), *needed) for shard in shards]
     for shard, meta in zip(shards, metas, strict=True):
-        for key in ("identity", "settings", "texts"):
+        for key in needed[:-1]:
             if meta[key] != metas[0][key]:
                 raise InputError(f"{shard}: {key}: differs from that of {shards[0]}: score all shards alike")
     found = {score.id: score for shard in shards for score in read_records(shard, Score)}

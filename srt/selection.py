@@ -18,12 +18,12 @@ from srt.records import (
     ReflectedPair,
     Rescored,
     Score,
-    read_json,
     read_records,
     write_records,
 )
 from srt.runs import FIXED_METHODS, variants_of
 from srt.settings import SelectionConfig
+from srt.sidecars import read_sidecar
 from srt.sources import read_pairs
 
 
@@ -91,11 +91,12 @@ def scored_alike(scores: Mapping[str, Path]) -> dict[str, Any]:
     first: tuple[Path, dict[str, Any]] | None = None
     for path in scores.values():
         sidecar = Path(meta_of(str(path)))
-        meta = read_json(sidecar) if sidecar.exists() else {}
+        meta = read_sidecar(sidecar)
         facts = {key: meta.get(key) for key in ("model", "identity", "settings", "texts")} if meta else {}
         first = first or (path, facts)
         if facts != first[1]:
-            odd = next(key for key in ("identity", "settings", "texts") if facts.get(key) != first[1].get(key))
+            told = ("identity", "settings", "texts")
+            odd = next((key for key in told if facts.get(key) != first[1].get(key)), "model")
             raise InputError(f"{path}: {odd}: expected scores by the same student and settings as {first[0]}")
     return first[1] if first else {}
 

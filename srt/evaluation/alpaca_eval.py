@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import BaseModel, ConfigDict, Field
 
-from srt.config import locate, read_yaml
+from srt.config import locate, read_yaml, validated
 from srt.evaluation.judge import NO_REPLY, UNREADABLE, Judge, asking, described, form_of, inert, versions
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
@@ -53,6 +54,27 @@ class Annotator:
         """All that a verdict depends on of it: prompt, request and parser."""
         config = {name: value for name, value in self.config.items() if name != "prompt_template"}  # a path
         return json.dumps([self.prompt, config, self.request, self.served])
+
+
+class _AnnotatorFile(BaseModel):
+    """Alpaca-eval's config of one annotator with its keys, and our `served`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    prompt_template: str = Field(min_length=1)
+    fn_completions: str
+    completions_kwargs: dict[str, Any] = {}
+    fn_completion_parser: str | None = None
+    completion_parser_kwargs: dict[str, Any] | None = None
+    batch_size: int = 1
+    completion_key: str = "completions"
+    processors_to_kwargs: dict[str, dict[str, Any]] | None = None
+    is_randomize_output_order: bool = True
+    is_shuffle: bool = True
+    seed: int | None = None
+    pretty_name: str | None = None
+    link: str | None = None
+    served: dict[str, Any] = {}
 
 
 def evaluate(
@@ -157,6 +179,7 @@ def read_annotator(name: str, judge: JudgeConfig) -> Annotator:
     if not isinstance(configs, dict) or len(configs) != 1:
         raise InputError(f"{path}: expected one annotator, found {configs!r}"[:200])
     key, config = next(iter(configs.items()))
+    validated(_AnnotatorFile, config, f"{path}: {key}")
     arguments = {**CLIENT_DEFAULTS, **config.get("completions_kwargs", {})}
     model = arguments.get("model_name", judge.model)
     if model != judge.model:
@@ -169,7 +192,7 @@ def read_annotator(name: str, judge: JudgeConfig) -> Annotator:
         or "tokens_to_avoid" in arguments
     ):
         raise InputError(f"{path}: expected fn_completions openai_completions, batch_size 1 and no tokens_to_avoid")
-    template = path.parents[1] / config["prompt_template"]
+    template = path.parents[1] / str(config["prompt_template"])
     if not template.is_file():
         raise InputError(f"{path}: prompt_template: no such file {template}")
     prompt = template.read_text(encoding="utf-8")

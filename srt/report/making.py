@@ -14,10 +14,11 @@ from typing import Any
 
 from srt import layout
 from srt.finite import is_finite
-from srt.records import InputError, read_json
+from srt.records import InputError
 from srt.report.formats import Column, Part, Row
 from srt.report.sources import read_evaluation, training
 from srt.runs import Run
+from srt.sidecars import read_sidecar
 
 COST_COLUMNS = (
     Column("teacher", "Teacher"),
@@ -79,7 +80,7 @@ def machine() -> str:
 
 def _sidecars(results: Path, folder: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted((results / folder).rglob("*.meta.json")):
-        yield path.relative_to(results).as_posix(), read_json(path)
+        yield path.relative_to(results).as_posix(), read_sidecar(path)
 
 
 def _costs(results: Path) -> list[Row]:

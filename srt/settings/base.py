@@ -26,6 +26,9 @@ PATH_EXPECTED = (
 )
 
 
+LARGEST = 2**53  # a larger whole number is not the same as a float
+
+
 def is_printable(text: str, allowed: str = "") -> bool:
     """Whether a text has neither control characters, but for those allowed, nor halves of characters (surrogates)."""
     return not any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in allowed for letter in text)
@@ -78,4 +81,6 @@ class Settings(BaseModel):
         parts = value if isinstance(value, list) else [*value, *value.values()] if isinstance(value, dict) else [value]
         if not all(is_printable(part, allowed="\n\t") for part in parts if isinstance(part, str)):
             raise ValueError("expected text without control characters")
+        if any(abs(part) > LARGEST for part in parts if isinstance(part, int)):
+            raise ValueError(f"expected a whole number up to {LARGEST}")
         return value

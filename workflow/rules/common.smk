@@ -11,8 +11,9 @@ from srt import layout, lifeline, models
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
 from srt.methods import uses
-from srt.records import InputError, read_json
+from srt.records import InputError
 from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, STEP_VERSIONS
+from srt.sidecars import read_sidecar
 
 lifeline.own_jobs(
     workflow.basedir
@@ -163,9 +164,7 @@ def run_model_flags(run):
 def shards_of(wildcards):
     """The shards of a scores file. A finished one keeps the number that it was made of: another reruns nothing."""
     finished = Path(RESULTS + layout.meta_of(SCORES).format(**wildcards))
-    shards = CONFIG.execution.score_shards
-    if finished.exists():
-        shards = read_json(finished).get("shards", shards)
+    shards = read_sidecar(finished).get("shards", CONFIG.execution.score_shards)
     return [
         RESULTS + SHARD.format(**wildcards, shard=shard, shards=shards)
         for shard in range(1, shards + 1)
