@@ -8,7 +8,6 @@ line on standard error and exit code 2.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 import types
 import typing
@@ -26,7 +25,7 @@ from srt.config import flag_fields
 from srt.journal import JournalError
 from srt.launch import LaunchError
 from srt.lifeline import watch_owner
-from srt.progress import begin, forget_first
+from srt.progress import begin, forget_first, one_line, take_any_text
 from srt.records import VARIANTS, InputError
 from srt.server import ServerError
 from srt.settings import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Price, Settings
@@ -270,9 +269,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; the exit code is 0, 2 for wrong input, 3 for a spent budget, 1 for a server that failed."""
-    for stream in (sys.stdout, sys.stderr):  # a record may hold what a terminal, or UTF-8 itself, has no letter for
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    take_any_text()
     args = build_parser().parse_args(arguments)
     watch_owner()
     forget_first()
@@ -283,16 +280,16 @@ def main(arguments: list[str] | None = None) -> int:
         begin()
         return code
     except InputError as error:
-        print(f"srt: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"srt: {one_line(error)}", file=sys.stderr)
         return 2
     except BudgetError as error:
-        print(f"srt: {error}", file=sys.stderr)
+        print(f"srt: {one_line(error)}", file=sys.stderr)
         return 3
     except (ServerError, JournalError, LaunchError, FloatingPointError) as error:
-        print(f"srt: {error}", file=sys.stderr)
+        print(f"srt: {one_line(error)}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"srt: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        print(f"srt: {one_line(error.filename or 'a file')}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -167,6 +167,18 @@ class Evaluation(Record):
     missing: dict[str, int]
     notes: dict[str, int] = Field(default_factory=dict)
 
+    @field_validator("judge")
+    @classmethod
+    def _judge_is_described(cls, judge: dict[str, Any] | None) -> dict[str, Any] | None:
+        kinds = {"name": str, "model": str, "prompt_sha256": str, "version": int, "prompts": dict}
+        for key, kind in kinds.items():
+            value = (judge or {}).get(key)
+            if value is not None and not isinstance(value, kind):
+                raise ValueError(f"expected as its {key} one of the type {kind.__name__}")
+        if judge and "/" in (judge.get("name") or ""):
+            raise ValueError("expected as its name one without '/'")
+        return judge
+
     def value(self, name: str) -> float | None:
         """The value of the metric of that name; KeyError where this evaluation has none."""
         for metric in self.metrics:

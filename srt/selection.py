@@ -11,6 +11,7 @@ from srt.layout import meta_of
 from srt.methods import Candidate, decide_all
 from srt.progress import say
 from srt.records import (
+    AnyRecord,
     Coherence,
     InputError,
     LedgerEntry,
@@ -67,10 +68,10 @@ def read_candidates(
     """id: variant: candidate. `texts` are the pairs by variant and id; all is joined by id. See `select`."""
     _check_files(texts, scores, coherence, method, ranked)
     scored_alike(scores)
-    known = {variant: {score.id: score for score in read_records(path, Score)} for variant, path in scores.items()}
+    known = {variant: {score.id: score for score in _some(path, Score)} for variant, path in scores.items()}
     for row in read_records(rescored, Rescored) if rescored else []:
         known.setdefault(row.variant, {})[row.record] = row.score
-    cosines = {v: {c.id: c.coherence for c in read_records(p, Coherence)} for v, p in coherence.items()}
+    cosines = {v: {c.id: c.coherence for c in _some(p, Coherence)} for v, p in coherence.items()}
     return {
         record: {
             variant: candidate(
@@ -84,6 +85,14 @@ def read_candidates(
         }
         for record in dict.fromkeys(record for variant in texts.values() for record in variant)
     }
+
+
+def _some(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
+    """The records of a file that has some; InputError for an empty one, which nobody writes about a data set."""
+    records = read_records(path, kind)
+    if not records:
+        raise InputError(f"{path}: is empty, expected at least one record")
+    return records
 
 
 def scored_alike(scores: Mapping[str, Path]) -> dict[str, Any]:

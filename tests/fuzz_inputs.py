@@ -448,10 +448,14 @@ def results(at: Path) -> list[Input]:
     made = [
         Input(f"report: {Path(name).stem}", f"results/{name}", JSON, value, tables, optional=True)
         for name, value in single.items()
+        if not name.endswith(".meta.json")  # of which the tables take nothing
     ]
     chosen = [layout.LEDGER.format(run="run"), layout.pairs_paths(run, "all")["both"]]
     chosen.append(layout.scores_paths(run, "all")["both"])
-    made += [Input(f"report: {name}", f"results/{name}", JSONL, files[name], tables, optional=True) for name in chosen]
+    made += [
+        Input(f"report: {name}", f"results/{name}", JSONL, files[name], tables, optional=True, may_be_empty=True)
+        for name in chosen
+    ]
     made += [
         Input(f"explain: {name}", f"results/{name}", JSONL, files[name], functools.partial(_explain, at), lenient=True)
         for name in chosen

@@ -6,6 +6,7 @@ accepted file, or one line and exit code 2. Whatever else happens is a `Finding`
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import gzip
 import io
@@ -24,8 +25,7 @@ from typing import Any
 
 import yaml
 
-from srt import cli
-from srt.records import InputError
+from srt import cli, progress
 
 MOST_SECONDS = 5.0  # for one mutant; a valid input takes milliseconds
 MOST_MEMORY = 700 << 20  # bytes of address space beyond what the process has
@@ -308,7 +308,7 @@ TEXT = Form("text", lambda text: text.encode())
 class Input:
     """A valid input: `run` reads it from the file of that name; `out` is what it writes, if it does.
 
-    `optional` need not be there; `lenient` passes over what it cannot read, and says so; `only_values` is no file.
+    `optional` need not be there, `may_be_empty`; `lenient` passes over what it cannot read; `only_values` is no file.
     """
 
     name: str
@@ -318,6 +318,7 @@ class Input:
     run: Run
     out: str | None = None
     optional: bool = False
+    may_be_empty: bool = False
     lenient: bool = False
     only_values: bool = False
 
@@ -380,9 +381,9 @@ def _of_files(given: Input, valid: bytes) -> Iterator[Mutant]:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr(given.file, valid)
-    yield Mutant("empty", b"", nonsense=True)
-    yield Mutant("blanks", b" \n\n \n", nonsense=True)
-    yield Mutant("only a BOM", b"\xef\xbb\xbf", nonsense=True)
+    yield Mutant("empty", b"", nonsense=not given.may_be_empty)
+    yield Mutant("blanks", b" \n\n \n", nonsense=not given.may_be_empty)
+    yield Mutant("only a BOM", b"\xef\xbb\xbf", nonsense=not given.may_be_empty)
     yield Mutant("gz", gzip.compress(valid, mtime=0), nonsense=True)
     yield Mutant("zip", archive.getvalue(), nonsense=True)
     if given.form is not PARQUET:
@@ -492,36 +493,60 @@ def bounded() -> Iterator[None]:
 
 
 def outcome(run: Callable[[], Any]) -> tuple[str, str]:
-    """(`accepted`, `refused` or what went wrong; the message, or the exception and its place)."""
-    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-    err = io.StringIO()
+    """(`accepted`, `refused` or what went wrong; the message, or the exception and its place).
+
+    What runs is the call of a subcommand, so that its errors end as they do on the command line.
+    """
+    out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
     try:
         with bounded(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run()
+            code = _main(run)
             out.flush()
-    except InputError as error:
-        return _said(str(error))
     except TooSlow:
         return "slow", f"more than {MOST_SECONDS:g} s"
-    except SystemExit as error:
-        code = error.code
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (each is a finding)
         return "traceback", f"{type(error).__name__} at {_place(error)}: {' '.join(str(error).split())[:100]}"
-    if code in (0, None) or not isinstance(code, int):
-        return "accepted", ""
-    said = err.getvalue().splitlines()
+    return ("accepted", "") if code == 0 else _said(code, err.getvalue())
+
+
+def _main(run: Callable[[], Any]) -> int:
+    """`srt.cli.main` with a subcommand that calls this."""
+    build, cli.build_parser = cli.build_parser, lambda: _OneCall(run, build)
+    try:
+        return cli.main([])
+    finally:
+        cli.build_parser = build
+
+
+@dataclass
+class _OneCall:
+    """In the place of the parser; while its call runs, commands have the real one."""
+
+    run: Callable[[], Any]
+    build: Any
+
+    def parse_args(self, _: object) -> argparse.Namespace:
+        return argparse.Namespace(call=self._call)
+
+    def _call(self, _: argparse.Namespace) -> int | None:
+        cli.build_parser = self.build
+        code = self.run()
+        progress.forget_first()  # which a command that was refused leaves unsaid
+        return code if isinstance(code, int) else None
+
+
+def _said(code: int, text: str) -> tuple[str, str]:
+    """What a command that ended with an exit code above 0 says, or what is wrong with that."""
+    message = text.splitlines()[-1] if text.strip() else ""
+    told = [line for line in text.splitlines() if line.startswith("srt: ")]
+    if told != [message]:
+        return "not one line", f"{len(told)} lines"
     if code != 2:
-        return f"exit code {code}", said[-1] if said else ""
-    return _said(said[-1] if said else "")
-
-
-def _said(message: str) -> tuple[str, str]:
-    if not message.strip():
-        return "says nothing", ""
+        return f"exit code {code}", message[:200]
     if len(message) > LONGEST_LINE:
         return "long line", f"{len(message)} characters"
+    if not message.isprintable():
+        return "control characters", repr(message)[:200]
     return "refused", message
 
 

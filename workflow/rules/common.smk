@@ -11,6 +11,7 @@ from srt import layout, lifeline, models
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
 from srt.methods import uses
+from srt.progress import one_line
 from srt.records import InputError
 from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, STEP_VERSIONS
 from srt.sidecars import read_sidecar
@@ -28,7 +29,7 @@ try:
         if student.model != DEMO_MODEL:
             models.require(student.model)
 except InputError as error:
-    print(f"srt: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"srt: {one_line(error)}", file=sys.stderr)
     sys.exit(2)
 
 RUNS = {run.run: run for run in RUN_TABLE}
