@@ -19,7 +19,7 @@ from srt.cleaning import Cleaning, Failure, read_cleaning
 from srt.conversation import TRIES, Conversation, plain
 from srt.endpoint import server_of
 from srt.estimate import estimate
-from srt.journal import content_key
+from srt.journal import content_key, rounds_of
 from srt.layout import meta_of
 from srt.methods import phase_one_winner
 from srt.progress import say, say_counts
@@ -72,7 +72,7 @@ def reflect(
     identity, batch = speaker.identity(), speaker.batched(execution)
     known = Known.read(journals, identity, price, batch)
     finished = _finished_key(variant, talks, settings)
-    rounds = known.entries.get(finished, {"rounds": 0})["rounds"] + 1
+    rounds = rounds_of(known.entries.get(finished)) + 1
     for talk in talks:
         talk.tries = rounds * TRIES
     to_come = estimate(talks, known)
