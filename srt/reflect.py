@@ -27,6 +27,7 @@ from srt.records import InputError, Pair, ReflectedPair, Score, read_records, wr
 from srt.settings import Endpoint, ExecutionConfig, Price, ReflectConfig
 from srt.sources import read_pairs
 from srt.styles import Style, read_style
+from srt.system_role import MOVED
 from srt.teacher import Known, Teacher
 
 
@@ -208,6 +209,7 @@ def _report(
         "rounds": rounds,
         "answers": {"received": teacher.received, "reused": teacher.reused},
         "thoughts": teacher.thoughts.as_json(),
+        **({"moved": {MOVED: teacher.moved}} if teacher.moved else {}),
         "teacher_in_all": {
             "requests": spent.requests,
             "prompt_tokens": spent.prompt_tokens,
