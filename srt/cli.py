@@ -26,7 +26,7 @@ from srt.journal import JournalError
 from srt.launch import LaunchError
 from srt.lifeline import watch_owner
 from srt.progress import begin, forget_first, one_line, take_any_text
-from srt.records import VARIANTS, InputError
+from srt.records import VARIANTS, InputError, shown
 from srt.server import ServerError
 from srt.settings import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Price, Settings
 from srt.settings.base import check_address
@@ -80,7 +80,8 @@ def given_settings(args: argparse.Namespace, kind: type[Settings], prefix: str =
                 None if text == "null" else TypeAdapter(typing.cast(Any, field.annotation)).validate_strings(text)
             )
         except ValidationError as error:
-            raise InputError(f"{defaults.flag(name, prefix)}: {error.errors()[0]['msg']}, found {text!r}") from None
+            told = f"{error.errors()[0]['msg']}, found {shown(text)}"
+            raise InputError(f"{defaults.flag(name, prefix)}: {told}") from None
     return given
 
 

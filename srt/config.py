@@ -6,20 +6,20 @@ Unknown, missing and mistyped keys are refused by name. Importing this module im
 from __future__ import annotations
 
 import contextlib
-import csv
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from srt.records import ENCODING, InputError, describe
+from srt.readers import tab_rows
+from srt.records import InputError, describe
 from srt.runs import SELECTED_METHODS, Run
 from srt.settings import MT_BENCH, Config, JudgeConfig
 from srt.settings.base import check_name
+from srt.yaml_files import read_yaml as read_yaml  # noqa: PLC0414 (also named here)
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
@@ -32,35 +32,15 @@ def validated(kind: type[AnySettings], values: Any, where: str) -> AnySettings:
         raise InputError(f"{where}: {describe(error)}") from None
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys in silence; this loader refuses the second."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        for key, (key_node, _) in zip(keys, node.value, strict=True):
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} occurs twice", problem_mark=key_node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file; InputError with file and line where it is missing or malformed."""
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise InputError(f"{path}: line {line}: is not YAML: {error.problem}") from None
-
-
 def read_runs(path: Path) -> list[Run]:
     """The run table; InputError names file, row and column."""
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such run table")
-    with path.open(encoding=ENCODING, newline="") as file:
-        rows = list(csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"))
-    runs = [validated(Run, _typed_row(row), f"{path}: run {row.get('run')!r}") for row in rows]
+    rows = list(tab_rows(path))
+    runs = [
+        validated(Run, _typed_row(row), f"{path}: " + (f"run {row['run']!r}" if "run" in row else f"line {line}"))
+        for line, row in rows
+    ]
     names = [run.run for run in runs]
     for name in names:
         if names.count(name) > 1:
@@ -70,14 +50,14 @@ def read_runs(path: Path) -> list[Run]:
     return runs
 
 
-def _typed_row(row: dict[str | None, Any]) -> dict[str, Any]:
+def _typed_row(row: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for column, text in row.items():
-        value: Any = None if text in ("-", None) else text
+        value: Any = None if text == "-" else text
         if value is not None and column in ("ratio", "seed"):
             with contextlib.suppress(ValueError):  # what is no number stays text, which the strict type refuses by name
                 value = float(value) if column == "ratio" else int(value)
-        values[column or "(no header)"] = value
+        values[column] = value
     return values
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from srt import limits, models
+from srt.finite import is_finite
 from srt.journal import Journal, content_key
 from srt.layout import meta_of
 from srt.progress import say, track
@@ -62,7 +63,7 @@ class Student:
         tokenizer, longest = models.load_tokenizer(model, revision), self.limits.longest(settings.max_length, LIMITED)
         self.sequencer = Sequencer(tokenizer, self.template, self.guess, longest)
         folder = cache / "nll" / content_key(self.identity, dtype)[:16]
-        self.journal = Journal(folder / f"{content_key(job)[:16]}.jsonl")
+        self.journal = Journal(folder / f"{content_key(job)[:16]}.jsonl", holds=_is_nll)
         self._scorer: Scorer | None = None
 
     def fill(self, targets: Iterable[Target]) -> int:
@@ -128,6 +129,10 @@ class Student:
         """What moves low-precision NLLs: the token budget of the batches, after any halving, and compiling."""
         budget = self._scorer.batch_tokens if self._scorer else self.execution.score_batch_tokens
         return {"batch_tokens": budget, "compiled": bool(self._scorer and self._scorer.compiled)}
+
+
+def _is_nll(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and is_finite(value))
 
 
 def score(

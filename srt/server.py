@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import secrets
 import socket
@@ -19,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from srt import lifeline, models
+from srt import finite, lifeline, models
 from srt.inprocess import cpu_environment
 from srt.journal import content_key
 from srt.progress import say
@@ -189,7 +188,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, server: OpenS
 def _check_model(port: int, server: OpenServer) -> None:
     """The port was free a moment ago; that it is our server that answers on it is checked."""
     try:
-        names = [model["id"] for model in json.loads(_get(port, "/v1/models", server.api_key) or b"{}")["data"]]
+        known = finite.parse((_get(port, "/v1/models", server.api_key) or b"{}").decode())
+        names = [model["id"] for model in known["data"]]
     except (ValueError, KeyError, TypeError):
         names = []
     if server.model not in names:

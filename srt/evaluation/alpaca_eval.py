@@ -27,6 +27,7 @@ from srt.evaluation.questions import Question, questions_version, read_answers, 
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import length_controlled, number, package, quiet, win_metrics, win_shares
 from srt.journal import content_key
+from srt.readers import read_text
 from srt.records import Evaluation, InputError, write_text
 from srt.settings import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig
 from srt.sources import located
@@ -195,7 +196,7 @@ def read_annotator(name: str, judge: JudgeConfig) -> Annotator:
     template = path.parents[1] / str(config["prompt_template"])
     if not template.is_file():
         raise InputError(f"{path}: prompt_template: no such file {template}")
-    prompt = template.read_text(encoding="utf-8")
+    prompt = "\n".join(re.split("\r\n?|\n", read_text(template)))  # as the package reads it
     if not (prompt.strip().startswith("<|im_start|>") and prompt.strip().endswith("<|im_end|>")):
         raise InputError(f"{template}: expected a chat, from <|im_start|> to <|im_end|>")
     theirs = {k: v for k, v in config.items() if k not in ("completions_kwargs", "fn_completions", "served")}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from srt.layout import meta_of
-from srt.records import InputError, Pair
+from srt.records import InputError, Pair, shown
 from srt.sidecars import read_sidecar, require
 from srt.sources import located, read_rows
 
@@ -65,7 +65,7 @@ def read_texts(source: str, instruction: str, input: str | None, output: str) ->
         for name in TEXTS:
             value = row.values[name]
             if not isinstance(value, str) and not (name == "input" and value is None):
-                raise InputError(f"{row.where}: {name}: expected text, found {value!r}")
+                raise InputError(f"{row.where}: {name}: expected text, found {shown(value)}")
     return [Row(row.where, {name: row.values[name] or "" for name in TEXTS}) for row in rows]
 
 

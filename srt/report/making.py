@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 import platform
@@ -14,7 +13,7 @@ from typing import Any
 
 from srt import layout
 from srt.finite import is_finite
-from srt.records import InputError
+from srt.readers import InputError, tab_rows
 from srt.report.formats import Column, Part, Row
 from srt.report.sources import read_evaluation, training
 from srt.runs import Run
@@ -119,11 +118,10 @@ def _time(step: str, jobs: Sequence[tuple[float, float | None]], source: str) ->
 
 def _measured(path: Path) -> tuple[float, float | None]:
     """Seconds and gigabytes of a job, as Snakemake's `benchmark:` writes them."""
-    with path.open(encoding="utf-8", newline="") as file:
-        row = next(csv.DictReader(file, delimiter="\t"), None)
+    row = next((cells for _, cells in tab_rows(path)), {})
     try:
-        seconds = float((row or {})["s"])
-        text = (row or {}).get("max_rss", "-")
+        seconds = float(row["s"])
+        text = row.get("max_rss", "-")
         memory = float(text) / 1024 if text not in ("-", "NA", "") else None
     except (KeyError, ValueError):
         seconds, memory = math.nan, None
