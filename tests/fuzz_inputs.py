@@ -41,7 +41,7 @@ def plain(path: Path) -> Any:
 def all_inputs(folder: Path) -> list[tuple[Path, Input]]:
     """Every input, with the folder that holds its file and what it needs beside it."""
     made = []
-    for make in (settings, texts, data, imports, records, evaluations, results):
+    for make in GROUPS:
         place = folder / make.__name__
         place.mkdir()
         made += [(place, given) for given in make(place)]
@@ -66,13 +66,15 @@ def settings(at: Path) -> list[Input]:
             lambda path: config.parse(_parsed(path), "c.json"),
             only_values=True,
         ),
-        Input(
-            "config (plan)", "plan.yaml", YAML, small, lambda path: command("plan", "--config", path), only_values=True
-        ),
+        Input("config (plan)", "plan.yaml", YAML, small, _plan, only_values=True, dear=True),
         Input("run table", "table.tsv", TSV, table, config.read_runs),
         Input("judge", "judge.yaml", YAML, judge, lambda path: config.read_judge(str(path))),
         Input("suite", "suite.yaml", YAML, suite, _suite),
     ]
+
+
+def _plan(path: Path) -> int:
+    return command("plan", "--config", path)
 
 
 def _parsed(path: Path) -> Any:
@@ -446,14 +448,24 @@ def results(at: Path) -> list[Input]:
         (tree / name).write_bytes(JSON.dump(value))
     tables = functools.partial(_report, at, "tables")
     made = [
-        Input(f"report: {Path(name).stem}", f"results/{name}", JSON, value, tables, optional=True)
+        Input(f"report: {Path(name).stem}", f"results/{name}", JSON, value, tables, optional=True, dear=True)
         for name, value in single.items()
         if not name.endswith(".meta.json")  # of which the tables take nothing
     ]
+    artefact: dict[str, Any] = {"optional": True, "may_be_empty": True, "dear": True}
     chosen = [layout.LEDGER.format(run="run"), layout.pairs_paths(run, "all")["both"]]
     chosen.append(layout.scores_paths(run, "all")["both"])
     made += [
-        Input(f"report: {name}", f"results/{name}", JSONL, files[name], tables, optional=True, may_be_empty=True)
+        Input(
+            f"report: {name}",
+            f"results/{name}",
+            JSONL,
+            files[name],
+            tables,
+            optional=True,
+            may_be_empty=True,
+            dear=True,
+        )
         for name in chosen
     ]
     made += [
@@ -462,12 +474,12 @@ def results(at: Path) -> list[Input]:
     ]
     cards = functools.partial(_report, at, "cards")
     made += [
-        Input(f"cards: {Path(name).stem}", f"results/{name}", JSON, single[name], cards, optional=True)
+        Input(f"cards: {Path(name).stem}", f"results/{name}", JSON, single[name], cards, optional=True, dear=True)
         for name in (layout.TRAINING.format(run="run"), layout.meta_of(layout.pairs_paths(run, "all")["both"]))
     ]
     html = functools.partial(_report, at, "html")
     made += [
-        Input(f"page: {Path(name).stem}", f"results/{name}", JSON, value, html, optional=True)
+        Input(f"page: {Path(name).stem}", f"results/{name}", JSON, value, html, optional=True, dear=True)
         for name, value in single.items()
     ]
     return [*made, Input("reported figures", "reported.yaml", YAML, plain(ROOT / "srt" / "reported.yaml"), _reported)]
@@ -506,6 +518,9 @@ def _reported(path: Path) -> None:
         found.training_records(name)
     for row in found.pairwise.rows.values():
         _ = (row.winning_score, row.se)
+
+
+GROUPS = (settings, texts, data, imports, records, evaluations, results)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ import ast
 import json
 import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from srt.config import locate, read_yaml, validated
 from srt.evaluation.judge import NO_REPLY, UNREADABLE, Judge, asking, described, form_of, inert, versions
@@ -64,18 +65,18 @@ class _AnnotatorFile(BaseModel):
 
     prompt_template: str = Field(min_length=1)
     fn_completions: str
-    completions_kwargs: dict[str, Any] = {}
+    completions_kwargs: dict[str, JsonValue] = {}
     fn_completion_parser: str | None = None
-    completion_parser_kwargs: dict[str, Any] | None = None
+    completion_parser_kwargs: dict[str, JsonValue] | None = None
     batch_size: int = 1
     completion_key: str = "completions"
-    processors_to_kwargs: dict[str, dict[str, Any]] | None = None
+    processors_to_kwargs: dict[str, dict[str, JsonValue]] | None = None
     is_randomize_output_order: bool = True
     is_shuffle: bool = True
     seed: int | None = None
     pretty_name: str | None = None
     link: str | None = None
-    served: dict[str, Any] = {}
+    served: dict[str, JsonValue] = {}
 
 
 def evaluate(
@@ -288,7 +289,8 @@ def ranking(text: str) -> str:
     """
     listed = text[max(text.find("["), 0) : text.rfind("]") + 1]
     try:
-        ranks = sorted(row["rank"] for row in ast.literal_eval(listed)) if len(listed) < LONGEST_RANKING else []
+        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # of numbers that run into words
+            ranks = sorted(row["rank"] for row in ast.literal_eval(listed)) if len(listed) < LONGEST_RANKING else []
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):  # the last two: too deep
         return ""
     return text if ranks == [1, 2] else ""
