@@ -455,19 +455,7 @@ def results(at: Path) -> list[Input]:
     artefact: dict[str, Any] = {"optional": True, "may_be_empty": True, "dear": True}
     chosen = [layout.LEDGER.format(run="run"), layout.pairs_paths(run, "all")["both"]]
     chosen.append(layout.scores_paths(run, "all")["both"])
-    made += [
-        Input(
-            f"report: {name}",
-            f"results/{name}",
-            JSONL,
-            files[name],
-            tables,
-            optional=True,
-            may_be_empty=True,
-            dear=True,
-        )
-        for name in chosen
-    ]
+    made += [Input(f"report: {name}", f"results/{name}", JSONL, files[name], tables, **artefact) for name in chosen]
     made += [
         Input(f"explain: {name}", f"results/{name}", JSONL, files[name], functools.partial(_explain, at), lenient=True)
         for name in chosen
