@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_judge import FakeJudge
-from fake_teacher import KEY, Running
+from fake_teacher import KEY, MODEL, Running
 from fuzz_inputs import ABOUT, PAIR
 from snakemake.cli import get_argument_parser
 from test_workflow import snakemake
@@ -162,8 +162,7 @@ def test_the_workflows_commands_can_be_planned(command: str) -> None:
 def test_a_second_config_file_is_refused() -> None:
     code, out, err = snakemake(ROOT, "-n", "--nolock", "--configfile", "config/released.yaml", "config/config.yaml")
     assert code == 2, out + err
-    told = "srt: --configfile: expected one file, found also config/config.yaml: a target stands before the flags"
-    assert told in err
+    assert re.search(r"srt: --configfile: .* found also .*config\.yaml: a target stands before the flags", err)
     assert "Traceback" not in err
 
 
@@ -223,7 +222,7 @@ def test_what_an_endpoint_answers(at: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("SRT_TEACHER_API_KEY", KEY)
     run(starting("srt prepare"))
     with Running() as teacher:
-        run(starting("srt reflect"), **{"https://HOST/v1": teacher.base_url})
+        run(starting("srt reflect"), **{"https://HOST/v1": teacher.base_url, "NAME": MODEL})
     assert len((at / "instruction.jsonl").read_text().splitlines()) == 10
     with FakeJudge(lambda request, count: "7") as judge:
         monkeypatch.setenv("OPENAI_API_KEY", "secret-of-the-test")
