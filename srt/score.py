@@ -24,7 +24,6 @@ from srt.records import (
     Pair,
     ReflectedPair,
     Score,
-    read_json,
     read_records,
     write_json,
     write_records,
@@ -32,6 +31,7 @@ from srt.records import (
 from srt.scorer import Scorer
 from srt.sequences import NLLS, RATIOS, Sequencer, Target, count_name
 from srt.settings import ExecutionConfig, ScoreConfig
+from srt.sidecars import read_sidecar
 from srt.sources import read_pairs
 
 LIMITED = "score: max_length"  # the setting that a model's positions may limit
@@ -173,7 +173,8 @@ def score(
 
 def gather(pairs: Path, out: Path, shards: Sequence[Path]) -> None:
     """Join the shards of a file of pairs, in its order. InputError where they do not fit it or one another."""
-    metas = [read_json(Path(meta_of(str(shard)))) for shard in shards]
+    needed = ("identity", "settings", "texts", "batch_tokens")
+    metas = [read_sidecar(Path(meta_of(str(shard))), *needed) for shard in shards]
     for shard, meta in zip(shards, metas, strict=True):
         for key in ("identity", "settings", "texts"):
             if meta[key] != metas[0][key]:

@@ -18,12 +18,12 @@ from srt.records import (
     ReflectedPair,
     Rescored,
     Score,
-    read_json,
     read_records,
     write_records,
 )
 from srt.runs import FIXED_METHODS, variants_of
 from srt.settings import SelectionConfig
+from srt.sidecars import read_sidecar
 from srt.sources import read_pairs
 
 
@@ -90,8 +90,7 @@ def scored_alike(scores: Mapping[str, Path]) -> dict[str, Any]:
     """What the sidecars of the scores agree on, empty where none has one; InputError where they do not agree."""
     first: tuple[Path, dict[str, Any]] | None = None
     for path in scores.values():
-        sidecar = Path(meta_of(str(path)))
-        meta = read_json(sidecar) if sidecar.exists() else {}
+        meta = read_sidecar(Path(meta_of(str(path))))
         facts = {key: meta.get(key) for key in ("model", "identity", "settings", "texts")} if meta else {}
         first = first or (path, facts)
         if facts != first[1]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from srt.config import locate, read_yaml
+from srt.config import locate, read_yaml, validated
 from srt.evaluation.judge import NO_REPLY, UNREADABLE, Judge, asking, described, form_of, inert, versions
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
@@ -29,6 +29,7 @@ from srt.journal import content_key
 from srt.readers import read_text
 from srt.records import Evaluation, InputError, write_text
 from srt.settings import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig
+from srt.settings.evaluation import AnnotatorFile
 from srt.sources import located
 
 # Arguments of alpaca-eval's client that are no part of a request.
@@ -158,7 +159,8 @@ def read_annotator(name: str, judge: JudgeConfig) -> Annotator:
     if not isinstance(configs, dict) or len(configs) != 1:
         raise InputError(f"{path}: expected one annotator, found {configs!r}"[:200])
     key, config = next(iter(configs.items()))
-    arguments = {**CLIENT_DEFAULTS, **config.get("completions_kwargs", {})}
+    found = validated(AnnotatorFile, config, f"{path}: {key}")
+    arguments = {**CLIENT_DEFAULTS, **found.completions_kwargs}
     model = arguments.get("model_name", judge.model)
     if model != judge.model:
         raise InputError(
@@ -170,16 +172,14 @@ def read_annotator(name: str, judge: JudgeConfig) -> Annotator:
         or "tokens_to_avoid" in arguments
     ):
         raise InputError(f"{path}: expected fn_completions openai_completions, batch_size 1 and no tokens_to_avoid")
-    template = path.parents[1] / config["prompt_template"]
-    if not template.is_file():
-        raise InputError(f"{path}: prompt_template: no such file {template}")
+    template = path.parents[1] / found.prompt_template
     prompt = "\n".join(re.split("\r\n?|\n", read_text(template)))  # as the package reads it
     if not (prompt.strip().startswith("<|im_start|>") and prompt.strip().endswith("<|im_end|>")):
         raise InputError(f"{template}: expected a chat, from <|im_start|> to <|im_end|>")
     theirs = {k: v for k, v in config.items() if k not in ("completions_kwargs", "fn_completions", "served")}
     theirs["prompt_template"] = str(template.resolve())
     request = {k: v for k, v in arguments.items() if k not in CLIENT_ARGUMENTS}
-    return Annotator(key, prompt, theirs, request, config.get("served", {}))
+    return Annotator(key, prompt, theirs, request, found.served)
 
 
 def _package_folder() -> Path:

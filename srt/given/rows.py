@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from srt.layout import meta_of
-from srt.records import InputError, Pair, read_json, shown
+from srt.records import InputError, Pair, shown
+from srt.sidecars import read_sidecar
 from srt.sources import located, read_rows
 
 TEXTS = ("instruction", "input", "output")
@@ -95,7 +96,8 @@ def aligned(source: str, rows: Sequence[Row], original: Path, pairs: Sequence[Pa
 
 def _sidecar(original: Path, written: int) -> dict[str, Any]:
     path = Path(meta_of(str(original)))
-    meta: dict[str, Any] = read_json(path) if path.exists() else {"counts": {"read": written, "written": written}}
+    meta = read_sidecar(path, "counts.read", "counts.written") if path.exists() else {}
+    meta = meta or {"counts": {"read": written, "written": written}}
     if meta["counts"]["written"] != written:
         raise InputError(f"{original}: has {written} pairs, expected {meta['counts']['written']}, as {path} says")
     if "left_out" not in meta:

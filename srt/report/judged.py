@@ -8,12 +8,13 @@ from pathlib import Path
 from srt import layout
 from srt.evaluation.calibration import QUANTITIES, metric_name
 from srt.evaluation.win_rate import LC_WIN_RATE
-from srt.records import Evaluation, read_json
+from srt.records import Evaluation
 from srt.report.columns import ANSWERS, JUDGE, RUN, SETUP
 from srt.report.formats import NOT_RUN, Column, Part, Row
 from srt.report.sources import evaluation, metric, read_evaluation, setup
 from srt.runs import Run
 from srt.settings import ALPACA_EVAL, MT_BENCH
+from srt.sidecars import read_sidecar
 
 NO_RUN = "None: no run has an evaluation of this benchmark."
 SOURCE = Column("source", "Source", path=True)
@@ -101,7 +102,7 @@ def judge_facts(results: Path, found: Evaluation, form: str) -> Row:
 def answers_facts(results: Path, run: str, questions: str) -> Row:
     """How many of a run's answers were cut off at the limit of tokens, and how many are empty."""
     path = results / layout.meta_of(layout.ANSWERS.format(run=run, questions=questions))
-    counts = read_json(path)["counts"] if path.exists() else {}
+    counts = read_sidecar(path).get("counts") or {}
     return {"cut_off": counts.get("cut off"), "empty": counts.get("empty")}
 
 

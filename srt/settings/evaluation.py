@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from srt.settings.base import Dtype, Location, Name, OptionalLocation, Settings
 
@@ -122,3 +122,12 @@ class EvaluateConfig(Settings):
             if benchmark is not None:
                 found.setdefault(benchmark.judge, set()).add(form)
         return found
+
+
+class AnnotatorFile(BaseModel):
+    """What is read here of an annotator's configs.yaml; the rest is alpaca-eval's."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    prompt_template: str
+    completions_kwargs: dict[str, Any] = Field(default_factory=dict)
+    served: dict[str, Any] = Field(default_factory=dict)
