@@ -29,7 +29,7 @@ from srt.journal import content_key
 from srt.readers import read_text
 from srt.records import Evaluation, InputError, write_text
 from srt.settings import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig
-from srt.settings.evaluation import AnnotatorFile
+from srt.settings.evaluation import READ_HERE, AnnotatorFile
 from srt.sources import located
 
 # Arguments of alpaca-eval's client that are no part of a request.
@@ -176,8 +176,7 @@ def read_annotator(name: str, judge: JudgeConfig) -> Annotator:
     prompt = "\n".join(re.split("\r\n?|\n", read_text(template)))  # as the package reads it
     if not (prompt.strip().startswith("<|im_start|>") and prompt.strip().endswith("<|im_end|>")):
         raise InputError(f"{template}: expected a chat, from <|im_start|> to <|im_end|>")
-    theirs = {k: v for k, v in config.items() if k not in ("completions_kwargs", "fn_completions", "served")}
-    theirs["prompt_template"] = str(template.resolve())
+    theirs = {k: v for k, v in config.items() if k not in READ_HERE} | {"prompt_template": str(template.resolve())}
     request = {k: v for k, v in arguments.items() if k not in CLIENT_ARGUMENTS}
     return Annotator(key, prompt, theirs, request, found.served)
 

@@ -124,6 +124,9 @@ class EvaluateConfig(Settings):
         return found
 
 
+READ_HERE = ("completions_kwargs", "fn_completions", "served")  # of an annotator, and not given to alpaca-eval
+
+
 class AnnotatorFile(BaseModel):
     """What is read here of an annotator's configs.yaml; the rest is alpaca-eval's."""
 
