@@ -16,6 +16,7 @@ from srt.evaluation.items import read_items
 from srt.evaluation.questions import read_questions
 from srt.evaluation.replay import read_annotations
 from srt.evaluation.win_rate import _check_difficulty
+from srt.given.rows import _sidecar
 from srt.journal import Journal, entries_of, rounds_of
 from srt.prompts import guess_prompt, student_template
 from srt.readers import InputError, csv_records, read_json, read_lines, read_text
@@ -384,3 +385,28 @@ def test_a_config_that_is_odd_ends_a_step_with_one_line_and_code_2(tmp_path: Pat
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "more than 100,000 values, aliases unfolded" in done.stderr
+
+
+SIDECARS = {
+    "[1]": "valid dictionary",
+    '{"counts": 5}': "counts: ",
+    '{"counts": {"read": "7"}}': "counts.read: Input should be a valid integer, found '7'",
+    '{"counts": {"read": 1}}': "counts.written: is missing",
+    "{}": "counts.read: is missing",
+    '{"counts": {"read": 1, "written": 1}, "left_out": {}}': "left_out: ",
+}
+
+
+@pytest.mark.parametrize("content", SIDECARS)
+def test_a_sidecar_that_is_odd_is_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "p.meta.json").write_text(content)
+    with pytest.raises(InputError, match=r"p\.meta\.json: " + ".*" + SIDECARS[content]):
+        _sidecar(tmp_path / "p.jsonl", 1)
+
+
+def test_an_odd_ledger_is_one_line_of_explain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place, row in (("data/d/original", {**PAIR, "id": "abc"}), ("runs/r/ledger", {"id": "abc", "kept": True})):
+        (tmp_path / place).parent.mkdir(parents=True)
+        (tmp_path / f"{place}.jsonl").write_text(json.dumps(row))
+    assert cli.main(["explain", "abc", "--results", str(tmp_path)]) == 2
+    assert "ledger.jsonl: candidates: is missing" in capsys.readouterr().err
