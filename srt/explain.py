@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from srt.config import validated
 from srt.records import InputError, LedgerEntry, Pair, Record, ReflectedPair, Score, describe, read_lines
 
 
@@ -32,7 +33,7 @@ def explain(record: str, results: Path) -> str:
             lines += _score(path.relative_to(results), row)
     for path, row in _rows(results / "runs", record, lambda _: LedgerEntry, "ledger.jsonl"):
         if row["id"] == record:
-            lines += _decision(path.parent.name, row)
+            lines += _decision(path.parent.name, validated(LedgerEntry, row, str(path)))
     return "\n".join(lines)
 
 
@@ -42,7 +43,7 @@ def _rows(
     """The rows of the files of that name whose id begins so; InputError where one is none of its kind."""
     for path in sorted(folder.rglob(name)):
         for number, row in read_lines(path):
-            if isinstance(row, dict) and str(row.get("id", "")).startswith(record):
+            if isinstance(row, dict) and isinstance(row.get("id"), str) and row["id"].startswith(record):
                 try:
                     yield path, kind_of(row).model_validate(row).model_dump()
                 except ValidationError as error:
@@ -52,9 +53,9 @@ def _rows(
 def _version(path: Path, row: dict[str, Any]) -> list[str]:
     lines = ["", f"== {path}"]
     if row.get("status") == "failed":
-        return [*lines, f"  failed: {row['reason']}"]
+        return [*lines, f"  failed: {row.get('reason')}"]
     for name in ("critique", "instruction", "input", "output"):
-        if row.get(name):
+        if isinstance(row.get(name), str) and row[name]:
             lines.append(f"  {name}: " + row[name].replace("\n", "\n    "))
     return lines
 
@@ -64,10 +65,10 @@ def _score(path: Path, row: dict[str, Any]) -> list[str]:
     return ["", f"== {path}", "  " + ", ".join(values) + (f" ({row['reason']})" if row.get("reason") else "")]
 
 
-def _decision(run: str, row: dict[str, Any]) -> list[str]:
-    lines = ["", f"== run {run}: {'kept' if row['kept'] else 'dropped'} ({row['reason']})"]
-    lines.append(f"  chosen: {row['chosen']}; {row['branch']}")
-    for variant, facts in row["candidates"].items():
+def _decision(run: str, row: LedgerEntry) -> list[str]:
+    lines = ["", f"== run {run}: {'kept' if row.kept else 'dropped'} ({row.reason})"]
+    lines.append(f"  chosen: {row.chosen}; {row.branch}")
+    for variant, facts in row.candidates.items():
         told = ", ".join(f"{name} {_number(value)}" for name, value in facts.items())
         lines.append(f"  {variant}: {told}")
     return lines

@@ -205,15 +205,15 @@ def parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
     import pyarrow
     from pyarrow import parquet
 
-    try:
-        with opened(path, "a Parquet file") as file:
+    with opened(path, "a Parquet file") as file:
+        try:
             table = parquet.ParquetFile(file).read()
             names = table.column_names
             twice = next((name for name in names if names.count(name) > 1), None)
             rows = [] if twice is not None else table.to_pylist()
-    except (pyarrow.ArrowException, ValueError, LookupError, OverflowError) as error:
-        told = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: is not Parquet: {told}") from None
+        except (pyarrow.ArrowException, OSError, ValueError, LookupError, OverflowError) as error:
+            told = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{path}: is not Parquet: {told}") from None
     if twice is not None:
         raise InputError(f"{path}: column {twice!r} occurs twice, expected unique names")
     yield from ((f"record {number}", row) for number, row in enumerate(rows))

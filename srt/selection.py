@@ -99,8 +99,7 @@ def scored_alike(scores: Mapping[str, Path]) -> dict[str, Any]:
     """What the sidecars of the scores agree on, empty where none has one; InputError where they do not agree."""
     first: tuple[Path, dict[str, Any]] | None = None
     for path in scores.values():
-        sidecar = Path(meta_of(str(path)))
-        meta = read_sidecar(sidecar)
+        meta = read_sidecar(Path(meta_of(str(path))))
         facts = {key: meta.get(key) for key in ("model", "identity", "settings", "texts")} if meta else {}
         first = first or (path, facts)
         if facts != first[1]:

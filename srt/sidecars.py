@@ -6,13 +6,13 @@ in one line, and not somewhere in the middle of a report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from srt.records import InputError, describe, read_json
+from srt.readers import InputError, read_json
+from srt.records import describe
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -60,6 +60,7 @@ class Sidecar(_Part):
     """What is read of any sidecar; each step writes the fields that it has."""
 
     settings: _Settings | None = None
+    texts: dict[str, Any] | None = None
     counts: dict[str, Count] | None = None
     versions: dict[str, str] | None = None
     origin: dict[str, Any] | None = None
@@ -75,24 +76,24 @@ class Sidecar(_Part):
 
 
 def read_sidecar(path: Path, *needed: str) -> dict[str, Any]:
-    """A sidecar's fields, without those that are null; empty where there is no such file and nothing is `needed`.
+    """A sidecar's fields, without those that are null; empty where there is no such file and nothing is needed.
+
+    Args:
+        path: the sidecar.
+        needed: names that it must have; of a map's entry as `counts.read`.
 
     Raises:
-        InputError: names the file, and the field that is mistyped, or needed and missing.
+        InputError: it is no sidecar, a field is of another kind, or a needed one is missing.
     """
     if not needed and not path.exists():
         return {}
-    values = read_json(path)
+    values: dict[str, Any] = read_json(path)
     try:
         Sidecar.model_validate(values)
     except ValidationError as error:
         raise InputError(f"{path}: {describe(error)}") from None
-    require(path, values, *needed)
+    for name in needed:
+        outer, _, inner = name.partition(".")
+        if values.get(outer) is None or (inner and values[outer].get(inner) is None):
+            raise InputError(f"{path}: {name}: is missing")
     return {name: value for name, value in values.items() if value is not None}
-
-
-def require(path: Path, values: Mapping[str, Any], *names: str, within: str = "") -> None:
-    """InputError for the first of these fields that is missing or null."""
-    for name in names:
-        if values.get(name) is None:
-            raise InputError(f"{path}: {within}{name}: is missing")

@@ -119,7 +119,8 @@ def read_yaml(path: Path) -> Any:
         raise InputError(f"{path}: line {line}: is not YAML: control character U+{error.character:04X}") from None
     except yaml.MarkedYAMLError as error:
         place = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise InputError(f"{path}: {place}is not YAML: {error.problem or error.context}") from None
+        told = ", ".join(filter(None, (error.context, error.problem)))
+        raise InputError(f"{path}: {place}is not YAML: {told}") from None
     if value is None and text.strip() != "null":
         raise InputError(f"{path}: is empty, expected YAML")
     return value

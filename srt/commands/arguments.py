@@ -11,7 +11,7 @@ from typing import Any
 from srt import cli, idle
 from srt.defaults import DEFAULTS, tell
 from srt.methods import uses
-from srt.records import InputError
+from srt.records import InputError, shown
 from srt.runs import SELECTING, variants_of
 from srt.settings import ExecutionConfig, ReflectConfig, SelectionConfig, Settings
 
@@ -140,7 +140,7 @@ def shard(text: str) -> tuple[int, int]:
     """I/N as (i, n); InputError unless 1 <= i <= n."""
     number, _, shards = text.partition("/")
     if not (SHARD.fullmatch(text) and 1 <= int(number) <= int(shards)):
-        raise InputError(f"--shard: expected I/N with I from 1 to N, found {text!r}")
+        raise InputError(f"--shard: expected I/N with I from 1 to N, found {shown(text)}")
     return int(number), int(shards)
 
 

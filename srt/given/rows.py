@@ -13,7 +13,7 @@ from typing import Any
 
 from srt.layout import meta_of
 from srt.records import InputError, Pair, shown
-from srt.sidecars import read_sidecar, require
+from srt.sidecars import read_sidecar
 from srt.sources import located, read_rows
 
 TEXTS = ("instruction", "input", "output")
@@ -98,9 +98,8 @@ def _sidecar(original: Path, written: int) -> dict[str, Any]:
     path = Path(meta_of(str(original)))
     if not path.exists():
         return {"counts": {"read": written, "written": written}, "left_out": []}
-    meta = read_sidecar(path, "counts")
+    meta = read_sidecar(path, "counts.read", "counts.written")
     counts = meta["counts"]
-    require(path, counts, "read", "written", within="counts.")
     if counts["written"] != written:
         raise InputError(f"{original}: has {written} pairs, expected {counts['written']}, as {path} says")
     left_out = set(meta.setdefault("left_out", []))

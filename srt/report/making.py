@@ -89,7 +89,7 @@ def _costs(results: Path) -> list[Row]:
         spent = meta.get("teacher_in_all")
         if not spent:
             continue
-        teacher = str(meta.get("settings", {}).get("model"))
+        teacher = str((meta.get("settings") or {}).get("model"))
         row = {"teacher": teacher, "source": source, **spent}
         if teacher not in most or row["requests"] > most[teacher]["requests"]:
             most[teacher] = row
@@ -136,8 +136,8 @@ def _seeds(results: Path, runs: Sequence[Run]) -> Iterator[Row]:
             yield {"what": f"selection and finetuning of {run.run}", "seed": run.seed, "source": "the run table"}
     drawn: dict[int, list[str]] = defaultdict(list)
     for source, meta in _sidecars(results, "runs"):
-        seed = meta.get("settings", {}).get("seed")
-        if seed is not None:
+        seed = (meta.get("settings") or {}).get("seed")
+        if isinstance(seed, int):
             drawn[seed].append(source)
     for seed, sources in drawn.items():
         yield {"what": f"answers ({len(sources)} files)", "seed": seed, "source": sources[0]}

@@ -241,7 +241,7 @@ def setup(results: Path, run: Run) -> Row:
     """What the run table says of a run, and how it was trained: records, steps, records of a step, optimizer."""
     row = run.model_dump(include={"run", "dataset", "teacher", "student", "method", "ratio", "seed"})
     trained = training(results, run.run)
-    settings = trained.get("settings", {})
+    settings = trained.get("settings") or {}
     facts = {"steps": trained.get("steps"), **{key: settings.get(key) for key in ("global_batch", "optimizer")}}
     return {**row, "training_records": trained_on(results, run.run), **facts}
 
