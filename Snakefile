@@ -1,10 +1,18 @@
 # Selective Reflection-Tuning, from raw instruction data to tables, figures and report.
 # `snakemake --cores all` runs the demo of config/config.yaml; `--configfile config/paper.yaml` the paper.
+import sys
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
 # A config file stands alone: Snakemake would merge a `configfile:` with the one on the command line in silence.
+if len(workflow.configfiles) > 1:
+    print(
+        f"srt: --configfile: expected one file, found also {workflow.configfiles[1]}: a target stands before the flags",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 if not workflow.configfiles:
 
     configfile: "config/config.yaml"

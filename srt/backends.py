@@ -16,6 +16,7 @@ from srt.completions import Said, said
 from srt.prompts import text_ids
 from srt.records import InputError
 from srt.settings import Endpoint, ExecutionConfig
+from srt.system_role import WithoutSystemRole, templated
 
 Message = tuple[Literal["system", "user", "assistant"], str]
 REFUSED = "refused: "
@@ -82,7 +83,8 @@ class Completion:
     What was refused was not answered at all and cost nothing. `tokens` are the answer's, as the backend counts
     them, `prompt_tokens` the request's; `model` is what the server says answered; `seconds` from the sending of
     the request that was answered to its answer; `reasoning` what the server sent of the thoughts beside the text.
-    `fault` is why the text cannot be used at all, `raw` what came then.
+    `fault` is why the text cannot be used at all, `raw` what came then; `moved` says that the model refuses the system
+    role, whose text was put elsewhere (`srt.system_role`).
     """
 
     text: str
@@ -94,6 +96,7 @@ class Completion:
     reasoning: str | None = None
     fault: str | None = None
     raw: str | None = None
+    moved: str | None = None
 
     def said(self) -> Said:
         """The answer as text: without its thoughts, and how it came to its end."""
@@ -106,7 +109,7 @@ class Completion:
 
     def as_json(self) -> dict[str, Any]:
         """For the journal; what only odd replies have is left out of the others."""
-        seldom = ("reasoning", "fault", "raw")
+        seldom = ("reasoning", "fault", "raw", "moved")
         return {name: value for name, value in asdict(self).items() if value is not None or name not in seldom}
 
 
@@ -162,7 +165,7 @@ class Speaker:
     def open(
         self, execution: ExecutionConfig, folder: Path, endpoint: Endpoint | None = None, gpus: int = 1
     ) -> Backend:
-        """Its backend, ready to answer.
+        """Its backend, ready to answer, also where the model refuses the system role.
 
         Args:
             execution: how, not what.
@@ -170,6 +173,9 @@ class Speaker:
             endpoint: the server of the backend `openai`.
             gpus: over so many a model that runs here is laid out.
         """
+        return WithoutSystemRole(self._opened(execution, folder, endpoint, gpus), self.model)
+
+    def _opened(self, execution: ExecutionConfig, folder: Path, endpoint: Endpoint | None, gpus: int) -> Backend:
         from srt import endpoint as endpoints
         from srt import inprocess
         from srt.batch import BatchBackend, refuse_open_batches
@@ -263,7 +269,7 @@ def token_ids(tokenizer: Any, chat: Chat) -> list[int]:
         return ids
     if tokenizer.chat_template is None:
         raise InputError(f"{tokenizer.name_or_path}: has no chat template; expected an instruction-tuned model")
-    return list(tokenizer.apply_chat_template(messages(chat), add_generation_prompt=True, return_dict=True).input_ids)
+    return templated(tokenizer, chat)
 
 
 def room(prompt_tokens: int, request: Request, max_total_tokens: int) -> int:

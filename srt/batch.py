@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from srt.backends import REFUSED, Completion, Request
+from srt.batch_replies import Batch, all_batches, create, retrieve, upload
 from srt.bodies import parsed
 from srt.endpoint import arguments_of, completion
 from srt.failures import PassingError, RefusedError, meaning_of, printable
-from srt.progress import say
+from srt.progress import say, say_counts
 from srt.records import InputError, read_json, write_json
 from srt.sending import Sender
 from srt.server import OpenServer, ServerError
@@ -48,7 +49,7 @@ class BatchBackend:
         self._size = min(execution.batch or MOST_REQUESTS, MOST_REQUESTS)
         self._sender = Sender(server, execution)
         self._state = folder / STATE
-        self._batches: list[dict[str, Any]] = read_json(self._state) if self._state.exists() else []
+        self._batches = _read_state(self._state)
         self._waiting: dict[str, Request] = {}
         self._tries: Counter[str] = Counter()
         self._collected: list[str] = []
@@ -77,7 +78,7 @@ class BatchBackend:
         while True:
             self._create()
             for entry in list(self._batches):
-                batch = self._known(entry, partial(_retrieved, entry["id"]))
+                batch = self._known(entry, partial(retrieve, entry["id"]))
                 self._show(batch)
                 if batch.status in ENDED:
                     answers = self._results(entry, batch)
@@ -119,7 +120,7 @@ class BatchBackend:
         """Batches that were written down but whose id never came back: ours, if they were created at all."""
         if all(entry["id"] for entry in self._batches):
             return
-        by_token = {(batch.metadata or {}).get("srt"): batch.id for batch in self._sender.once(_all_batches)}
+        by_token = {batch.token: batch.id for batch in self._sender.once(all_batches)}
         for entry in self._batches:
             entry["id"] = entry["id"] or by_token.get(entry["token"])
         self._batches = [entry for entry in self._batches if entry["id"]]
@@ -151,11 +152,19 @@ class BatchBackend:
 
     def _create_one(self, lines: dict[str, bytes]) -> None:
         content = b"".join(lines.values())
-        file = self._sender.once(lambda client: client.files.create(file=("requests.jsonl", content), purpose="batch"))
+        file = self._sender.once(partial(upload, content), refused=ServerError)
         entry: dict[str, Any] = {"token": secrets.token_hex(16), "id": None, "keys": list(lines)}
         self._batches.append(entry)
         self._save()  # before it exists, so that it cannot be paid for twice
-        entry["id"] = self._created(file.id, entry["token"])
+        try:
+            entry["id"] = self._created(file.id, entry["token"])
+        except (InputError, RefusedError, ServerError) as error:
+            if not isinstance(error, _UnconfirmedError):  # the server has said that there is none
+                self._batches.remove(entry)
+                self._save()
+            if isinstance(error, RefusedError):
+                raise ServerError(f"{self.server.base_url}: a batch is refused: {error}; it was not created") from None
+            raise
         self._save()
         say(f"batch {entry['id']}: {len(lines)} requests submitted; a job that is ended collects them when run again")
 
@@ -163,42 +172,54 @@ class BatchBackend:
         """The id of a new batch. It is asked for once: a batch whose reply was lost may be there, and is looked for."""
         about = {"input_file_id": file, "endpoint": PATH, "completion_window": "24h", "metadata": {"srt": token}}
         try:
-            return str(self._sender.once(lambda client: client.batches.create(**about), again=False).id)
+            return str(self._sender.once(partial(create, about), again=False).id)
         except PassingError as error:
             for _ in range(2):
                 time.sleep(POLL_SECONDS)
-                for batch in self._sender.once(_all_batches):
-                    if (batch.metadata or {}).get("srt") == token:
+                for batch in self._sender.once(all_batches):
+                    if batch.token == token:
                         return str(batch.id)
-            raise ServerError(
+            raise _UnconfirmedError(
                 f"{self.server.base_url}: a batch was not confirmed: {error}; run again: it is looked for first"
             ) from None
 
-    def _show(self, batch: Any) -> None:
-        counts = batch.request_counts
-        told = f"{batch.status}, {counts.completed} of {counts.total} answered" if counts else batch.status
+    def _show(self, batch: Batch) -> None:
+        told = batch.status + batch.counts
         if self._shown.get(batch.id) != told:
             self._shown[batch.id] = told
             say(f"batch {batch.id}: {told}")
 
-    def _results(self, entry: dict[str, Any], batch: Any) -> list[tuple[str, Completion]]:
-        """The answers of a batch that ended, and what was refused; the rest goes into the next batch."""
+    def _answers(self, entry: dict[str, Any], batch: Batch) -> dict[str, Completion]:
+        """What a batch's files say of its requests, each once, an answer before a refusal; odd lines are counted."""
         found: dict[str, Completion] = {}
-        for name in (batch.output_file_id, batch.error_file_id):
-            if name:
-                text = self._known(entry, partial(_content, name)).text
-                for row in filter(None, map(_row, text.split("\n"))):  # splitlines would also split within a text
-                    try:
-                        answer = _read(row, self.server)
-                    except (InputError, ServerError) as error:  # after the others, which are paid for
-                        self._fatal = error
-                        continue
-                    if answer is not None:
-                        found[row["custom_id"]] = answer
+        odd: Counter[str] = Counter()
+        asked = set(entry["keys"])
+        for name in batch.files:
+            text = self._known(entry, partial(_content, name)).text
+            for line in filter(str.strip, text.split("\n")):  # splitlines would also split within a text
+                row = _row(line)
+                if row is None or row["custom_id"] not in asked:
+                    odd["that cannot be read" if row is None else "with an id that was not asked for"] += 1
+                    continue
+                try:
+                    answer = _read(row, self.server)
+                except (InputError, ServerError) as error:  # after the others, which are paid for
+                    self._fatal = error
+                    continue
+                known = found.get(row["custom_id"])
+                if answer is not None and (known is None or known.refused):
+                    found[row["custom_id"]] = answer
+                elif known is not None:
+                    odd["of a request that has an answer already"] += 1
+        say_counts(odd, f"lines of batch {batch.id}")
+        return found
+
+    def _results(self, entry: dict[str, Any], batch: Batch) -> list[tuple[str, Completion]]:
+        """The answers of a batch that ended, and what was refused; the rest goes into the next batch."""
+        found = self._answers(entry, batch)
         self._collected.append(entry["token"])
         if batch.status in ("failed", "cancelled"):
-            errors = batch.errors.data if batch.errors and batch.errors.data else []
-            why = printable(ValueError("; ".join(error.message or "" for error in errors)), self.server.api_key)
+            why = printable(ValueError(batch.errors or "it does not say why"), self.server.api_key)
             self._failure = f"{self.server.base_url}: batch {batch.id} {batch.status}: {why}"
             self._cancelled |= batch.status == "cancelled"
         elif not self._cancelled:
@@ -212,26 +233,36 @@ class BatchBackend:
         return list(found.items())
 
 
+class _UnconfirmedError(ServerError):
+    """A batch may have been created or not: it is looked for by the next run."""
+
+
+def _read_state(path: Path) -> list[dict[str, Any]]:
+    """The batches under way as they were written down; InputError where the file holds something else."""
+    state = read_json(path) if path.exists() else []
+    if not isinstance(state, list) or not all(map(_is_entry, state)):
+        raise InputError(f"{path}: expected a list of batches, each with token, id and keys; delete it to give them up")
+    return state
+
+
+def _is_entry(value: Any) -> bool:
+    keys = value.get("keys") if isinstance(value, dict) else None
+    named = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    return named and isinstance(value.get("token"), str) and isinstance(value.get("id", 0), str | None)
+
+
 def refuse_open_batches(folder: Path) -> None:
     """InputError where a job that is to ask live has batches under way, which are paid for."""
     state = folder / STATE
-    if state.exists() and read_json(state):
+    if under_way := _read_state(state):
         raise InputError(
-            f"{state}: {len(read_json(state))} batches are under way: expected execution.batch (--batch) to collect "
+            f"{state}: {len(under_way)} batches are under way: expected execution.batch (--batch) to collect "
             "them, or delete this file to give them up"
         )
 
 
-async def _retrieved(batch: str, client: Any) -> Any:
-    return await client.batches.retrieve(batch)
-
-
 async def _content(file: str, client: Any) -> Any:
     return await client.files.content(file)
-
-
-async def _all_batches(client: Any) -> list[Any]:
-    return [batch async for batch in client.batches.list()]
 
 
 def _row(line: str) -> dict[str, Any] | None:

@@ -27,8 +27,8 @@ from srt.config import flag_fields
 from srt.journal import JournalError
 from srt.launch import LaunchError
 from srt.lifeline import watch_owner
-from srt.progress import begin, forget_first
-from srt.records import VARIANTS, InputError
+from srt.progress import begin, forget_first, one_line, take_any_text
+from srt.records import VARIANTS, InputError, shown
 from srt.server import ServerError
 from srt.settings import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Price, Settings
 from srt.settings.base import check_address
@@ -82,7 +82,8 @@ def given_settings(args: argparse.Namespace, kind: type[Settings], prefix: str =
                 None if text == "null" else TypeAdapter(typing.cast(Any, field.annotation)).validate_strings(text)
             )
         except ValidationError as error:
-            raise InputError(f"{defaults.flag(name, prefix)}: {error.errors()[0]['msg']}, found {text!r}") from None
+            told = f"{error.errors()[0]['msg']}, found {shown(text)}"
+            raise InputError(f"{defaults.flag(name, prefix)}: {told}") from None
     return given
 
 
@@ -270,6 +271,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; the exit code is 0, 2 for wrong input, 3 for a spent budget, 1 for a server that failed."""
+    take_any_text()
     args = build_parser().parse_args(arguments)
     watch_owner()
     forget_first()
@@ -281,16 +283,16 @@ def main(arguments: list[str] | None = None) -> int:
         begin()
         return code
     except InputError as error:
-        print(*(f"srt: {line}" for line in lines_in(error)), sep="\n", file=sys.stderr)
+        print(*(f"srt: {one_line(line)}" for line in lines_in(error)), sep="\n", file=sys.stderr)
         return 2
     except BudgetError as error:
-        print(f"srt: {error}", file=sys.stderr)
+        print(f"srt: {one_line(error)}", file=sys.stderr)
         return 3
     except (ServerError, JournalError, LaunchError, FloatingPointError) as error:
-        print(f"srt: {error}", file=sys.stderr)
+        print(f"srt: {one_line(error)}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"srt: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        print(f"srt: {one_line(error.filename or 'a file')}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

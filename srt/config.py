@@ -6,22 +6,22 @@ Unknown, missing and mistyped keys are refused by name. Importing this module im
 from __future__ import annotations
 
 import contextlib
-import csv
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_origin
 
-import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from srt.checks.finding import Finding, refuse
 from srt.checks.table import Table, examine_rows
 from srt.checks.values import Reading
-from srt.records import ENCODING, InputError
+from srt.readers import tab_rows
+from srt.records import InputError
 from srt.runs import Run
 from srt.settings import Config, JudgeConfig
+from srt.yaml_files import read_yaml as read_yaml  # noqa: PLC0414 (also named here)
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
@@ -29,28 +29,6 @@ AnySettings = TypeVar("AnySettings", bound=BaseModel)
 def validated(kind: type[AnySettings], values: Any, where: str) -> AnySettings:
     """`values` as settings of that kind; InputError with a line for every key that is wrong."""
     return Reading(kind, values, where).whole()
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys in silence; this loader refuses the second."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
-        for key, (key_node, _) in zip(keys, node.value, strict=True):
-            if keys.count(key) > 1:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} occurs twice", problem_mark=key_node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a YAML file; InputError with file and line where it is missing or malformed."""
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        raise InputError(f"{path}: line {line}: is not YAML: {error.problem}") from None
 
 
 def read_runs(path: Path) -> list[Run]:
@@ -63,26 +41,27 @@ def read_runs(path: Path) -> list[Run]:
 def table_of(path: Path) -> Table:
     """The run table as far as it can be read, and what is wrong with it."""
     try:
-        return examine_rows([_typed_row(row) for row in _rows(path)], str(path))
+        return examine_rows([(line, _typed_row(row)) for line, row in _rows(path)], str(path))
     except InputError as error:
         return Table(findings=[Finding("", "", str(error))])
 
 
-def _rows(path: Path) -> list[dict[str | None, Any]]:
-    if not path.is_file():
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    if not path.exists():
         raise InputError(f"{path}: no such run table")
-    with path.open(encoding=ENCODING, newline="") as file:
-        return list(csv.DictReader((line for line in file if not line.startswith("#")), delimiter="\t"))
+    return tab_rows(path)
 
 
-def _typed_row(row: dict[str | None, Any]) -> dict[str, Any]:
+
+
+def _typed_row(row: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for column, text in row.items():
-        value: Any = None if text in ("-", None) else text
+        value: Any = None if text == "-" else text
         if value is not None and column in ("ratio", "seed"):
             with contextlib.suppress(ValueError):  # what is no number stays text, which the strict type refuses by name
                 value = float(value) if column == "ratio" else int(value)
-        values[column or "(no header)"] = value
+        values[column] = value
     return values
 
 

@@ -73,7 +73,7 @@ def _bin(candidate: Candidate) -> int:
 
 
 def _order(seed: int, record: str, variant: str) -> str:
-    return hashlib.sha256(f"length:{seed}:{record}:{variant}".encode()).hexdigest()
+    return hashlib.sha256(f"length:{seed}:{record}:{variant}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _entry(record: str, candidates: Mapping[str, Candidate], drawn: Candidate | None) -> LedgerEntry:

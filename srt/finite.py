@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 LARGEST = 1e308  # a whole number beyond it is infinite as a float
+DEEPEST = 100  # lists and objects inside each other: what is deeper can be read and then not be copied or shown
 
 
 def parse(text: str, nan_is_null: bool = False) -> Any:
@@ -19,13 +20,28 @@ def parse(text: str, nan_is_null: bool = False) -> Any:
     JSONDecodeError also for what is too much for Python: the depth, or the digits of an integer.
     """
     try:
-        return json.loads(text, parse_constant=_null_of_nan if nan_is_null else None)
+        value = json.loads(text, parse_constant=_null_of_nan if nan_is_null else None)
+        if text.count("[") + text.count("{") > DEEPEST and _is_deep(value):
+            raise RecursionError
     except RecursionError:
         raise json.JSONDecodeError("nested too deeply", text, 0) from None
     except json.JSONDecodeError:
         raise
     except ValueError:
         raise json.JSONDecodeError("an integer has too many digits", text, 0) from None
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and objects lie deeper inside each other than DEEPEST."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer)]
+    return any(isinstance(each, list | dict) for each in level)
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 def _null_of_nan(constant: str) -> float | None:

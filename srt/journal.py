@@ -7,12 +7,15 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from srt import finite
 from srt.progress import say
 from srt.records import InputError
+
+MOST_ROUNDS = 1000  # of a job; a larger number is another's word
 
 
 class JournalError(RuntimeError):
@@ -28,13 +31,14 @@ class Journal:
 
     Args:
         path: this process's own file; its folder is made.
+        holds: whether a value is of the kind that these journals hold; a line with another one is damaged.
 
     Raises:
         InputError: another process has this journal open.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, holds: Callable[[Any], bool] = lambda value: True) -> None:
+        self.path, self._holds = path, holds
         self.entries: dict[str, Any] = {}
         self._read_to: dict[Path, int] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +62,7 @@ class Journal:
     def refresh(self) -> list[Any]:
         """Take in what the other journals of the folder have written since the last look; the values that are new."""
         new = []
-        for path in sorted(self.path.parent.glob("*.jsonl")):
+        for path in filter(Path.is_file, sorted(self.path.parent.glob("*.jsonl"))):
             for key, value in self._new_entries(path):
                 if key not in self.entries:
                     new.append(value)
@@ -120,7 +124,7 @@ class Journal:
                     break
                 self._read_to[path] = self._read_to.get(path, 0) + len(line)
                 entry = _entry(line)
-                if entry is not None:
+                if entry is not None and self._holds(entry[1]):
                     yield entry
                 elif line.strip():
                     damaged += 1
@@ -131,7 +135,7 @@ class Journal:
 def entries_of(folder: Path) -> dict[str, Any]:
     """What the journals of a folder hold, for who only looks; empty where there is no such folder."""
     found: dict[str, Any] = {}
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in filter(Path.is_file, sorted(folder.glob("*.jsonl"))):
         with path.open("rb") as lines:
             found.update(entry for line in lines if line.endswith(b"\n") and (entry := _entry(line)) is not None)
     return found
@@ -139,10 +143,16 @@ def entries_of(folder: Path) -> dict[str, Any]:
 
 def _entry(line: bytes) -> tuple[str, Any] | None:
     try:
-        entry = json.loads(line)
-        return str(entry["key"]), entry["value"]
-    except (ValueError, KeyError, TypeError, RecursionError):  # also what is no UTF-8
+        entry = finite.parse(line.decode("utf-8"))
+        return (entry["key"], entry["value"]) if isinstance(entry["key"], str) else None
+    except (ValueError, KeyError, TypeError):  # also what is no UTF-8
         return None
+
+
+def rounds_of(entry: Any) -> int:
+    """How often a job was finished with failures, by its journal's note; 0 where none can be read."""
+    rounds = entry.get("rounds") if isinstance(entry, Mapping) else None
+    return min(rounds, MOST_ROUNDS) if isinstance(rounds, int) and rounds > 0 else 0
 
 
 def content_key(*parts: Any) -> str:

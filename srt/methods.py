@@ -119,7 +119,7 @@ def phase_one_winner(scores: Mapping[str, Score | None]) -> str | None:
 
 def coin(seed: int, record: str, phase: int) -> bool:
     """A fair coin that depends on the seed, the record and the phase only, not on order or company."""
-    digest = hashlib.sha256(f"{seed}:{record}:{phase}".encode()).digest()
+    digest = hashlib.sha256(f"{seed}:{record}:{phase}".encode("utf-8", "surrogatepass")).digest()
     return random.Random(digest).random() < 0.5
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import secrets
 import socket
@@ -13,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from srt import gpus, lifeline, models, warm
+from srt import finite, gpus, lifeline, models, warm
 from srt.journal import content_key
 from srt.keeper import KEY
 from srt.progress import say
@@ -166,7 +165,8 @@ def _wait_until_ready(keeper: subprocess.Popen[bytes], lease: warm.Lease, model:
 def _check_model(lease: warm.Lease, model: str) -> None:
     """The port was free a moment ago; that it is our server that answers on it is checked."""
     try:
-        names = [each["id"] for each in json.loads(_get(lease.port, "/v1/models", lease.key) or b"{}")["data"]]
+        known = finite.parse((_get(lease.port, "/v1/models", lease.key) or b"{}").decode())
+        names = [each["id"] for each in known["data"]]
     except (ValueError, KeyError, TypeError):
         names = []
     if model not in names:

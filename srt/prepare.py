@@ -12,6 +12,7 @@ from srt import models
 from srt.config import locate
 from srt.layout import meta_of
 from srt.progress import say
+from srt.readers import form_of
 from srt.records import InputError, Pair, write_json, write_records
 from srt.settings import PrepareConfig
 from srt.sources import HUB, NOT_USED, located, not_used, plain_fields, read_rows, say_not_used, with_ids
@@ -48,7 +49,7 @@ def idle_on_file(source: str) -> dict[str, str]:
 
 def is_file(source: str) -> bool:
     """Whether a source is a file, here or on the hub, and no name of a hub data set."""
-    return source.startswith(HUB) or locate(source).exists() or Path(source).suffix in (".json", ".jsonl", ".parquet")
+    return source.startswith(HUB) or locate(source).exists() or form_of(source) in (".json", ".jsonl", ".parquet")
 
 
 def prepared_file(settings: PrepareConfig) -> list[Pair] | None:

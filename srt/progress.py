@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 LINE_SECONDS = 15.0
+LONGEST_MESSAGE = 1_500  # characters of a complaint
 
 T = TypeVar("T")
 
@@ -43,6 +45,23 @@ def say(message: str) -> None:
     """One line for the log or the terminal."""
     begin()
     print(message, file=sys.stderr, flush=True)
+
+
+def take_any_text() -> None:
+    """Let the standard streams take every text, also one with letters that the terminal, or UTF-8, does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def one_line(message: object) -> str:
+    """A message on one line that a terminal shows as it is: control characters escaped, a long one without its middle.
+
+    What was found in a file stands in a complaint about it, and may be anything.
+    """
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in " ".join(str(message).split()))
+    half = LONGEST_MESSAGE // 2
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:half]} ... {text[-half:]}"
 
 
 def track(items: Iterable[T], total: int, label: str, more: Callable[[], str] | None = None) -> Iterator[T]:

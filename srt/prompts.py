@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from srt.config import locate, read_yaml, validated
+from srt.readers import read_text
 from srt.records import InputError
 
 # Names of the training prompts, and the folder in alpaca-eval's wheel that holds each.
@@ -36,7 +37,7 @@ def training_prompt(name: str) -> str:
     if spec is None or spec.origin is None:
         raise InputError("the package alpaca-eval is not installed; it holds the training prompts: run `make .venv`")
     path = Path(spec.origin).parent / "models_configs" / WHEEL_PROMPTS[name] / "prompt.txt"
-    return path.read_text(encoding="utf-8")
+    return read_text(path)
 
 
 def conversation_turns(name: str, exchanges: Sequence[tuple[str, str]], question: str) -> tuple[str, ...]:
@@ -121,11 +122,7 @@ def student_template(name: str) -> StudentTemplate:
 def guess_prompt(name: str) -> str:
     """g(y): the request to guess the instruction, text with `{response}`, kept byte for byte."""
     path = locate(name)
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            text = file.read()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    text = read_text(path)
     if "{response}" not in text:
         raise InputError(f"{path}: expected the placeholder {{response}}")
     return text

@@ -9,24 +9,19 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from srt import finite
 from srt.progress import say
+from srt.readers import InputError as InputError  # noqa: PLC0414 (also named here)
+from srt.readers import read_json as read_json  # noqa: PLC0414
+from srt.readers import read_lines as read_lines  # noqa: PLC0414
 
-ENCODING = "utf-8-sig"  # UTF-8, and without the byte order mark that some programs write before it
 VARIANTS = ("original", "instruction", "response", "both")
-
-
-class InputError(Exception):
-    """Something the user gave is wrong: one line with file, record, field and what was expected.
-
-    The command line prints it and exits with code 2.
-    """
 
 
 class Record(BaseModel):
@@ -99,7 +94,10 @@ class Coherence(Record):
 
 
 class LedgerEntry(Record):
-    """What selection did with one record: the candidates it read, the branch taken, kept or dropped and why."""
+    """What selection did with one record: the candidates it read, the branch taken, kept or dropped and why.
+
+    Of a candidate it has statistics, null where there is none, and as text why it is `absent` or has no ratio.
+    """
 
     id: str
     candidates: dict[str, dict[str, Any]]
@@ -107,6 +105,16 @@ class LedgerEntry(Record):
     branch: str | None
     kept: bool
     reason: str
+
+    @field_validator("candidates")
+    @classmethod
+    def _has_numbers_and_reasons(cls, candidates: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for facts in candidates.values():
+            for name, value in facts.items():
+                expected: Any = str if name in ("absent", "reason") else float | int | None
+                if isinstance(value, bool) or not isinstance(value, expected):
+                    raise ValueError(f"expected a number or null, or a text in absent and reason: {name}")
+        return candidates
 
 
 class Answer(Record):
@@ -154,6 +162,18 @@ class Evaluation(Record):
     missing: dict[str, int]
     notes: dict[str, int] = Field(default_factory=dict)
 
+    @field_validator("judge")
+    @classmethod
+    def _judge_is_described(cls, judge: dict[str, Any] | None) -> dict[str, Any] | None:
+        kinds = {"name": str, "model": str, "prompt_sha256": str, "version": int, "prompts": dict}
+        for key, kind in kinds.items():
+            value = (judge or {}).get(key)
+            if value is not None and not isinstance(value, kind):
+                raise ValueError(f"expected as its {key} one of the type {kind.__name__}")
+        if judge and "/" in (judge.get("name") or ""):
+            raise ValueError("expected as its name one without '/'")
+        return judge
+
     def value(self, name: str) -> float | None:
         """The value of the metric of that name; KeyError where this evaluation has none."""
         for metric in self.metrics:
@@ -188,25 +208,22 @@ def describe(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"{field}: is not a known name"
     message = first["msg"].removeprefix("Value error, ")
-    found = repr(first.get("input"))
-    return f"{field}: {message}, found {found if len(found) <= 80 else found[:77] + '...'}"
+    return f"{field}: {message}, found {shown(first.get('input'))}"
 
 
-def read_lines(path: Path, nan_is_null: bool = False) -> Iterator[tuple[int, Any]]:
-    """(line number from 1, parsed JSON) of every non-blank line; InputError names what cannot be parsed."""
+def shown(value: Any) -> str:
+    """A value as it is shown in a complaint, on one line of at most 80 characters."""
     try:
-        with path.open(encoding=ENCODING) as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield number, finite.parse(line, nan_is_null)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, expected a JSONL file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {number}: is not JSON: {error.msg} at column {error.colno}") from None
+        found = repr(value)
+    except (ValueError, RecursionError):  # of an integer that has too many digits for a text, or of what is too deep
+        found = f"a value of the kind {type(value).__name__}"
+    return found if len(found) <= 80 else found[:77] + "..."
+
+
+def with_text_id(row: Any) -> Any:
+    """A row of parsed JSON, its id as text where it is a whole number."""
+    numbered = isinstance(row, dict) and isinstance(row.get("id"), int) and not isinstance(row["id"], bool)
+    return {**row, "id": str(row["id"])} if numbered else row
 
 
 def read_records(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
@@ -217,7 +234,8 @@ def read_records(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
     records: list[AnyRecord] = []
     seen: set[str] = set()
     nulled = 0
-    for number, value in read_lines(path):
+    for number, row in read_lines(path):
+        value = with_text_id(row)
         nulled += finite.null_unusable(value, NULLABLE.get(kind, {}), "status" in kind.model_fields)
         complaint = finite.complaint(value)
         if complaint:
@@ -259,22 +277,3 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write one JSON value, indented, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path: Path, nan_is_null: bool = False) -> Any:
-    """Read one JSON value; InputError where the file is missing or malformed, or has a number that is not finite.
-
-    With `nan_is_null` NaN is null, as pandas writes it, and what is infinite is left to the caller.
-    """
-    try:
-        value = finite.parse(path.read_text(encoding=ENCODING), nan_is_null)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {error.lineno}: is not JSON: {error.msg}") from None
-    complaint = None if nan_is_null else finite.complaint(value)
-    if complaint:
-        raise InputError(f"{path}: {complaint}")
-    return value

@@ -19,7 +19,7 @@ from srt.cleaning import Cleaning, Failure, read_cleaning
 from srt.conversation import TRIES, Conversation, plain
 from srt.endpoint import server_of
 from srt.estimate import estimate
-from srt.journal import content_key
+from srt.journal import content_key, rounds_of
 from srt.layout import meta_of
 from srt.methods import phase_one_winner
 from srt.progress import say, say_counts
@@ -27,6 +27,7 @@ from srt.records import InputError, Pair, ReflectedPair, Score, read_records, wr
 from srt.settings import Endpoint, ExecutionConfig, Price, ReflectConfig
 from srt.sources import read_pairs
 from srt.styles import Style, read_style
+from srt.system_role import MOVED
 from srt.teacher import Known, Teacher
 
 
@@ -72,7 +73,7 @@ def reflect(
     identity, batch = speaker.identity(), speaker.batched(execution)
     known = Known.read(journals, identity, price, batch)
     finished = _finished_key(variant, talks, settings)
-    rounds = known.entries.get(finished, {"rounds": 0})["rounds"] + 1
+    rounds = rounds_of(known.entries.get(finished)) + 1
     for talk in talks:
         talk.tries = rounds * TRIES
     to_come = estimate(talks, known)
@@ -208,6 +209,7 @@ def _report(
         "rounds": rounds,
         "answers": {"received": teacher.received, "reused": teacher.reused},
         "thoughts": teacher.thoughts.as_json(),
+        **({"moved": {MOVED: teacher.moved}} if teacher.moved else {}),
         "teacher_in_all": {
             "requests": spent.requests,
             "prompt_tokens": spent.prompt_tokens,

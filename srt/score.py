@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from srt import limits, models
+from srt.finite import is_finite
 from srt.journal import Journal, content_key
 from srt.layout import meta_of
 from srt.progress import say, track
@@ -23,7 +24,6 @@ from srt.records import (
     Pair,
     ReflectedPair,
     Score,
-    read_json,
     read_records,
     write_json,
     write_records,
@@ -31,6 +31,7 @@ from srt.records import (
 from srt.scorer import Scorer
 from srt.sequences import NLLS, RATIOS, Sequencer, Target, count_name
 from srt.settings import ExecutionConfig, ScoreConfig
+from srt.sidecars import read_sidecar
 from srt.sources import read_pairs
 
 LIMITED = "score: max_length"  # the setting that a model's positions may limit
@@ -62,7 +63,7 @@ class Student:
         tokenizer, longest = models.load_tokenizer(model, revision), self.limits.longest(settings.max_length, LIMITED)
         self.sequencer = Sequencer(tokenizer, self.template, self.guess, longest)
         folder = cache / "nll" / content_key(self.identity, dtype)[:16]
-        self.journal = Journal(folder / f"{content_key(job)[:16]}.jsonl")
+        self.journal = Journal(folder / f"{content_key(job)[:16]}.jsonl", holds=_is_nll)
         self._scorer: Scorer | None = None
 
     def fill(self, targets: Iterable[Target]) -> int:
@@ -130,6 +131,10 @@ class Student:
         return {"batch_tokens": budget, "compiled": bool(self._scorer and self._scorer.compiled)}
 
 
+def _is_nll(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and is_finite(value))
+
+
 def score(
     pairs: Path,
     out: Path,
@@ -168,9 +173,10 @@ def score(
 
 def gather(pairs: Path, out: Path, shards: Sequence[Path]) -> None:
     """Join the shards of a file of pairs, in its order. InputError where they do not fit it or one another."""
-    metas = [read_json(Path(meta_of(str(shard)))) for shard in shards]
+    needed = ("identity", "settings", "texts", "batch_tokens")
+    metas = [read_sidecar(Path(meta_of(str(shard))), *needed) for shard in shards]
     for shard, meta in zip(shards, metas, strict=True):
-        for key in ("identity", "settings", "texts"):
+        for key in needed[:-1]:
             if meta[key] != metas[0][key]:
                 raise InputError(f"{shard}: {key}: differs from that of {shards[0]}: score all shards alike")
     found = {score.id: score for shard in shards for score in read_records(shard, Score)}

@@ -11,6 +11,7 @@ from srt.layout import meta_of
 from srt.methods import Candidate, decide_all
 from srt.progress import say
 from srt.records import (
+    AnyRecord,
     Coherence,
     InputError,
     LedgerEntry,
@@ -18,12 +19,12 @@ from srt.records import (
     ReflectedPair,
     Rescored,
     Score,
-    read_json,
     read_records,
     write_records,
 )
 from srt.runs import FIXED_METHODS, variants_of
 from srt.settings import SelectionConfig
+from srt.sidecars import read_sidecar
 from srt.sources import read_pairs
 
 
@@ -67,10 +68,10 @@ def read_candidates(
     """id: variant: candidate. `texts` are the pairs by variant and id; all is joined by id. See `select`."""
     _check_files(texts, scores, coherence, method, ranked)
     scored_alike(scores)
-    known = {variant: {score.id: score for score in read_records(path, Score)} for variant, path in scores.items()}
+    known = {variant: {score.id: score for score in _some(path, Score)} for variant, path in scores.items()}
     for row in read_records(rescored, Rescored) if rescored else []:
         known.setdefault(row.variant, {})[row.record] = row.score
-    cosines = {v: {c.id: c.coherence for c in read_records(p, Coherence)} for v, p in coherence.items()}
+    cosines = {v: {c.id: c.coherence for c in _some(p, Coherence)} for v, p in coherence.items()}
     return {
         record: {
             variant: candidate(
@@ -86,16 +87,24 @@ def read_candidates(
     }
 
 
+def _some(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
+    """The records of a file that has some; InputError for an empty one, which nobody writes about a data set."""
+    records = read_records(path, kind)
+    if not records:
+        raise InputError(f"{path}: is empty, expected at least one record")
+    return records
+
+
 def scored_alike(scores: Mapping[str, Path]) -> dict[str, Any]:
     """What the sidecars of the scores agree on, empty where none has one; InputError where they do not agree."""
     first: tuple[Path, dict[str, Any]] | None = None
     for path in scores.values():
-        sidecar = Path(meta_of(str(path)))
-        meta = read_json(sidecar) if sidecar.exists() else {}
+        meta = read_sidecar(Path(meta_of(str(path))))
         facts = {key: meta.get(key) for key in ("model", "identity", "settings", "texts")} if meta else {}
         first = first or (path, facts)
         if facts != first[1]:
-            odd = next(key for key in ("identity", "settings", "texts") if facts.get(key) != first[1].get(key))
+            told = ("identity", "settings", "texts")
+            odd = next((key for key in told if facts.get(key) != first[1].get(key)), "model")
             raise InputError(f"{path}: {odd}: expected scores by the same student and settings as {first[0]}")
     return first[1] if first else {}
 

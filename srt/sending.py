@@ -168,16 +168,16 @@ class Sender:
             raise fatal[0]
         return outcomes
 
-    def once(self, call: Call, *, again: bool = True) -> Any:
+    def once(self, call: Call, *, again: bool = True, refused: type[InputError | ServerError] = InputError) -> Any:
         """What `call(client)` returns, for the few calls that are not the work itself.
 
-        Tried again like any request; with `again` False only once, and what may pass is raised as PassingError.
-        InputError where it was refused for good, ServerError where it failed.
+        Tried again like any request; with `again` False only once, and what may pass is raised as PassingError, what
+        was refused as RefusedError. `refused` is raised where it was refused for good, ServerError where it failed.
         """
         sent = self._persist(call) if again else self._try(call)
         outcome = asyncio.run_coroutine_threadsafe(sent, self._loop).result()
         if isinstance(outcome, Refusal):
-            raise (InputError if outcome.lasting else ServerError)(f"{self._breaker.where}: {outcome.why}")
+            raise (refused if outcome.lasting else ServerError)(f"{self._breaker.where}: {outcome.why}")
         return outcome.reply
 
     def close(self) -> None:

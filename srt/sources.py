@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from srt import finite
+from srt import readers
 from srt.config import locate
 from srt.finite import is_finite
 from srt.progress import say
-from srt.records import ENCODING, InputError, Pair, ReflectedPair, describe, pair_id, read_lines
+from srt.records import InputError, Pair, ReflectedPair, describe, pair_id, shown, with_text_id
 
 HUB = "hub:"
 NOT_USED = (
@@ -24,6 +23,8 @@ NOT_USED = (
     "a further column of turns",
 )
 CONVERSATIONS = ("conversations", "messages")
+# What tells one record in a .json file, a pair or a question, from a file of another kind.
+OF_ONE_RECORD = ("instruction", "Instruction", *CONVERSATIONS, "turns", "text", "question", "prompt")
 HUMAN, MODEL, SYSTEM = ("human", "user"), ("gpt", "assistant", "chatgpt", "model"), ("system", "developer")
 
 
@@ -57,50 +58,10 @@ def hub_address(source: str) -> tuple[str, str, str | None]:
 
 def read_rows(path: Path) -> Iterator[tuple[str, Any]]:
     """(position in words, raw row) of a JSON list, JSONL or Parquet file; InputError where it cannot be read."""
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if path.suffix == ".parquet":
-        yield from _parquet_rows(path)
-    elif path.suffix == ".jsonl":
-        for number, row in read_lines(path):
-            yield f"line {number}", row
-    else:
-        yield from _json_rows(path)
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(path)
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path}: is not Parquet: {str(error).splitlines()[0]}") from None
-    for number, row in enumerate(table.to_pylist()):
-        yield f"record {number}", row
-
-
-def _json_rows(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        text = path.read_text(encoding=ENCODING)
-        if not text.strip():
-            raise InputError(f"{path}: is empty, expected a JSON list of records")
-        rows = finite.parse(text)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except json.JSONDecodeError as error:
-        if error.lineno == 1 or not error.msg.startswith("Extra data"):
-            raise InputError(f"{path}: line {error.lineno}: is not JSON: {error.msg} at column {error.colno}") from None
-        yield from ((f"line {number}", row) for number, row in read_lines(path))  # JSONL under another name
-        return
-    if isinstance(rows, dict) and ("instruction" in rows or _conversation(rows)):
-        rows = [rows]  # one record
-    if not isinstance(rows, list):
-        raise InputError(f"{path}: expected a JSON list of records, found {type(rows).__name__}")
-    for number, row in enumerate(rows):
-        yield f"record {number}", row
+    form = readers.form_of(path)
+    if form == ".parquet":
+        return readers.parquet_rows(path)
+    return (readers.jsonl_rows if form == ".jsonl" else readers.json_rows)(path, OF_ONE_RECORD)
 
 
 def plain_fields(row: Any, where: str) -> dict[str, str]:
@@ -119,9 +80,9 @@ def plain_fields(row: Any, where: str) -> dict[str, str]:
         if name not in row and name != "input":
             raise InputError(f"{where}: {name}: is missing")
         value = row.get(name)
-        if not isinstance(value, str | None):
-            raise InputError(f"{where}: {name}: expected text, found {value!r}")
-        fields[name] = value or ""
+        if not isinstance(value, str | None) and is_finite(value):  # pandas writes NaN for null
+            raise InputError(f"{where}: {name}: expected text, found {shown(value)}")
+        fields[name] = value if isinstance(value, str) else ""
     return fields
 
 
@@ -141,12 +102,6 @@ def say_not_used(path: str | Path, counts: Mapping[str, int], records: int) -> N
     """A line for each kind of what was left out of a source's records."""
     for what, count in counts.items():
         say(f"{path}: {count} of {records} records: {what}: not used")
-
-
-def _with_text_id(row: Any) -> Any:
-    """The row, its id as text where it is a whole number."""
-    numbered = isinstance(row, dict) and isinstance(row.get("id"), int) and not isinstance(row["id"], bool)
-    return {**row, "id": str(row["id"])} if numbered else row
 
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:
@@ -193,6 +148,12 @@ def _first_exchange(turns: Any, where: str) -> dict[str, str]:
     return {"instruction": texts[0], "input": "", "output": texts[1]}
 
 
+def _without_nulls(row: Any) -> Any:
+    """A row with ids, its texts empty where they are null."""
+    nulls = [name for name in ("instruction", "input", "output") if isinstance(row, dict) and row.get(name, "") is None]
+    return {**row, **dict.fromkeys(nulls, "")} if nulls else row
+
+
 def with_ids(rows: Iterable[dict[str, str]]) -> list[Pair]:
     """Pairs with the hash of their content as id; repeats get `-2`, `-3`."""
     seen: dict[str, int] = {}
@@ -220,7 +181,7 @@ def read_pairs(path: Path) -> list[Pair]:
     for where, row in rows:
         kind: type[Pair] = ReflectedPair if isinstance(row, dict) and "status" in row else Pair
         try:
-            pair = kind.model_validate(_with_text_id(row))
+            pair = kind.model_validate(_without_nulls(with_text_id(row)))
         except ValidationError as error:
             raise InputError(f"{path}: {where}: {describe(error)}") from None
         if pair.id in pairs:

@@ -111,7 +111,7 @@ def completion_of(entry: Any) -> Completion:
     if not is_answer(entry):
         return Completion("", 0, "stop", fault="the journal's entry is no answer", raw=dumped(entry))
     text, thoughts, fault = text_of(entry.get("text"))
-    told = {name: entry[name] for name in ("model", "reasoning", "fault", "raw") if _is_text(entry.get(name))}
+    told = {name: entry[name] for name in ("model", "reasoning", "fault", "raw", "moved") if _is_text(entry.get(name))}
     return Completion(
         text,
         count(entry.get("tokens")) or 0,

@@ -61,7 +61,7 @@ class Known:
     def __init__(self, identity: str, entries: Mapping[str, Any], price: Price | None, batch: bool) -> None:
         self.identity, self.entries, self.price, self.batch = identity, entries, price, batch
         self.spent = spent_of(entries.values(), price)
-        self.thoughts = ThoughtCounts()
+        self.thoughts, self.moved = ThoughtCounts(), 0  # moved: answers to prompts whose system text was put elsewhere
 
     @classmethod
     def read(cls, journals: Path, identity: str, price: Price | None, batch: bool) -> Known:
@@ -82,6 +82,7 @@ class Known:
         while (request := talk.request()) is not None and (key := self.key(request)) in self.entries:
             completion = completion_of(self.entries[key])
             self.thoughts.add(completion.said().thoughts, reused=True)
+            self.moved += completion.moved is not None
             talk.receive(completion)
             answers += 1
         return request, answers
@@ -213,6 +214,7 @@ class Teacher(Known):
             done = asked.pop(key, None)  # None: a batch of an earlier run held what is asked for no more
             self._reserved -= done.most if done else 0.0
             self.thoughts.add(completion.said().thoughts, reused=False)
+            self.moved += completion.moved is not None
             for talk in done.talks if done else ():
                 talk.receive(completion)
                 answered.append(talk)

@@ -12,7 +12,10 @@ KEY = "secret-of-the-test"
 
 
 class FakeJudge:
-    """`answer(request, count)` gives the text, fields of the choice, or an HTTP status; `count`: of equal requests."""
+    """`answer(request, count)` gives the text, fields of the choice, or an HTTP status, also with a body.
+
+    `count`: of equal requests.
+    """
 
     def __init__(self, answer):
         self.answer = answer
@@ -46,6 +49,8 @@ class FakeJudge:
         answer = self.answer(body, count)
         if isinstance(answer, int):
             return answer, {"error": {"message": f"status {answer}"}}
+        if isinstance(answer, tuple):
+            return answer
         message = {"role": "assistant", "content": answer if isinstance(answer, str) else ""}
         choice = {"index": 0, "finish_reason": "stop", "message": message, "logprobs": None}
         choice.update(answer if isinstance(answer, dict) else {})

@@ -89,7 +89,9 @@ def test_a_missing_key_is_refused_by_name(values, tmp_path, section, key):
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
-        (("recipes", "demo"), "learning_rate", "2e-5"),  # what PyYAML makes of 2e-5
+        (("recipes", "demo"), "learning_rate", "0.00002"),
+        (("recipes", "demo"), "learning_rate", "2e-5 "),
+        (("recipes", "demo"), "learning_rate", float("inf")),
         (("recipes", "demo"), "global_batch", 8.5),
         (("recipes", "demo"), "dtype", "float64"),
         (("teachers", "smollm2"), "model", 7),
@@ -108,13 +110,22 @@ def test_a_mistyped_value_is_refused_by_name(values, tmp_path, section, key, val
     assert re.search(rf"found {re.escape(repr(value))}(, did you mean '.*'\?)?$", message)
 
 
-def test_pyyaml_reads_the_exponent_without_a_dot_as_text(values, tmp_path):
+@pytest.mark.parametrize(("text", "number"), [("2e-5", 2e-5), ("1e3", 1000.0), (".5E+1", 5.0), ("2.e-5", 2e-5)])
+def test_an_exponent_is_a_number_as_in_yaml_1_2(values, tmp_path, text, number):
     path = tmp_path / "config.yaml"
-    text = yaml.safe_dump(values)
-    assert "learning_rate: 2.0e-05" in text
-    path.write_text(text.replace("learning_rate: 2.0e-05", "learning_rate: 2e-5"))
-    with pytest.raises(InputError, match=r"config\.yaml: recipes\.demo\.learning_rate: .* found '2e-5'$"):
-        load(path)
+    whole = yaml.safe_dump(values)
+    assert "learning_rate: 2.0e-05" in whole
+    path.write_text(whole.replace("learning_rate: 2.0e-05", f"learning_rate: {text}"))
+    of_file, _ = load(path)
+    assert of_file.recipes["demo"].learning_rate == number
+    of_snakemake, _ = parse(yaml.safe_load(path.read_text()), "config.yaml")  # its loader has PyYAML's texts
+    assert of_snakemake == of_file
+
+
+def test_a_text_that_looks_like_a_number_stays_one(values, tmp_path):
+    values["students"]["smollm2"]["revision"] = "12e4567"
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(values).replace("12e4567", "'12e4567'"))
+    assert load(tmp_path / "config.yaml")[0].students["smollm2"].revision == "12e4567"
 
 
 @pytest.mark.parametrize(
@@ -132,7 +143,7 @@ def test_malformed_yaml_is_refused_with_its_line(tmp_path, text, message):
         load(path)
 
 
-@pytest.mark.parametrize("text", ["", "just text", "- 1\n- 2\n"])
+@pytest.mark.parametrize("text", ["null", "just text", "- 1\n- 2\n"])
 def test_a_config_that_is_no_mapping_is_refused(tmp_path, text):
     path = tmp_path / "config.yaml"
     path.write_text(text)
@@ -141,7 +152,7 @@ def test_a_config_that_is_no_mapping_is_refused(tmp_path, text):
 
 
 def test_a_missing_config_file_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"none\.yaml: cannot be read: No such file"):
+    with pytest.raises(InputError, match=r"none\.yaml: no such file"):
         load(tmp_path / "none.yaml")
 
 
@@ -161,7 +172,6 @@ def test_a_missing_config_file_is_refused(tmp_path):
         ("x\t-\tsmollm2\tsmollm2\tnone\t-\t-\t-\n", "expected '-' in the column teacher"),
         ("x\t-\t-\tsmollm2\tnone\t0.5\t-\t-\n", "expected '-' in the column ratio"),
         ("x\t-\t-\t-\tnone\t-\t-\t-\n", "student: "),
-        ("x\t-\t-\tsmollm2\tnone\t-\t-\t-\textra\n", "(no header): is not a known column"),
     ],
 )
 def test_a_bad_run_is_refused_by_row_and_column(values, tmp_path, row, message):

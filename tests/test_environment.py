@@ -14,7 +14,7 @@ from packaging.version import Version
 
 from srt import config, layout
 from srt.cleaning import read_cleaning
-from srt.evaluation.alpaca_eval import read_annotator
+from srt.evaluation.annotators import read_annotator
 from srt.evaluation.mt_bench import read_grading_prompt
 from srt.evaluation.pairwise import read_prompt
 from srt.evaluation.suites import read_suite

@@ -24,11 +24,11 @@ class Table:
     findings: list[Finding] = field(default_factory=list)
 
 
-def examine_rows(rows: Sequence[Mapping[str, Any]], file: str) -> Table:
-    """The runs in a table's rows, of which every cell is text, a number or null."""
+def examine_rows(rows: Sequence[tuple[int, Mapping[str, Any]]], file: str) -> Table:
+    """The runs in a table's rows, (line from 1, cells by column), of which every cell is text, a number or null."""
     table = Table()
     told: set[str] = set()
-    for row in rows:
+    for line, row in rows:
         name = row.get("run")
         reading = Reading(Run, dict(row), file)
         table.names += [str(name)] if name else []
@@ -37,7 +37,7 @@ def examine_rows(rows: Sequence[Mapping[str, Any]], file: str) -> Table:
         for finding in reading.findings:
             of_column = finding.message.startswith((MISSING, UNKNOWN))
             if not (of_column and finding.key in told):
-                table.findings.append(_in_row(finding, f"run {name!r}"))
+                table.findings.append(_in_row(finding, f"run {name!r}" if name else f"line {line}"))
             told |= {finding.key} if of_column else set()
     table.findings += _of_whole(table.names, len(rows), file)
     return table

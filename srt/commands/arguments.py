@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from srt import cli, idle
 from srt.checks.arguments import read_model, read_variant
 from srt.defaults import DEFAULTS, tell
 from srt.methods import uses
-from srt.records import InputError
+from srt.records import InputError, shown
 from srt.runs import SELECTING, variants_of
 from srt.settings import ExecutionConfig, ReflectConfig, SelectionConfig, Settings
 
 Steps = Any  # argparse's own class of subparsers is private
 FILES = ("pairs", "scores", "coherence")  # what a selection reads of each variant
+SHARD = re.compile("[0-9]{1,9}/[0-9]{1,9}")
 SEED = 0  # of a selection, where none is given
 MODEL_HELP = "a model folder or a hub name"
 
@@ -144,8 +146,8 @@ def ratio(value: float) -> float:
 def shard(text: str) -> tuple[int, int]:
     """I/N as (i, n); InputError unless 1 <= i <= n."""
     number, _, shards = text.partition("/")
-    if not (number.isdecimal() and shards.isdecimal() and 1 <= int(number) <= int(shards)):
-        raise InputError(f"--shard: expected I/N with I from 1 to N, found {text!r}")
+    if not (SHARD.fullmatch(text) and 1 <= int(number) <= int(shards)):
+        raise InputError(f"--shard: expected I/N with I from 1 to N, found {shown(text)}")
     return int(number), int(shards)
 
 

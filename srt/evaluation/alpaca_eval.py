@@ -8,19 +8,17 @@ be read, and know a cached verdict by the annotator's name without the judge's m
 from __future__ import annotations
 
 import ast
-import json
 import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from srt.config import locate, read_yaml
+from srt.evaluation.annotators import Annotator, read_annotator
 from srt.evaluation.judge import NO_REPLY, UNREADABLE, Judge, asking, described, form_of, inert, versions
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
@@ -30,29 +28,8 @@ from srt.records import Evaluation, InputError, write_text
 from srt.settings import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig
 from srt.sources import located
 
-# Arguments of alpaca-eval's client that are no part of a request.
-CLIENT_ARGUMENTS = ("model_name", "requires_chatml", "is_chat", "price_per_token", "client_config_path", "num_procs")
-# What alpaca-eval's client sends where a config says nothing.
-CLIENT_DEFAULTS = {"max_tokens": 2048, "temperature": 0.7, "top_p": 1.0}
 LONGEST_RANKING = 10_000  # characters; two models' names and ranks need about 100
 PLACEHOLDERS = r"\{(instruction|output_1|output_2|input)\}"
-
-
-@dataclass(frozen=True)
-class Annotator:
-    """A judge's prompt and parser: alpaca-eval's config, with what is ours taken out of it."""
-
-    name: str
-    prompt: str
-    config: dict[str, Any]
-    request: dict[str, Any]
-    served: dict[str, Any]
-
-    @property
-    def identity(self) -> str:
-        """All that a verdict depends on of it: prompt, request and parser."""
-        config = {name: value for name, value in self.config.items() if name != "prompt_template"}  # a path
-        return json.dumps([self.prompt, config, self.request, self.served])
 
 
 def evaluate(
@@ -140,54 +117,6 @@ def _inert(text: str) -> str:
     return re.sub(PLACEHOLDERS, r"{ \1 }", inert(text))
 
 
-def read_annotator(name: str, judge: JudgeConfig) -> Annotator:
-    """An annotator from a folder (as config/prompts/alpaca_eval_logprob) or, by its name, from alpaca-eval.
-
-    One of alpaca-eval's own names its judge's model, and the judge's settings must name the same one.
-
-    Raises:
-        InputError: there is none of that name, or it needs more than one chat request per pair.
-    """
-    folder, stock = locate(name), _package_folder() / "evaluators_configs" / name
-    own = (folder / "configs.yaml").is_file()
-    if not own and not (stock / "configs.yaml").is_file():
-        raise InputError(f"annotator: expected a folder with configs.yaml or a name in alpaca-eval, found {name!r}")
-    path = (folder if own else stock) / "configs.yaml"
-    configs = read_yaml(path)
-    if not isinstance(configs, dict) or len(configs) != 1:
-        raise InputError(f"{path}: expected one annotator, found {configs!r}"[:200])
-    key, config = next(iter(configs.items()))
-    arguments = {**CLIENT_DEFAULTS, **config.get("completions_kwargs", {})}
-    model = arguments.get("model_name", judge.model)
-    if model != judge.model:
-        raise InputError(
-            f"{path}: this annotator's judge is {model!r}: expected it as the judge's model, found {judge.model!r}"
-        )
-    if (
-        config.get("fn_completions") != "openai_completions"
-        or config.get("batch_size", 1) != 1
-        or "tokens_to_avoid" in arguments
-    ):
-        raise InputError(f"{path}: expected fn_completions openai_completions, batch_size 1 and no tokens_to_avoid")
-    template = path.parents[1] / config["prompt_template"]
-    if not template.is_file():
-        raise InputError(f"{path}: prompt_template: no such file {template}")
-    prompt = template.read_text(encoding="utf-8")
-    if not (prompt.strip().startswith("<|im_start|>") and prompt.strip().endswith("<|im_end|>")):
-        raise InputError(f"{template}: expected a chat, from <|im_start|> to <|im_end|>")
-    theirs = {k: v for k, v in config.items() if k not in ("completions_kwargs", "fn_completions", "served")}
-    theirs["prompt_template"] = str(template.resolve())
-    request = {k: v for k, v in arguments.items() if k not in CLIENT_ARGUMENTS}
-    return Annotator(key, prompt, theirs, request, config.get("served", {}))
-
-
-def _package_folder() -> Path:
-    spec = find_spec("alpaca_eval")
-    if spec is None or spec.origin is None:
-        raise InputError("the package alpaca-eval is not installed: run `make .venv`")
-    return Path(spec.origin).parent
-
-
 def preferences_of(
     pairs: Sequence[Mapping[str, str]],
     annotator: Annotator,
@@ -264,7 +193,8 @@ def ranking(text: str) -> str:
     """
     listed = text[max(text.find("["), 0) : text.rfind("]") + 1]
     try:
-        ranks = sorted(row["rank"] for row in ast.literal_eval(listed)) if len(listed) < LONGEST_RANKING else []
+        with warnings.catch_warnings(action="ignore", category=SyntaxWarning):  # of numbers that run into words
+            ranks = sorted(row["rank"] for row in ast.literal_eval(listed)) if len(listed) < LONGEST_RANKING else []
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):  # the last two: too deep
         return ""
     return text if ranks == [1, 2] else ""

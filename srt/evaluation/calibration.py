@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from srt.evaluation import mt_bench, pairwise, reading
-from srt.evaluation.alpaca_eval import inert_pair, preferences_of, read_annotator
+from srt.evaluation.alpaca_eval import inert_pair, preferences_of
+from srt.evaluation.annotators import read_annotator
 from srt.evaluation.judge import Judge, asking, described, form_of, versions
 from srt.evaluation.replay import read_annotations
 from srt.evaluation.result import write_result

@@ -6,7 +6,6 @@ also comes as CSV, with or without a header, its answers as letters or as number
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +21,8 @@ from pydantic import (
     model_validator,
 )
 
-from srt.records import InputError, describe, read_json, read_lines
+from srt.readers import csv_rows, form_of, read_json, read_lines
+from srt.records import InputError, describe
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 MMLU_FIELDS = "six fields: the question, four choices, the answer"
@@ -149,14 +149,15 @@ def read_items(path: Path, benchmark: str) -> list[dict[str, Any]]:
 
 def _records(path: Path, benchmark: str) -> Iterator[tuple[str, Any]]:
     """(place in the file, value) of every record."""
-    if path.suffix == ".csv" and benchmark == "mmlu":
+    form = form_of(path)
+    if form == ".csv" and benchmark == "mmlu":
         yield from _csv_records(path)
-    elif path.suffix == ".json":
+    elif form == ".json":
         values = read_json(path, nan_is_null=True)
         if not isinstance(values, list):
             raise InputError(f"{path}: expected a list of items, found {type(values).__name__}")
         yield from ((f"record {number}", value) for number, value in enumerate(values, start=1))
-    elif path.suffix == ".jsonl":
+    elif form == ".jsonl":
         yield from ((f"line {number}", value) for number, value in read_lines(path))
     else:
         raise InputError(f"{path}: expected a file in JSONL or JSON, or for MMLU in CSV")
@@ -164,22 +165,11 @@ def _records(path: Path, benchmark: str) -> Iterator[tuple[str, Any]]:
 
 def _csv_records(path: Path) -> Iterator[tuple[str, Any]]:
     """MMLU's rows, whose first one may be a header from `question` to `answer`."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for number, row in enumerate(csv.reader(file, strict=True), start=1):
-                if not row or (number == 1 and [row[0], row[-1]] == ["question", "answer"]):
-                    continue
-                if len(row) != 6:
-                    raise InputError(f"{path}: row {number}: expected {MMLU_FIELDS}; found {len(row)}")
-                question, *choices, answer = row
-                answer = answer.strip()
-                yield (
-                    f"row {number}",
-                    {"question": question, "choices": choices, "answer": ANSWERS.get(answer, answer)},
-                )
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except csv.Error as error:
-        raise InputError(f"{path}: row {number + 1}: is not CSV: {error}") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    for number, row in csv_rows(path):
+        if not row or (number == 1 and [row[0], row[-1]] == ["question", "answer"]):
+            continue
+        if len(row) != 6:
+            raise InputError(f"{path}: row {number}: expected {MMLU_FIELDS}; found {len(row)}")
+        question, *choices, answer = row
+        answer = answer.strip()
+        yield f"row {number}", {"question": question, "choices": choices, "answer": ANSWERS.get(answer, answer)}

@@ -19,7 +19,7 @@ from srt.completions import CALLED, Said, ThoughtCounts, said
 from srt.config import judge_name
 from srt.endpoint import chat, taken_by
 from srt.evaluation import reading
-from srt.journal import Journal, content_key
+from srt.journal import Journal, content_key, rounds_of
 from srt.progress import track
 from srt.records import InputError
 from srt.refusals import Refusals
@@ -136,8 +136,7 @@ class Judge:
     @property
     def tries(self) -> int:
         """How often a verdict that cannot be read is asked for: TRIES, and as many again after each failed run."""
-        done = self.journal[self._rounds_key]["rounds"] if self._rounds_key in self.journal else 0
-        return TRIES * (1 + int(done))
+        return TRIES * (1 + rounds_of(self.journal.entries.get(self._rounds_key)))
 
     def check(self, lost: Mapping[str, int], number: int, share: float, what: str = "questions") -> None:
         """ServerError where more than `share` of a number of questions have no usable verdict (`lost`, by reason)."""

@@ -61,7 +61,7 @@ class JournaledModel:
         end = appended(self._tokenizer) if bos == "default" else []
         how = [bos, "without the end that the tokenizer adds"] if end else bos
         identity = content_key(models.identity(model, revision), settings.dtype, self.kind, how, self.versions)
-        self._journal = Journal(cache / "open_llm" / identity[:32] / f"{content_key(job)[:16]}.jsonl")
+        self._journal = Journal(cache / "open_llm" / identity[:32] / f"{content_key(job)[:16]}.jsonl", holds=_is_answer)
         self._unusable: dict[str, tuple[Any, ...]] = {}  # not journaled: asked again the next time
         start = _vllm if self.kind == "vllm" else _transformers
         self._backend, self._chunk, spare = start(model, revision, settings.dtype, bos, execution)
@@ -112,6 +112,12 @@ class JournaledModel:
         if len(text.encode("utf-8")) + 2 <= self._most_tokens:  # a token has a byte, but for a BOS and a first space
             return False
         return len(self._backend.tok_encode(text)) > self._most_tokens
+
+
+def _is_answer(value: Any) -> bool:
+    """Whether a journal's value is what `loglikelihood` keeps: the number, is it greedy, was it cut."""
+    kinds = [type(part) for part in value] if isinstance(value, list) else []
+    return kinds in ([float, bool, bool], [int, bool, bool])
 
 
 def _take_off(backend: Any, end: list[int]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from srt.config import locate, read_yaml, validated
 from srt.evaluation import reading
@@ -28,8 +28,8 @@ class GradingPrompt(Settings):
     ask: str = Field(description="with {conversation} and {reference}")
     turn: str = Field(description="one turn of the conversation, with {question} and {answer}")
     reference: str = Field(description="what stands for {reference} where there is one, with {reference}")
-    request: dict[str, Any] = Field(description="arguments of every chat completion")
-    served: dict[str, Any] = Field(description="sent as well where vLLM serves the judge")
+    request: dict[str, JsonValue] = Field(description="arguments of every chat completion")
+    served: dict[str, JsonValue] = Field(description="sent as well where vLLM serves the judge")
 
 
 def read_grading_prompt(name: str) -> GradingPrompt:

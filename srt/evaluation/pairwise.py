@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from srt.config import locate, read_yaml, validated
 from srt.evaluation import reading
@@ -30,8 +30,8 @@ class PairwisePrompt(Settings):
 
     system: str
     ask: str = Field(description="with {question}, {first} and {second}")
-    request: dict[str, Any] = Field(description="arguments of every chat completion")
-    served: dict[str, Any] = Field(description="sent as well where vLLM serves the judge")
+    request: dict[str, JsonValue] = Field(description="arguments of every chat completion")
+    served: dict[str, JsonValue] = Field(description="sent as well where vLLM serves the judge")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from srt.journal import content_key
 from srt.prompts import joined
-from srt.records import Answer, InputError, Record, read_records
+from srt.records import Answer, InputError, Record, read_records, shown
 from srt.sources import located, read_rows
 
 TEXT_KEYS = ("instruction", "Instruction", "text", "question", "prompt", "conversations")
@@ -97,7 +97,7 @@ def _question(where: str, value: Any, repeats: Counter[str]) -> Question:
     text, *turns = _texts(where, value)
     for name, found in (("input", context), ("output", reference), ("category", category)):
         if not (isinstance(found, str) or (found is None and name != "input")):
-            raise InputError(f"{where}: {name}: expected text, found {found!r}")
+            raise InputError(f"{where}: {name}: expected text, found {shown(found)}")
     question = joined(text, context)
     key = _identifier(where, value, question, repeats)
     references = value.get("reference") or []
@@ -105,7 +105,7 @@ def _question(where: str, value: Any, repeats: Counter[str]) -> Question:
         references = [found or None for found in references]  # an empty text is none
     good = isinstance(references, list) and all(found is None or isinstance(found, str) for found in references)
     if not good or len(references) not in (0, 1 + len(turns)):
-        raise InputError(f"{where}: reference: expected one text or null per turn, found {str(references)[:60]!r}")
+        raise InputError(f"{where}: reference: expected one text or null per turn, found {shown(references)}")
     return Question(
         id=key, question=question, reference=reference, turns=turns, references=references, category=category
     )
@@ -117,7 +117,7 @@ def _context(where: str, value: dict[str, Any]) -> Any:
         return value.get("input", "")
     instances = value["instances"]
     if not isinstance(instances, list) or len(instances) != 1 or not isinstance(instances[0], dict):
-        raise InputError(f"{where}: instances: expected exactly one, an object, found {str(instances)[:60]!r}")
+        raise InputError(f"{where}: instances: expected exactly one, an object, found {shown(instances)}")
     return instances[0].get("input", "")
 
 
@@ -132,7 +132,7 @@ def _texts(where: str, value: dict[str, Any]) -> Sequence[str]:
         raise InputError(f"{where}: {key}: is empty, expected at least one question")
     for text in texts:
         if not isinstance(text, str):
-            raise InputError(f"{where}: {key}: expected text, found {text!r}")
+            raise InputError(f"{where}: {key}: expected text, found {shown(text)}")
         if not text.strip():
             raise InputError(f"{where}: {key}: is empty, expected a question")
     return texts
@@ -143,7 +143,7 @@ def _identifier(where: str, value: dict[str, Any], question: str, repeats: Count
     if key is not None:
         found = value[key]
         if isinstance(found, bool) or not isinstance(found, str | int) or found == "":
-            raise InputError(f"{where}: {key}: expected text or a whole number, found {found!r}")
+            raise InputError(f"{where}: {key}: expected text or a whole number, found {shown(found)}")
         return str(found)
     return text_id(question, repeats)
 

@@ -8,17 +8,19 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from srt.checks.finding import did_you_mean
 from srt.config import locate, read_yaml, validated
 from srt.evaluation.items import read_items
 from srt.progress import say
+from srt.prompts import fill
 from srt.records import InputError
 from srt.settings import Settings
 
 FEWSHOT_SEED = 1234  # lm-eval's own default
 HUB = "the hub"
+LONGEST_NAME = 200  # of an items' file: longer ones are none to a file system
 Benchmark = Literal["arc", "hellaswag", "mmlu", "truthfulqa"]
 
 
@@ -31,6 +33,15 @@ class SuiteBenchmark(Settings):
     metric: Literal["acc", "acc_norm"] = Field(description="lm-eval's metric of one item")
     items: list[str] = Field(min_length=1, description="names of the items' file, the first that is there counts")
     fewshot: list[str] = Field(description="names of the file of few-shot examples likewise; none without shots")
+
+    @field_validator("items", "fewshot")
+    @classmethod
+    def _names_lie_in_the_folder(cls, names: list[str]) -> list[str]:
+        for name in names:
+            parts = Path(name).parts
+            if not parts or Path(name).is_absolute() or ".." in parts or len(name) > LONGEST_NAME:
+                raise ValueError("expected names of files within the folder of the items")
+        return names
 
     @model_validator(mode="after")
     def _examples_go_with_shots(self) -> SuiteBenchmark:
@@ -139,7 +150,8 @@ def _local(benchmark: str, entry: SuiteBenchmark, task: str, data: str) -> tuple
 
 def _first_there(folder: Path, names: list[str], task: str) -> Path:
     """The first of the names, {task} and {subject} filled in and * as the shell has it, that a file has."""
-    filled = [name.format(task=task, subject=task.removeprefix("mmlu_")) for name in names]
+    known = {"task": task, "subject": task.removeprefix("mmlu_")}
+    filled = [fill(name, known) for name in names]
     for name in filled:
         found = sorted(folder.glob(name))
         if len(found) > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import math
 import os
@@ -11,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from srt.records import InputError, Metric
+from srt.readers import InputError, read_text
+from srt.records import Metric
 
 LC_WIN_RATE = "lc_win_rate"
 
@@ -130,9 +132,10 @@ def _check_difficulty(path: Path, positions: Sequence[int]) -> None:
     """The package takes a question's difficulty from the row of its position, so the rows must be in that order."""
     import pandas as pd
 
+    text = read_text(path, "AlpacaEval's df_gamed.csv")
     try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
+        frame = pd.read_csv(io.StringIO(text))
+    except ValueError as error:
         raise InputError(f"{path}: cannot be read as AlpacaEval's df_gamed.csv: {error}") from None
     needed = ("model", "index", "instruction_difficulty", "preference", "std_delta_len", "not_gamed_baseline")
     for name in needed:

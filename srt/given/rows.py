@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from srt.layout import meta_of
-from srt.records import InputError, Pair, read_json
+from srt.records import InputError, Pair, shown
+from srt.sidecars import read_sidecar
 from srt.sources import located, read_rows
 
 TEXTS = ("instruction", "input", "output")
@@ -64,7 +65,7 @@ def read_texts(source: str, instruction: str, input: str | None, output: str) ->
         for name in TEXTS:
             value = row.values[name]
             if not isinstance(value, str) and not (name == "input" and value is None):
-                raise InputError(f"{row.where}: {name}: expected text, found {value!r}")
+                raise InputError(f"{row.where}: {name}: expected text, found {shown(value)}")
     return [Row(row.where, {name: row.values[name] or "" for name in TEXTS}) for row in rows]
 
 
@@ -82,7 +83,7 @@ def aligned(source: str, rows: Sequence[Row], original: Path, pairs: Sequence[Pa
     """
     meta = _sidecar(original, len(pairs))
     read, left_out = meta["counts"]["read"], set(meta["left_out"])
-    cut = (meta.get("settings") or {}).get("limit") is not None  # the data set is the beginning of its source
+    cut = meta.get("settings", {}).get("limit") is not None  # the data set is the beginning of its source
     if len(rows) < read:
         raise InputError(
             f"{source}: record {len(rows)}: is missing: expected {read} records, as {original} was made of"
@@ -95,13 +96,16 @@ def aligned(source: str, rows: Sequence[Row], original: Path, pairs: Sequence[Pa
 
 def _sidecar(original: Path, written: int) -> dict[str, Any]:
     path = Path(meta_of(str(original)))
-    meta: dict[str, Any] = read_json(path) if path.exists() else {"counts": {"read": written, "written": written}}
-    if meta["counts"]["written"] != written:
-        raise InputError(f"{original}: has {written} pairs, expected {meta['counts']['written']}, as {path} says")
-    if "left_out" not in meta:
-        if meta["counts"]["read"] != written:
-            raise InputError(f"{path}: left_out: is missing: prepare the data set again")
-        meta["left_out"] = []
+    if not path.exists():
+        return {"counts": {"read": written, "written": written}, "left_out": []}
+    meta = read_sidecar(path, "counts.read", "counts.written")
+    counts = meta["counts"]
+    if counts["written"] != written:
+        raise InputError(f"{original}: has {written} pairs, expected {counts['written']}, as {path} says")
+    left_out = set(meta.setdefault("left_out", []))
+    if counts["read"] - len(left_out) != written or not left_out <= set(range(counts["read"])):
+        expected = f"expected {counts['read'] - written} of {counts['read']} positions"
+        raise InputError(f"{path}: left_out: {expected}, found {len(left_out)}: prepare the data set again")
     return meta
 
 

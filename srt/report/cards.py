@@ -11,11 +11,12 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from srt import layout
-from srt.records import InputError, read_json, write_text
+from srt.records import InputError, write_text
 from srt.report import before_after, formats, ledgers, making, standing
 from srt.report.html import evaluations, number
 from srt.report.sources import training
 from srt.runs import Run
+from srt.sidecars import read_sidecar
 
 Kind = Literal["data", "model"]
 FILES: dict[Kind, str] = {"data": layout.DATA_CARD, "model": layout.MODEL_CARD}
@@ -95,8 +96,7 @@ def _header(run: Run, licence: str | None, trained: Mapping[str, Any], kind: Kin
 
 
 def _meta(results: Path, path: str) -> dict[str, Any]:
-    sidecar = results / layout.meta_of(path)
-    return read_json(sidecar) if sidecar.exists() else {}
+    return read_sidecar(results / layout.meta_of(path))
 
 
 def _teacher_facts(results: Path, run: Run, responses: str) -> list[str]:

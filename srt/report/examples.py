@@ -100,7 +100,7 @@ def by_rule(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
     for entry in entries:
         branches[entry.kept, entry.branch or ""].append(entry)
     for members in branches.values():
-        members.sort(key=lambda entry: hashlib.sha256(entry.id.encode()).hexdigest())
+        members.sort(key=lambda entry: hashlib.sha256(entry.id.encode("utf-8", "surrogatepass")).hexdigest())
     ranked = sorted(branches.items(), key=lambda item: (-len(item[1]), item[0]))
     in_turn = chain.from_iterable(zip_longest(*(members for _, members in ranked)))
     return [entry for entry in in_turn if entry is not None][:IN_ALL]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from srt.finite import is_finite
-from srt.records import InputError
+from srt.readers import InputError, csv_records
 
 NOT_RUN = "not run"  # the source of a row whose evaluation file is not there
 REPORTED = "reported"  # the source of a row that only the paper has
@@ -104,13 +104,10 @@ def to_csv(parts: Sequence[Part]) -> str:
 
 def read_csv(path: Path, part: Part) -> Part:
     """The part with the rows that its CSV holds, numbers as numbers; InputError where the file is not such a table."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file, expected a table of `srt report tables`") from None
-    lacking = [column.key for column in part.columns if column.key not in (reader.fieldnames or [])]
+    if not path.exists():
+        raise InputError(f"{path}: no such file, expected a table of `srt report tables`")
+    header, rows = csv_records(path)
+    lacking = [column.key for column in part.columns if column.key not in header]
     if lacking:
         raise InputError(f"{path}: column {lacking[0]}: is missing")
     typed = [

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from srt import layout
 from srt.config import flag_text, load
+from srt.readers import read_text
 from srt.records import Evaluation, write_text
 from srt.report import deviations, examples, formats, ledgers, making, standing
 from srt.report.formats import NOT_RUN, Part
@@ -95,7 +96,7 @@ def _config(path: Path | None, runs: Sequence[Run]) -> dict[str, Any]:
     """The config file as it stands, and what it changes against the paper."""
     config = load(path)[0] if path else None
     part, same = deviations.deviations(config, runs)
-    text = path.read_text(encoding="utf-8") if path else None
+    text = read_text(path) if path else None
     digest = hashlib.sha256(text.encode()).hexdigest() if text else None
     shown = {"config_name": str(path) if path else "not given", "config_text": text, "config_sha256": digest}
     return {"deviations": part, "as_the_paper": same, **shown}

@@ -8,12 +8,13 @@ from pathlib import Path
 from srt import layout
 from srt.evaluation.calibration import QUANTITIES, metric_name
 from srt.evaluation.win_rate import LC_WIN_RATE
-from srt.records import Evaluation, read_json
+from srt.records import Evaluation
 from srt.report.columns import ANSWERS, JUDGE, RUN, SETUP
 from srt.report.formats import NOT_RUN, Column, Part, Row
 from srt.report.sources import evaluation, metric, read_evaluation, setup
 from srt.runs import Run
 from srt.settings import ALPACA_EVAL, MT_BENCH
+from srt.sidecars import read_sidecar
 
 NO_RUN = "None: no run has an evaluation of this benchmark."
 SOURCE = Column("source", "Source", path=True)
@@ -93,21 +94,22 @@ def judge_facts(results: Path, found: Evaluation, form: str) -> Row:
     calibration = read_evaluation(path)
     theirs = calibration.judge or {}
     same = all(theirs.get(key) == judge.get(key) for key in SAME)
-    asked_alike = theirs.get("prompts", {}).get(form) == judge.get("prompt_sha256")
+    asked_alike = (theirs.get("prompts") or {}).get(form) == judge.get("prompt_sha256")
     values = {metric.name: metric.value for metric in calibration.metrics} if same and asked_alike else {}
     return row | {f"judge_{key}": values.get(metric_name(form, key)) for key in ("agreement", "kappa")}
 
 
 def answers_facts(results: Path, run: str, questions: str) -> Row:
     """How many of a run's answers were cut off at the limit of tokens, and how many are empty."""
-    path = results / layout.meta_of(layout.ANSWERS.format(run=run, questions=questions))
-    counts = read_json(path)["counts"] if path.exists() else {}
+    sidecar = layout.meta_of(layout.ANSWERS.format(run=run, questions=questions))
+    counts = read_sidecar(results / sidecar).get("counts", {})
     return {"cut_off": counts.get("cut off"), "empty": counts.get("empty")}
 
 
 def told(judge: dict[str, object]) -> str | None:
     """A judge as a table names it: its name with its version or, without a file of its own, its model."""
-    return f"{judge['name']} v{judge['version']}" if "name" in judge else str(judge.get("model") or "") or None
+    named = " v".join(str(judge[key]) for key in ("name", "version") if judge.get(key) is not None)
+    return (named if judge.get("name") else str(judge.get("model") or "")) or None
 
 
 def alpaca_eval_2_parts(results: Path, runs: Sequence[Run]) -> list[Part]:
@@ -176,7 +178,7 @@ def _judge(path: Path, source: str) -> Iterator[Row]:
     found = read_evaluation(path)
     judge = found.judge or {}
     about = {"judge": told(judge), "model": judge.get("model"), "answered_as": found.versions.get("answered_as")}
-    for form in judge.get("prompts", {}):
+    for form in judge.get("prompts") or {}:
         numbers = {key: metric(found, metric_name(form, key), source) for key in QUANTITIES}
         row: Row = {key: number.value for key, number in numbers.items()}
         row |= {f"{key}_se": number.se for key, number in numbers.items()} | {"n": numbers["agreement"].n}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 from functools import cache
 from pathlib import Path
 
+from srt.readers import csv_records
 from srt.report.formats import Row
 from srt.report.sources import ReportedWinRate
 
@@ -30,8 +30,8 @@ def published() -> Published | None:
     found = importlib.util.find_spec("alpaca_eval")
     if found is None or found.origin is None:
         return None
-    with (Path(found.origin).parent / FILE).open(encoding="utf-8", newline="") as file:
-        return {row[""]: row for row in csv.DictReader(file)}
+    _, rows = csv_records(Path(found.origin).parent / FILE)
+    return {row[""]: row for row in rows}
 
 
 def checked(row: ReportedWinRate) -> Row:

@@ -43,5 +43,5 @@ def _of_run(results: Path, run: Run) -> Iterator[Kind]:
         kinds[entry.kept, entry.branch or "", "" if entry.kept else entry.reason].append(entry.id)
     ranked = sorted(kinds.items(), key=lambda item: (not item[0][0], -len(item[1]), item[0]))
     for (kept, branch, reason), ids in ranked[:SHOWN]:
-        example = min(ids, key=lambda name: hashlib.sha256(name.encode()).hexdigest())
+        example = min(ids, key=lambda name: hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest())
         yield Kind(run.run, kept, branch, reason, len(ids), 100 * len(ids) / len(entries), example)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import math
 import platform
@@ -14,10 +13,11 @@ from typing import Any
 
 from srt import layout
 from srt.finite import is_finite
-from srt.records import InputError, read_json
+from srt.readers import InputError, tab_rows
 from srt.report.formats import Column, Part, Row
 from srt.report.sources import read_evaluation, training
 from srt.runs import Run
+from srt.sidecars import read_sidecar
 
 COST_COLUMNS = (
     Column("teacher", "Teacher"),
@@ -79,7 +79,7 @@ def machine() -> str:
 
 def _sidecars(results: Path, folder: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     for path in sorted((results / folder).rglob("*.meta.json")):
-        yield path.relative_to(results).as_posix(), read_json(path)
+        yield path.relative_to(results).as_posix(), read_sidecar(path)
 
 
 def _costs(results: Path) -> list[Row]:
@@ -89,7 +89,7 @@ def _costs(results: Path) -> list[Row]:
         spent = meta.get("teacher_in_all")
         if not spent:
             continue
-        teacher = str(meta.get("settings", {}).get("model"))
+        teacher = str((meta.get("settings") or {}).get("model"))
         row = {"teacher": teacher, "source": source, **spent}
         if teacher not in most or row["requests"] > most[teacher]["requests"]:
             most[teacher] = row
@@ -118,11 +118,10 @@ def _time(step: str, jobs: Sequence[tuple[float, float | None]], source: str) ->
 
 def _measured(path: Path) -> tuple[float, float | None]:
     """Seconds and gigabytes of a job, as Snakemake's `benchmark:` writes them."""
-    with path.open(encoding="utf-8", newline="") as file:
-        row = next(csv.DictReader(file, delimiter="\t"), None)
+    row = next((cells for _, cells in tab_rows(path)), {})
     try:
-        seconds = float((row or {})["s"])
-        text = (row or {}).get("max_rss", "-")
+        seconds = float(row["s"])
+        text = row.get("max_rss", "-")
         memory = float(text) / 1024 if text not in ("-", "NA", "") else None
     except (KeyError, ValueError):
         seconds, memory = math.nan, None
@@ -137,8 +136,8 @@ def _seeds(results: Path, runs: Sequence[Run]) -> Iterator[Row]:
             yield {"what": f"selection and finetuning of {run.run}", "seed": run.seed, "source": "the run table"}
     drawn: dict[int, list[str]] = defaultdict(list)
     for source, meta in _sidecars(results, "runs"):
-        seed = meta.get("settings", {}).get("seed")
-        if seed is not None:
+        seed = (meta.get("settings") or {}).get("seed")
+        if isinstance(seed, int):
             drawn[seed].append(source)
     for seed, sources in drawn.items():
         yield {"what": f"answers ({len(sources)} files)", "seed": seed, "source": sources[0]}

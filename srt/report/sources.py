@@ -16,6 +16,7 @@ from srt.records import Evaluation, InputError, Metric, describe, read_json
 from srt.report.formats import Row
 from srt.runs import Run
 from srt.settings import Settings
+from srt.sidecars import read_sidecar
 from srt.statistics import inside_error, mean_and_error
 
 REPORTED_FILE = Path(__file__).resolve().parents[1] / "reported.yaml"
@@ -240,15 +241,14 @@ def setup(results: Path, run: Run) -> Row:
     """What the run table says of a run, and how it was trained: records, steps, records of a step, optimizer."""
     row = run.model_dump(include={"run", "dataset", "teacher", "student", "method", "ratio", "seed"})
     trained = training(results, run.run)
-    settings = trained.get("settings", {})
+    settings = trained.get("settings") or {}
     facts = {"steps": trained.get("steps"), **{key: settings.get(key) for key in ("global_batch", "optimizer")}}
     return {**row, "training_records": trained_on(results, run.run), **facts}
 
 
 def training(results: Path, run: str) -> dict[str, Any]:
     """What finetuning wrote beside a run's weights; empty where it has not been finetuned."""
-    path = results / layout.TRAINING.format(run=run)
-    return read_json(path) if path.exists() else {}
+    return read_sidecar(results / layout.TRAINING.format(run=run))
 
 
 def trained_on(results: Path, run: str) -> int | None:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from enum import Enum, auto
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator, model_validator
+from pydantic.fields import FieldInfo
+
+from srt.yaml_files import as_number
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Backend = Literal["auto", "transformers", "vllm", "vllm-server", "openai"]
@@ -25,6 +29,9 @@ VARIABLE_EXPECTED = "expected the name of an environment variable"
 PATH_EXPECTED = (
     "expected a path or name without braces, line breaks and outer blanks, with neither '-' nor '~' in front"
 )
+
+
+LARGEST = 2**53  # a larger whole number is not the same as a float
 
 
 def is_printable(text: str, allowed: str = "") -> bool:
@@ -92,10 +99,25 @@ class Place(Enum):
 OptionalVariable = Annotated[str | None, AfterValidator(_variable)]
 
 
+def _is_number(field: FieldInfo) -> bool:
+    kinds = (field.annotation, *get_args(field.annotation))
+    return float in kinds and str not in kinds
+
+
 class Settings(BaseModel):
     """Base of all sections: strict types, no unknown key, immutable, no text that a command cannot hold."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_of_yaml(cls, values: Any) -> Any:
+        """Snakemake reads a config by YAML 1.1, where `2e-5` is a text: a number, where the field is one."""
+        if not isinstance(values, Mapping):
+            return values
+        fields = {name: field for name, field in cls.model_fields.items() if _is_number(field)}
+        read = {name: as_number(text) for name in fields if isinstance(text := values.get(name), str)}
+        return {**values, **{name: number for name, number in read.items() if number is not None}}
 
     @field_validator("*")
     @classmethod
@@ -103,4 +125,6 @@ class Settings(BaseModel):
         parts = value if isinstance(value, list) else [*value, *value.values()] if isinstance(value, dict) else [value]
         if not all(is_printable(part, allowed="\n\t") for part in parts if isinstance(part, str)):
             raise ValueError("expected text without control characters")
+        if any(abs(part) > LARGEST for part in parts if isinstance(part, int)):
+            raise ValueError(f"expected a whole number up to {LARGEST}")
         return value

@@ -12,8 +12,8 @@ from srt import gpus, launch, layout, lifeline, models, schedule
 from srt.demo_model import FILES as DEMO_MODEL_FILES
 from srt.demo_model import FOLDER as DEMO_MODEL
 from srt.methods import uses
-from srt.records import read_json
 from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, STEP_VERSIONS
+from srt.sidecars import read_sidecar
 
 lifeline.own_jobs(
     workflow.basedir
