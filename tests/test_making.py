@@ -150,9 +150,10 @@ def test_wall_time_is_summed_over_jobs_and_finetunings_is_beside_the_weights(tmp
     assert (reflect["step"], reflect["jobs"], reflect["seconds"], reflect["longest"]) == ("reflect", 2, 61.75, 60.25)
     assert reflect["memory"] == 2.0
     assert (finetune["step"], finetune["seconds"], finetune["memory"]) == ("finetune", 12.5, None)
-    (folder / "a.tsv").write_text("nothing\n")
-    with pytest.raises(InputError, match=r"a.tsv: expected a benchmark file of Snakemake"):
-        parts(tmp_path)
+    for content in ("", "nothing\tat all\n", "nothing\tat all\n1\t2\n", "s\tmax_rss\nnan\t2\n"):
+        (folder / "a.tsv").write_text(content)
+        with pytest.raises(InputError, match=r"a.tsv: expected a benchmark file of Snakemake"):
+            parts(tmp_path)
 
 
 def test_every_artefact_has_its_hash(results, written):  # noqa: F811
