@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,17 +15,13 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from srt import finite
+from srt.atomic import replacing
+from srt.errors import InputError as InputError  # noqa: PLC0414 (imported from here by all who read records)
 from srt.progress import say
+from srt.settings.base import without_user
 
 ENCODING = "utf-8-sig"  # UTF-8, and without the byte order mark that some programs write before it
 VARIANTS = ("original", "instruction", "response", "both")
-
-
-class InputError(Exception):
-    """Something the user gave is wrong: one line with file, record, field and what was expected.
-
-    The command line prints it and exits with code 2.
-    """
 
 
 class Record(BaseModel):
@@ -188,7 +183,7 @@ def describe(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"{field}: is not a known name"
     message = first["msg"].removeprefix("Value error, ")
-    found = repr(first.get("input"))
+    found = without_user(repr(first.get("input")))
     return f"{field}: {message}, found {found if len(found) <= 80 else found[:77] + '...'}"
 
 
@@ -238,17 +233,9 @@ def read_records(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is either complete under its name or not there at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write a file so that it is either complete under its name or not there at all; the errors of `replacing`."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

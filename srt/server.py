@@ -28,6 +28,7 @@ from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 
 START_SECONDS = 1800.0  # loading 70 billion parameters from a slow disk takes its time
 GRACE_SECONDS = 15.0
+MOST_BYTES = 1_000_000  # of what a server says of its health and its models
 LOOPBACK = "127.0.0.1"
 NO_KEY = "none"  # what a server without keys is sent; the library insists on one
 
@@ -204,7 +205,8 @@ def _get(port: int, path: str, key: str) -> bytes | None:
     try:
         connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
         response = connection.getresponse()
-        return response.read() if response.status == http.HTTPStatus.OK else None
+        body = response.read(MOST_BYTES + 1)
+        return body if response.status == http.HTTPStatus.OK and len(body) <= MOST_BYTES else None
     except (OSError, http.client.HTTPException):
         return None
     finally:
