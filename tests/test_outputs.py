@@ -173,7 +173,7 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("folder", [False, True])
 def test_a_closed_folder_is_told_before_the_work(folder: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *arguments: False)  # who runs the tests may be root
-    with pytest.raises(InputError, match="the folder .* is not writable"):
+    with pytest.raises(InputError, match=r"the folder .* is not writable"):
         Output(folder=folder).check(tmp_path / "x" / "y", {})
 
 

@@ -21,7 +21,7 @@ STEP_VERSIONS = {
     "finetune": 3,
     "generate": 3,
     "evaluate": 4,
-    "report": 3,
+    "report": 4,
 }
 
 SENDING = (
