@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from srt.failures import RefusedError
+from srt.failures import SHORT_KEY, RefusedError
 
 MB = 10**6
 GZIP = b"\x1f\x8b"
@@ -19,18 +19,20 @@ PIECE = 2**20  # bytes that are unpacked at a time
 ABOUT_BYTES = ("content-encoding", "content-length", "transfer-encoding")  # headers that a plain body has no use for
 
 
-def client(most_mb: int, **more: Any) -> Any:
+def client(most_mb: int, key: str, **more: Any) -> Any:
     """An asynchronous HTTP client for the library `openai`, which reads no reply beyond `most_mb` MB.
 
     A longer one is a RefusedError, as it would be as long the next time. A streamed reply is its reader's to bound,
-    unless it is an error's.
+    unless it is an error's. Where a server sends the key back, whatever in, nobody behind this client sees it.
     """
     import openai
+
+    secret = key.encode() if len(key) >= SHORT_KEY else b""
 
     class Client(openai.DefaultAsyncHttpxClient):
         async def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
             reply = await super().send(request, stream=True, **options)
-            return reply if stream and reply.is_success else await _read(reply, most_mb)
+            return reply if stream and reply.is_success else await _read(reply, most_mb, secret)
 
     return Client(follow_redirects=False, **more)
 
@@ -49,7 +51,7 @@ class Bound:
         return piece
 
 
-async def _read(reply: Any, most_mb: int) -> Any:
+async def _read(reply: Any, most_mb: int, secret: bytes) -> Any:
     """The same reply with its content, which is plain."""
     bound = Bound(most_mb)
     try:
@@ -58,6 +60,8 @@ async def _read(reply: Any, most_mb: int) -> Any:
         await reply.aclose()
     if content.startswith(GZIP):  # some servers pack and do not say so
         content = b"".join(map(Bound(most_mb), unpacked(content)))
+    if secret:
+        content = content.replace(secret, b"(key)")
     plain = [(name, value) for name, value in reply.headers.multi_items() if name.lower() not in ABOUT_BYTES]
     more = {"request": reply.request, "extensions": reply.extensions}
     return type(reply)(reply.status_code, headers=plain, content=content, **more)

@@ -139,7 +139,7 @@ class Sender:
         self._on_wire: set[asyncio.Task[Any] | None] = set()
         self._ended = False
         # No proxy of the environment may stand before a server of this machine.
-        http = bounded.client(execution.reply_mb, trust_env=LOOPBACK not in server.base_url)
+        http = bounded.client(execution.reply_mb, server.api_key, trust_env=LOOPBACK not in server.base_url)
         self._client = openai.AsyncOpenAI(
             base_url=server.base_url, api_key=server.api_key, max_retries=0, timeout=self._seconds, http_client=http
         )

@@ -84,8 +84,9 @@ class Serving:
 
     def outcome(self, **more: Any) -> Any:
         """What a request to it comes to."""
+        key = more.pop("key", "k")
         settings = {"reply_mb": MOST // 10**6, "request_seconds": 20.0, "patience_seconds": 1.0, **more}
-        sender = Sender(OpenServer(f"http://127.0.0.1:{self.port}/v1", "k", "m"), execution_config(**settings))
+        sender = Sender(OpenServer(f"http://127.0.0.1:{self.port}/v1", key, "m"), execution_config(**settings))
         try:
             sender.submit("t", partial(chat, {"model": "m", "messages": []}))
             return dict(sender.collect())["t"]
@@ -178,6 +179,14 @@ def test_a_redirect_is_a_refusal_and_is_not_followed(status: int) -> None:
     said = f"HTTP {status}: a redirect to http://127.0.0.1:{other.port}/v1/chat, which is not followed"
     assert said in outcome.why
     assert PASSWORD not in outcome.why
+
+
+def test_a_key_that_a_server_sends_back_is_seen_by_nobody() -> None:
+    said = json.dumps({"choices": [{"finish_reason": f"x {PASSWORD}", "message": {"content": [5, PASSWORD]}}]})
+    with Serving(200, said.encode(), {}) as serving:
+        outcome = serving.outcome(key=PASSWORD)
+    assert PASSWORD not in repr(outcome)
+    assert (outcome.reply.finish_reason, "(key)" in outcome.reply.raw) == ("x (key)", True)
 
 
 @pytest.mark.parametrize(
