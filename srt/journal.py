@@ -67,10 +67,12 @@ class Journal:
         return new
 
     def _look(self) -> None:
-        for path in sorted(self.path.parent.glob("*.jsonl")):
-            if path.stat().st_size == self._read_to.get(path, 0):
-                continue
-            for key, value in self._new_entries(path):
+        """Read what is new in the folder. Before every request, so that files which did not grow are not opened."""
+        folder = self.path.parent
+        with os.scandir(folder) as files:
+            sizes = {file.name: file.stat().st_size for file in files if file.name.endswith(".jsonl")}
+        for name in sorted(name for name, size in sizes.items() if size != self._read_to.get(folder / name, 0)):
+            for key, value in self._new_entries(folder / name):
                 if key not in self.entries:
                     self._news.append(value)
                 self.entries[key] = value

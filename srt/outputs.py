@@ -44,14 +44,14 @@ class Output:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Check the arguments of a command that name what it writes (its `outputs`) against each other argument.
+    """Check the arguments of a command that name what it writes (its `writes`) against each other argument.
 
     A folder that is a default, as a cache that may never be needed, need not be writable.
 
     Raises:
         InputError: the first that cannot be written, or is an input.
     """
-    outputs: Mapping[str, Output] = getattr(args, "outputs", {})
+    outputs: Mapping[str, Output] = getattr(args, "writes", {})
     texts = {name: value for name, value in vars(args).items() if name not in outputs}
     inputs = {path: name for name, value in texts.items() for path in _paths(value)}
     for name, output in outputs.items():

@@ -143,6 +143,12 @@ def test_an_input_is_never_the_output(way: str, tmp_path: Path, capsys: pytest.C
     assert read.read_text() == kept
 
 
+def test_the_files_that_a_replay_reads_are_inputs_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.json").write_text("[]")
+    command = ["evaluate", "alpaca-eval", str(tmp_path / "x.json"), "--annotations", RECORDS, "--outputs"]
+    refused([*command, str(tmp_path / "x.json")], capsys, "x.json: is read as well .outputs ")
+
+
 def test_what_a_step_puts_into_its_folder_is_none_of_its_inputs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

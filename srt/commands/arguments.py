@@ -43,8 +43,8 @@ def named(parser: argparse.ArgumentParser, *flags: str) -> None:
 
 def writes(parser: argparse.ArgumentParser, argument: argparse.Action, output: Output | None = None) -> None:
     """Say that an argument names what the command writes, a file if nothing else is said: checked before the call."""
-    known = parser.get_default("outputs") or {}
-    parser.set_defaults(outputs={**known, argument.dest: output or Output()})
+    known = parser.get_default("writes") or {}
+    parser.set_defaults(writes={**known, argument.dest: output or Output()})
 
 
 def out(parser: argparse.ArgumentParser, name: str, about: str, output: Output | None = None) -> None:
