@@ -178,13 +178,14 @@ class Speaker:
     def _opened(self, execution: ExecutionConfig, folder: Path, endpoint: Endpoint | None, gpus: int) -> Backend:
         from srt import endpoint as endpoints
         from srt import inprocess
-        from srt.batch import BatchBackend, refuse_open_batches
+        from srt.batch import BatchBackend
+        from srt.batch_states import refuse_open_batches, under_way
 
         if self.batched(execution):
             return BatchBackend(endpoints.server_of(endpoint, self.model), execution, folder)
         if self.backend == "openai":
             refuse_open_batches(folder)
-            return endpoints.EndpointBackend(endpoints.server_of(endpoint, self.model), execution)
+            return endpoints.EndpointBackend(endpoints.server_of(endpoint, self.model), execution, under_way(folder))
         models.require(self.model)
         served = self.backend == "vllm-server"
         on_vllm = served or in_process(self.backend, execution.device) == "vllm"

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import secrets
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from srt import batch_files
 from srt.backends import REFUSED, Completion, Request
 from srt.batch_replies import Batch, all_batches, create, retrieve, upload
-from srt.bodies import parsed
+from srt.batch_states import STATE, alone, others_states, read_state
+from srt.bounded import MB
 from srt.endpoint import arguments_of, completion
+from srt.errors import writing
 from srt.failures import PassingError, RefusedError, meaning_of, printable
 from srt.progress import say, say_counts
 from srt.records import InputError, read_json, write_json
@@ -29,7 +34,6 @@ MOST_BYTES = 100_000_000
 TRIES = 3  # of a request that came back unanswered from a batch (expired, or a fault of the server)
 ENDED = ("completed", "failed", "expired", "cancelled")  # any other status, also one that nobody knows, may go on
 PATH = "/v1/chat/completions"
-STATE = "batches.json"
 
 
 class BatchBackend:
@@ -47,9 +51,11 @@ class BatchBackend:
     def __init__(self, server: OpenServer, execution: ExecutionConfig, folder: Path) -> None:
         self.server = server
         self._size = min(execution.batch or MOST_REQUESTS, MOST_REQUESTS)
+        self._longest = execution.reply_mb * MB
         self._sender = Sender(server, execution)
         self._state = folder / STATE
-        self._batches = _read_state(self._state)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._batches = read_state(self._state)
         self._waiting: dict[str, Request] = {}
         self._tries: Counter[str] = Counter()
         self._collected: list[str] = []
@@ -105,7 +111,26 @@ class BatchBackend:
         self._sender.close()
 
     def _save(self) -> None:
-        write_json(self._state, self._batches)
+        with alone(self._state):
+            write_json(self._state, self._batches)
+
+    def _adopt(self) -> None:
+        """Take over batches of other jobs that hold what waits here.
+
+        Whoever waits for a request has claimed it, so that the job which submitted it has ended, or has no more use for
+        it. Should both look at such a batch for a while, it is collected twice and paid for once.
+        """
+        for state in others_states(self._state.parent):
+            with alone(state):
+                theirs = read_state(state)
+                found = [entry for entry in theirs if not self._waiting.keys().isdisjoint(entry["keys"])]
+                known = {entry["token"] for entry in self._batches}
+                self._batches += [entry for entry in found if entry["token"] not in known]
+                if found:
+                    write_json(self._state, self._batches)
+                    write_json(state, [entry for entry in theirs if entry not in found])
+                    say(f"{state}: {len(found)} batches of a job that has ended are collected here")
+        self._find_lost()
 
     def _known(self, entry: dict[str, Any], call: Callable[[Any], Any]) -> Any:
         try:
@@ -130,7 +155,10 @@ class BatchBackend:
         """Submit all that waits and is in no batch yet; nothing while the last batch that ended has failed."""
         if self._failure is not None:
             return
-        underway = {key for entry in self._batches for key in entry["keys"]}
+        underway = self._underway()
+        if self._waiting.keys() - underway:
+            self._adopt()
+            underway = self._underway()
         chunk: dict[str, bytes] = {}
         size = 0
         for key, request in self._waiting.items():
@@ -144,6 +172,9 @@ class BatchBackend:
             size += len(line)
         if chunk:
             self._create_one(chunk)
+
+    def _underway(self) -> set[str]:
+        return {key for entry in self._batches for key in entry["keys"]}
 
     def _line(self, key: str, request: Request) -> bytes:
         body = arguments_of(self.server, request)
@@ -194,25 +225,31 @@ class BatchBackend:
         found: dict[str, Completion] = {}
         odd: Counter[str] = Counter()
         asked = set(entry["keys"])
-        for name in batch.files:
-            text = self._known(entry, partial(_content, name)).text
-            for line in filter(str.strip, text.split("\n")):  # splitlines would also split within a text
-                row = _row(line)
-                if row is None or row["custom_id"] not in asked:
-                    odd["that cannot be read" if row is None else "with an id that was not asked for"] += 1
-                    continue
-                try:
-                    answer = _read(row, self.server)
-                except (InputError, ServerError) as error:  # after the others, which are paid for
-                    self._fatal = error
-                    continue
-                known = found.get(row["custom_id"])
-                if answer is not None and (known is None or known.refused):
-                    found[row["custom_id"]] = answer
-                elif known is not None:
-                    odd["of a request that has an answer already"] += 1
+        for line in filter(bytes.strip, chain.from_iterable(self._lines(entry, name) for name in batch.files)):
+            row = batch_files.row(line, self._longest)
+            if row is None or row["custom_id"] not in asked:
+                odd["that cannot be read" if row is None else "with an id that was not asked for"] += 1
+                continue
+            try:
+                answer = _read(row, self.server)
+            except (InputError, ServerError) as error:  # after the others, which are paid for
+                self._fatal = error
+                continue
+            known = found.get(row["custom_id"])
+            if answer is not None and (known is None or known.refused):
+                found[row["custom_id"]] = answer
+            elif known is not None:
+                odd["of a request that has an answer already"] += 1
         say_counts(odd, f"lines of batch {batch.id}")
         return found
+
+    def _lines(self, entry: dict[str, Any], name: str) -> Iterator[bytes]:
+        """The lines of a batch's file, which is never in memory as a whole."""
+        with tempfile.TemporaryFile(dir=self._state.parent) as file:
+            with writing(self._state.with_name(f"{name}.jsonl")):
+                self._known(entry, partial(batch_files.content, name, file))
+                file.seek(0)
+            yield from batch_files.whole_or_begun(file, self._longest)
 
     def _results(self, entry: dict[str, Any], batch: Batch) -> list[tuple[str, Completion]]:
         """The answers of a batch that ended, and what was refused; the rest goes into the next batch."""
@@ -235,43 +272,6 @@ class BatchBackend:
 
 class _UnconfirmedError(ServerError):
     """A batch may have been created or not: it is looked for by the next run."""
-
-
-def _read_state(path: Path) -> list[dict[str, Any]]:
-    """The batches under way as they were written down; InputError where the file holds something else."""
-    state = read_json(path) if path.exists() else []
-    if not isinstance(state, list) or not all(map(_is_entry, state)):
-        raise InputError(f"{path}: expected a list of batches, each with token, id and keys; delete it to give them up")
-    return state
-
-
-def _is_entry(value: Any) -> bool:
-    keys = value.get("keys") if isinstance(value, dict) else None
-    named = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
-    return named and isinstance(value.get("token"), str) and isinstance(value.get("id", 0), str | None)
-
-
-def refuse_open_batches(folder: Path) -> None:
-    """InputError where a job that is to ask live has batches under way, which are paid for."""
-    state = folder / STATE
-    if under_way := _read_state(state):
-        raise InputError(
-            f"{state}: {len(under_way)} batches are under way: expected execution.batch (--batch) to collect "
-            "them, or delete this file to give them up"
-        )
-
-
-async def _content(file: str, client: Any) -> Any:
-    return await client.files.content(file)
-
-
-def _row(line: str) -> dict[str, Any] | None:
-    """One line of an output file; None for what is empty or cannot be parsed, which counts as unanswered."""
-    try:
-        row = parsed(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) and isinstance(row.get("custom_id"), str) else None
 
 
 def _read(row: dict[str, Any], server: OpenServer) -> Completion | None:

@@ -1,8 +1,7 @@
-"""The body of a server's answer as one JSON value, in whatever encoding, packing or stream it comes."""
+"""The body of a server's answer as one JSON value, in whatever encoding or stream; `srt.bounded` has unpacked it."""
 
 from __future__ import annotations
 
-import gzip
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,6 @@ from typing import Any
 
 from srt.failures import PassingError, RefusedError
 
-GZIP = b"\x1f\x8b"
 STREAM = re.compile(r"(?:data|event|id|retry)?:")  # how a line of an event stream begins
 DONE = "[DONE]"
 LONGEST_INTEGER = 18  # digits; a longer number is read as a float
@@ -26,12 +24,11 @@ def read_body(body: bytes) -> Any:
         RefusedError: it is nested too deep, which will be so the next time.
     """
     try:
-        plain = gzip.decompress(body) if body.startswith(GZIP) else body
-        text = plain.decode(json.detect_encoding(plain), "surrogateescape")
+        text = body.decode(json.detect_encoding(body), "surrogateescape")
         return _streamed(text) if STREAM.match(text.lstrip()) else parsed(text)
     except RecursionError:
         raise RefusedError("HTTP 200 with JSON that is nested too deep") from None
-    except (ValueError, OSError, EOFError):
+    except ValueError:
         shown = " ".join(body[:200].decode("utf-8", "replace").split())
         raise PassingError(f"HTTP 200 with a body that is no JSON: {shown or 'empty'}") from None
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from srt.atomic import sync
 from srt.records import read_json, write_json
 
 VERSION = 2  # raised where a checkpoint that an older version wrote must not be gone on with
@@ -69,12 +70,3 @@ def sync_folder(folder: Path) -> None:
     """Bring a folder with all that is in it to the disk."""
     for path in (*folder.rglob("*"), folder):
         sync(path)
-
-
-def sync(path: Path) -> None:
-    """Bring a file or folder to the disk."""
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

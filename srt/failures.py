@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from srt.records import InputError
 from srt.server import NO_KEY, OpenServer, ServerError
@@ -71,7 +72,10 @@ def judged(error: Exception, server: OpenServer) -> Exception:
 
     where, said = f"{server.base_url}: {server.model}", printable(error, server.api_key)
     if isinstance(error, openai.APIStatusError):
-        return meaning_of(error.status_code, error.body or str(error), where, server.api_key, error.response.headers)
+        headers, told = error.response.headers, error.body or str(error)
+        if 300 <= error.status_code < 400 and "location" in headers:
+            told = _sent_on(headers["location"])
+        return meaning_of(error.status_code, told, where, server.api_key, headers)
     if isinstance(error, InputError | ServerError):
         return type(error)(f"{where}: {said}")
     if isinstance(error, RefusedError):
@@ -86,6 +90,13 @@ def judged(error: Exception, server: OpenServer) -> Exception:
     elif not isinstance(error, PassingError | openai.APIError | ValueError):
         return error
     return PassingError(said, reached=reached)
+
+
+def _sent_on(location: str) -> str:
+    """Where a redirect points, without what may be a secret in it: users, passwords, queries."""
+    parts = urlsplit(location)
+    there = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else parts.path
+    return f"a redirect to {there or '?'}, which is not followed: expected the address of the server itself"
 
 
 def meaning_of(status: int, body: Any, where: str, key: str, headers: Mapping[str, str] | None = None) -> Exception:

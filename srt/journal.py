@@ -7,11 +7,13 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from srt import finite
+from srt.claims import Claims
+from srt.errors import ADVICE
 from srt.progress import say
 from srt.records import InputError
 
@@ -27,7 +29,8 @@ class Journal:
 
     The journals of one folder share their entries: a process reads them all and appends to its own, which no other
     process may have open (InputError). A line that was torn (no line end) is cut off when its journal is opened
-    again, other damage is skipped, both with a word on standard error.
+    again, other damage is skipped, both with a word on standard error. What is asked of somebody who is paid is claimed
+    first (`claim`), so that no two processes ask it at a time.
 
     Args:
         path: this process's own file; its folder is made.
@@ -41,6 +44,8 @@ class Journal:
         self.path, self._holds = path, holds
         self.entries: dict[str, Any] = {}
         self._read_to: dict[Path, int] = {}
+        self._news: list[Any] = []
+        self._claims = Claims(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         try:
@@ -60,14 +65,43 @@ class Journal:
         return self.entries[key]
 
     def refresh(self) -> list[Any]:
-        """Take in what the other journals of the folder have written since the last look; the values that are new."""
-        new = []
-        for path in filter(Path.is_file, sorted(self.path.parent.glob("*.jsonl"))):
-            for key, value in self._new_entries(path):
-                if key not in self.entries:
-                    new.append(value)
-                self.entries[key] = value
+        """Take in what the other journals of the folder have written; the values that are new since the last time."""
+        self._look()
+        new, self._news = self._news, []
         return new
+
+    def _look(self) -> None:
+        """Read what is new in the folder. Before every request, so that files which did not grow are not opened."""
+        folder = self.path.parent
+        with os.scandir(folder) as files:
+            sizes = {file.name: file.stat().st_size for file in files if file.name.endswith(".jsonl") and file.is_file()}
+        for name in sorted(name for name, size in sizes.items() if size != self._read_to.get(folder / name, 0)):
+            for key, value in self._new_entries(folder / name):
+                if key not in self.entries:
+                    self._news.append(value)
+                self.entries[key] = value
+
+    def claim(self, key: str) -> bool:
+        """Claim a request before it is asked; until `release`, or until this process ends.
+
+        Returns:
+            Whether it is to be asked: not where another process of the folder asks it now, or has been answered.
+        """
+        if not self._claims.take(key):
+            return False
+        self._look()
+        if key in self.entries:
+            self._claims.release([key])
+        return key not in self.entries
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Give up claims on requests: their answers are written, or will not come."""
+        self._claims.release(keys)
+
+    def settled(self, keys: Iterable[str]) -> list[str]:
+        """Those of the requests that another process has claimed which are answered by now, or claimed no more."""
+        self._look()
+        return [key for key in keys if key in self.entries or self._claims.is_free(key)]
 
     def add(self, key: str, value: Any, *, sync: bool = True) -> None:
         """Append one entry; with `sync` it is on the disk when this returns."""
@@ -81,7 +115,8 @@ class Journal:
             if sync:
                 os.fsync(self._file)
         except OSError as error:
-            raise JournalError(f"{self.path}: cannot be written: {error.strerror}; nothing before it is lost") from None
+            advice = ADVICE.get(error.errno or 0, "nothing before it is lost")
+            raise JournalError(f"{self.path}: cannot be written: {error.strerror}; {advice}") from None
         self._read_to[self.path] = self._read_to.get(self.path, 0) + len(lines)
         self.entries.update(items)
 
@@ -97,7 +132,8 @@ class Journal:
             raise
 
     def close(self) -> None:
-        """Close the file, and with it the lock; the entries stay readable."""
+        """Close the file, and with it the lock and all claims; the entries stay readable."""
+        self._claims.close()
         os.close(self._file)
 
     def _cut_torn_line(self) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -16,10 +15,13 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from srt import finite
+from srt.atomic import replacing
+from srt.errors import InputError as InputError  # noqa: PLC0414 (imported from here by all who read records)
 from srt.progress import say
 from srt.readers import InputError as InputError  # noqa: PLC0414 (also named here)
 from srt.readers import read_json as read_json  # noqa: PLC0414
 from srt.readers import read_lines as read_lines  # noqa: PLC0414
+from srt.settings.base import without_user
 
 VARIANTS = ("original", "instruction", "response", "both")
 
@@ -256,17 +258,9 @@ def read_records(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is either complete under its name or not there at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Write a file so that it is either complete under its name or not there at all; the errors of `replacing`."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:

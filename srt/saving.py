@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from srt import models
-from srt.checkpoints import sync, sync_folder
+from srt.atomic import leaving_nothing, sync
+from srt.checkpoints import sync_folder
 from srt.records import InputError, write_json
 from srt.settings import FinetuneConfig
 
@@ -35,14 +36,15 @@ def save(
         if trainer.is_world_process_zero():
             for leftover in (partial, old):
                 shutil.rmtree(leftover, ignore_errors=True)
-    _save_weights(trainer, partial, settings, base)
-    if not trainer.is_world_process_zero():
-        return
-    for pickled in partial.rglob("training_args.bin"):  # with this machine's paths
-        pickled.unlink()
-    loss_figure(record["loss_curve"], partial)
-    write_json(partial / RECORD, record)
-    sync_folder(partial)
+    with leaving_nothing(partial, model_dir):
+        _save_weights(trainer, partial, settings, base)
+        if not trainer.is_world_process_zero():
+            return
+        for pickled in partial.rglob("training_args.bin"):  # with this machine's paths
+            pickled.unlink()
+        loss_figure(record["loss_curve"], partial)
+        write_json(partial / RECORD, record)
+        sync_folder(partial)
     if model_dir.exists():
         model_dir.rename(old)
     partial.rename(model_dir)

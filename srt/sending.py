@@ -19,6 +19,7 @@ from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
+from srt import bounded
 from srt.failures import PassingError, RefusedError, checked, judged
 from srt.progress import say
 from srt.records import InputError
@@ -121,7 +122,8 @@ class Sender:
 
     Args:
         server: address, key and model; the key appears in no message.
-        execution: `concurrency` (the window), `request_seconds` (one try's limit), `patience_seconds`.
+        execution: `concurrency` (the window), `request_seconds` (one try's limit), `patience_seconds`,
+            `reply_mb` (a reply's limit).
     """
 
     def __init__(self, server: OpenServer, execution: ExecutionConfig) -> None:
@@ -137,7 +139,7 @@ class Sender:
         self._on_wire: set[asyncio.Task[Any] | None] = set()
         self._ended = False
         # No proxy of the environment may stand before a server of this machine.
-        http = openai.DefaultAsyncHttpxClient(trust_env=LOOPBACK not in server.base_url)
+        http = bounded.client(execution.reply_mb, server.api_key, trust_env=LOOPBACK not in server.base_url)
         self._client = openai.AsyncOpenAI(
             base_url=server.base_url, api_key=server.api_key, max_retries=0, timeout=self._seconds, http_client=http
         )

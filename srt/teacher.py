@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol
 
 from srt.backends import REFUSED, Backend, Completion, Request
+from srt.claims import Aside
 from srt.completions import ThoughtCounts
 from srt.journal import Journal, content_key, entries_of
 from srt.progress import track
@@ -141,9 +141,7 @@ class Teacher(Known):
     def __enter__(self) -> Teacher:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         if self._backend is not None:
             self._backend.close()
         self.journal.close()
@@ -168,7 +166,8 @@ class Teacher(Known):
         """The talks, as they come to their end."""
         ready = deque(talks)
         asked: dict[str, _Asked] = {}
-        while (ready and not self._refusals.stop) or asked:
+        aside = Aside(self.journal.settled, self.identity)
+        while ((ready or aside) and not self._refusals.stop) or asked:
             while ready and not self._refusals.stop and len(asked) < self._capacity():
                 talk = ready.popleft()
                 request, answers = self.replay(talk)
@@ -177,19 +176,21 @@ class Teacher(Known):
                     yield talk
                 elif (key := self.key(request)) in asked:
                     asked[key].talks.append(talk)
-                elif (most := self._most(request)) is not None:
+                elif (most := self._most(request)) is None:
+                    ready.appendleft(talk)
+                    if not asked:
+                        raise BudgetError(self._stopped_with(sum(self.replay(t)[0] is not None for t in ready)))
+                    break  # what is under way is reserved at its longest, and will need less
+                elif self.journal.claim(key):
                     self._opened().submit(key, request)
                     asked[key] = _Asked(request, [talk], most)
                     self._reserved += most
                 else:
-                    ready.appendleft(talk)
-                    if not asked:
-                        raise BudgetError(
-                            self._stopped_with(1 + sum(self.replay(t)[0] is not None for t in [*ready][1:]))
-                        )
-                    break  # what is under way is reserved at its longest, and will need less
+                    aside.add(key, talk)
             if asked:
                 ready.extendleft(self._received(asked))
+            if aside and not self._refusals.stop:
+                ready.extendleft(aside.back(wait=not ready and not asked))
             if self._refusals.stop and self.batch:
                 break  # what is under way in batches is there for the next run
         if self._refusals.stop:
@@ -202,6 +203,7 @@ class Teacher(Known):
         outcomes = backend.collect()
         new = [(key, answer) for key, answer in outcomes if not answer.refused and key not in self.journal]
         self._keep([(key, answer, asked.get(key)) for key, answer in new])
+        self.journal.release(key for key, _ in outcomes)
         backend.settled()
         for key, answer in sorted(outcomes, key=itemgetter(0)):  # those of one batch by their hash: in random order
             if answer.refused:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srt import attention, models
+from srt.atomic import leaving_nothing
 from srt.batches import Batches, StepSampler, collator, filler
 from srt.checkpoints import PREFIX, SAVING, complete
 from srt.examples import Examples
@@ -221,15 +222,16 @@ def _trainer_class() -> Any:
 
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
             self.saving = True
-            try:
-                super()._save_checkpoint(model, trial)
-            finally:
-                self.saving = False
-            self.accelerator.wait_for_everyone()
-            if self.is_world_process_zero():
-                folder = Path(self.args.output_dir)
-                saved = folder / SAVING / f"{PREFIX}{self.state.global_step}"
-                complete(saved, folder, self.args.save_total_limit)
+            folder = Path(self.args.output_dir)
+            saved = folder / SAVING / f"{PREFIX}{self.state.global_step}"
+            with leaving_nothing(saved, folder / saved.name):
+                try:
+                    super()._save_checkpoint(model, trial)
+                finally:
+                    self.saving = False
+                self.accelerator.wait_for_everyone()
+                if self.is_world_process_zero():
+                    complete(saved, folder, self.args.save_total_limit)
             self.accelerator.wait_for_everyone()
 
     return Trainer

@@ -14,8 +14,9 @@ from fake_teacher import KEY, MODEL, Running
 from odd_server import KINDS
 from test_teacher import command, environment, pairs
 
-from srt import batch
+from srt import batch, batch_files
 from srt.backends import Completion, Request, Sampling
+from srt.batch_states import refuse_open_batches
 from srt.journal import JournalError
 from srt.records import InputError, ReflectedPair, read_json, read_records
 from srt.server import OpenServer, ServerError
@@ -136,7 +137,7 @@ def test_a_row_that_names_the_key_ends_the_run_without_naming_it() -> None:
     assert answer is not None
     assert answer.refused
     assert KEY not in answer.finish_reason
-    assert batch._row('{"custom_id": "k", "resp') is None
+    assert batch_files.row(b'{"custom_id": "k", "resp', 1000) is None
 
 
 def test_odd_rows_of_a_batch_are_read_or_asked_again() -> None:
@@ -162,7 +163,7 @@ def test_odd_rows_of_a_batch_are_read_or_asked_again() -> None:
     for status, body in ((403, None), (404, "no"), (400, [1]), (422, {"detail": [{"loc": ["seed"]}]})):
         assert read({"status_code": status, "body": body}).finish_reason.startswith(f"refused: HTTP {status}: ")
     for line in ("{" * 100_000, '{"custom_id": 5}', "[]", '{"custom_id": "k", "x": ' + "9" * 5000 + "x}"):
-        assert batch._row(line) is None
+        assert batch_files.row(line.encode(), 1_000_000) is None
 
 
 def test_a_refused_key_among_a_batchs_rows_ends_the_run_once_the_others_are_kept(
@@ -193,10 +194,10 @@ def test_a_refused_key_among_a_batchs_rows_ends_the_run_once_the_others_are_kept
 
 
 def test_batches_under_way_are_not_paid_for_again_by_asking_live(tmp_path: Path) -> None:
-    batch.refuse_open_batches(tmp_path)
+    refuse_open_batches(tmp_path)
     (tmp_path / "batches.json").write_text('[{"token": "t", "id": "b", "keys": []}]')
     with pytest.raises(InputError, match="1 batches are under way"):
-        batch.refuse_open_batches(tmp_path)
+        refuse_open_batches(tmp_path)
 
 
 def test_a_kill_between_submission_and_collection_pays_for_it_once(

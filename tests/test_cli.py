@@ -319,7 +319,8 @@ def test_a_full_or_closed_disk_is_one_line_and_code_1(monkeypatch, capsys):
 
     monkeypatch.setattr("srt.reflect.reflect", full)
     assert cli.main(["reflect", "P", "R", "--variant", "both", "--model", "M"]) == 1
-    assert capsys.readouterr().err == "srt: results/x.jsonl: No space left on device\n"
+    advice = "make room there and run again: what was finished before is kept"
+    assert capsys.readouterr().err == f"srt: results/x.jsonl: No space left on device: {advice}\n"
 
 
 @pytest.mark.parametrize(

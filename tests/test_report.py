@@ -329,7 +329,7 @@ def test_many_reasons_are_counted_together(results: Path) -> None:
 
 
 def test_latex_escapes_what_means_something_to_it(written: Path) -> None:
-    assert formats.latex_escape("a_b 5% {x} \\ & # $ ~^") == (
+    assert formats.latex("a_b 5% {x} \\ & # $ ~^") == (
         r"a\_b 5\% \{x\} \textbackslash{} \& \# \$ \textasciitilde{}\textasciicircum{}"
     )
     text = (written / "alpaca_eval.tex").read_text()

@@ -12,6 +12,7 @@ from srt import cli, idle
 from srt.checks.arguments import read_model, read_variant
 from srt.defaults import DEFAULTS, tell
 from srt.methods import uses
+from srt.outputs import Output
 from srt.records import InputError, shown
 from srt.runs import SELECTING, variants_of
 from srt.settings import ExecutionConfig, ReflectConfig, SelectionConfig, Settings
@@ -43,9 +44,28 @@ def named(parser: argparse.ArgumentParser, *flags: str) -> None:
         parser.add_argument(f"--use-{flag}", metavar="NAME", default=None, help=about)
 
 
+def writes(parser: argparse.ArgumentParser, argument: argparse.Action, output: Output | None = None) -> None:
+    """Say that an argument names what the command writes, a file if nothing else is said: checked before the call."""
+    known = parser.get_default("writes") or {}
+    parser.set_defaults(writes={**known, argument.dest: output or Output()})
+
+
+def out(parser: argparse.ArgumentParser, name: str, about: str, output: Output | None = None) -> None:
+    """A positional argument, by its name in capitals, for what the command writes."""
+    writes(parser, parser.add_argument(name, metavar=name.upper(), type=Path, help=about), output)
+
+
+def run_dir(parser: argparse.ArgumentParser) -> None:
+    """`RUN_DIR`."""
+    names = ("train.jsonl", "ledger.jsonl")
+    out(parser, "run_dir", f"gets {' and '.join(names)}", Output(folder=True, names=names))
+
+
 def cache(parser: argparse.ArgumentParser) -> None:
     """`--cache`."""
-    parser.add_argument("--cache", type=Path, default=Path("cache"), help="folder of journals and checkpoints")
+    about = "folder of journals and checkpoints"
+    argument = parser.add_argument("--cache", type=Path, default=Path("cache"), help=about)
+    writes(parser, argument, Output(folder=True))
 
 
 def model(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +95,8 @@ def teacher(parser: argparse.ArgumentParser) -> None:
     about = "USD per million tokens of prompt and of completion, and the batch API's share of that"
     parser.add_argument("--price", action="append", default=[], metavar="[NAME=]PROMPT,COMPLETION[,BATCH]", help=about)
     about = "folder of the received answers; CACHE/teacher where not given"
-    parser.add_argument("--journal", type=Path, default=None, metavar="DIR", help=about)
+    journal = parser.add_argument("--journal", type=Path, default=None, metavar="DIR", help=about)
+    writes(parser, journal, Output(folder=True))
 
 
 def refuse_idle_of_teacher(args: argparse.Namespace, settings: ReflectConfig) -> None:

@@ -38,7 +38,7 @@ def evaluate(steps: Steps) -> None:
 
 
 def _judged(parser: argparse.ArgumentParser, kind: type[Settings]) -> None:
-    parser.add_argument("out", metavar="OUT", type=Path, help="the evaluation's JSON to write")
+    arguments.out(parser, "out", "the evaluation's JSON to write")
     arguments.cache(parser)
     arguments.server(parser)
     cli.add_settings(parser, kind)
@@ -108,7 +108,7 @@ def _open_llm(benchmarks: Steps) -> None:
         evaluate(args.model, arguments.revision(args), args.out, settings, execution, args.cache, profile)
 
     parser = arguments.step(benchmarks, "open-llm", call, "Open LLM Leaderboard v1: ARC, HellaSwag, MMLU, TruthfulQA.")
-    parser.add_argument("out", metavar="OUT", type=Path, help="the evaluation's JSON to write")
+    arguments.out(parser, "out", "the evaluation's JSON to write")
     arguments.named(parser, "profile")
     arguments.model(parser)
     arguments.cache(parser)

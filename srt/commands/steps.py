@@ -12,6 +12,7 @@ from srt.checks.arguments import read_file, read_source, read_variant
 from srt.commands import arguments
 from srt.commands.arguments import Steps
 from srt.config import validated
+from srt.outputs import Output
 from srt.records import InputError
 from srt.settings import (
     SOURCE,
@@ -40,7 +41,7 @@ def prepare(steps: Steps) -> None:
     parser.add_argument(
         "source", metavar="SOURCE", help="Alpaca-style JSON, JSONL or Parquet, or a hub data set's name"
     )
-    parser.add_argument("pairs", metavar="PAIRS", type=Path, help="the JSONL to write")
+    arguments.out(parser, "pairs", "the JSONL to write")
     arguments.named(parser, "dataset")
     cli.add_settings(parser, PrepareConfig)
 
@@ -70,7 +71,7 @@ def reflect(steps: Steps) -> None:
     parser.add_argument(
         "pairs", metavar="PAIRS", type=read_file, help="the originals; for --variant both, the instruction's"
     )
-    parser.add_argument("reflected", metavar="REFLECTED", type=Path, help="the JSONL to write")
+    arguments.out(parser, "reflected", "the JSONL to write")
     parser.add_argument("--variant", required=True, choices=["instruction", "response", "both"], help="what to rewrite")
     parser.add_argument(
         "--scores",
@@ -103,7 +104,7 @@ def score(steps: Steps) -> None:
 
     parser = arguments.step(steps, "score", call, "Compute the student's IFD and r-IFD of every pair.")
     parser.add_argument("pairs", metavar="PAIRS", type=read_file, help="Alpaca-style JSON, JSONL or Parquet")
-    parser.add_argument("scores", metavar="SCORES", type=Path, help="the JSONL to write")
+    arguments.out(parser, "scores", "the JSONL to write")
     arguments.model(parser)
     arguments.cache(parser)
     about = "score only every N-th pair from the I-th on; `srt gather` joins the parts"
@@ -123,7 +124,7 @@ def gather(steps: Steps) -> None:
     about = "Join the shards of `srt score --shard` into one file of scores, in the order of the pairs."
     parser = arguments.step(steps, "gather", call, about)
     parser.add_argument("pairs", metavar="PAIRS", type=read_file, help="the pairs that were scored")
-    parser.add_argument("scores", metavar="SCORES", type=Path, help="the JSONL to write")
+    arguments.out(parser, "scores", "the JSONL to write")
     parser.add_argument("shards", metavar="SHARD", type=read_file, nargs="+", help="the scores of every shard")
 
 
@@ -138,7 +139,7 @@ def coherence(steps: Steps) -> None:
 
     parser = arguments.step(steps, "coherence", call, "Compute the cosine of instruction and response (an ablation).")
     parser.add_argument("pairs", metavar="PAIRS", type=read_file, help="Alpaca-style JSON, JSONL or Parquet")
-    parser.add_argument("out", metavar="COHERENCE", type=Path, help="the JSONL to write")
+    arguments.writes(parser, parser.add_argument("out", metavar="COHERENCE", type=Path, help="the JSONL to write"))
     arguments.model(parser)
     cli.add_settings(parser, CoherenceConfig)
     cli.add_execution(parser, "coherence")
@@ -167,7 +168,7 @@ def selection(steps: Steps) -> None:
         )
 
     parser = arguments.step(steps, "selection", call, "Choose one version of each record, filter, and keep the ratio.")
-    parser.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="gets train.jsonl and ledger.jsonl")
+    arguments.run_dir(parser)
     arguments.choice(parser)
     about = "what `srt rescore` computed again in float32: stands in place of the scores"
     parser.add_argument("--rescored", metavar="FILE", type=read_file, default=None, help=about)
@@ -200,7 +201,7 @@ def agreement(steps: Steps) -> None:
 
 def _add_scored_choice(parser: argparse.ArgumentParser, step: str, out: str) -> None:
     """The arguments of a step that scores for one selection."""
-    parser.add_argument("out", metavar="OUT", type=Path, help=f"{out} to write")
+    arguments.out(parser, "out", f"{out} to write")
     arguments.choice(parser)
     arguments.model(parser)
     arguments.cache(parser)
@@ -250,7 +251,7 @@ def finetune(steps: Steps) -> None:
 
     parser = arguments.step(steps, "finetune", call, "Finetune the student on the selected pairs.")
     parser.add_argument("train", metavar="TRAIN", type=read_file, help="JSONL of pairs")
-    parser.add_argument("model_dir", metavar="MODEL_DIR", type=Path, help="the checkpoint folder to write")
+    arguments.out(parser, "model_dir", "the checkpoint folder to write", Output(folder=True, replaced=True))
     arguments.model(parser)
     parser.add_argument("--seed", type=int, default=0, help="seed of the data order")
     arguments.cache(parser)
@@ -278,7 +279,7 @@ def generate(steps: Steps) -> None:
 
     parser = arguments.step(steps, "generate", call, "Answer the questions of benchmarks.")
     parser.add_argument("questions", metavar="QUESTIONS", type=read_source, help=SOURCE)
-    parser.add_argument("answers", metavar="ANSWERS", type=Path, help="the JSONL to write")
+    arguments.out(parser, "answers", "the JSONL to write")
     about = (
         "another set of questions for the same engine, and how its answers are drawn: settings as max_new_tokens=64; "
         "what is not named there is as in the first set"

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import TracebackType
 from typing import Any, TypeVar
 
 from srt import models
+from srt.claims import Aside
 from srt.completions import CALLED, Said, ThoughtCounts, said
 from srt.config import judge_name
 from srt.endpoint import chat, taken_by
@@ -211,20 +211,34 @@ class Judge:
 
     def _received(self, wanted: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Reply]]:
         waiting, under_way = deque(wanted), 0
-        while under_way or (waiting and not self._refusals.stop):
+        aside = Aside(self.journal.settled, f"judge {self.server.model}")
+        while under_way or ((waiting or aside) and not self._refusals.stop):
             while waiting and not self._refusals.stop and under_way < self._sender.capacity:
                 key = waiting.popleft()
-                arguments = taken_by(self.server, {"model": self.server.model, **wanted[key]})
-                self._sender.submit(key, partial(chat, arguments))
-                under_way += 1
-            outcomes = self._sender.collect()
-            under_way -= len(outcomes)
-            answers = [(key, o.reply) for key, o in outcomes if isinstance(o, Answered)]
-            self.journal.add_all([(key, {"choice": said.as_choice(), "model": said.model}) for key, said in answers])
-            for key, outcome in outcomes:
-                yield key, self._counted(key, outcome)
+                if key in self.journal:  # another process has been answered meanwhile
+                    yield key, Reply(self._kept(key)[0], None)
+                elif self.journal.claim(key):
+                    body = taken_by(self.server, {"model": self.server.model, **wanted[key]})
+                    self._sender.submit(key, partial(chat, body))
+                    under_way += 1
+                else:
+                    aside.add(key, key)
+            if under_way:
+                outcomes = self._sender.collect()
+                under_way -= len(outcomes)
+                yield from self._kept_of(outcomes)
+            if aside and not self._refusals.stop:
+                waiting.extend(aside.back(wait=not waiting and not under_way))
         if self._refusals.stop:
             raise self._refusals.stop
+
+    def _kept_of(self, outcomes: Sequence[tuple[str, Answered | Refusal]]) -> Iterator[tuple[str, Reply]]:
+        """Replies, once they are on disk."""
+        answers = [(key, o.reply) for key, o in outcomes if isinstance(o, Answered)]
+        self.journal.add_all([(key, {"choice": said.as_choice(), "model": said.model}) for key, said in answers])
+        self.journal.release(key for key, _ in outcomes)
+        for key, outcome in outcomes:
+            yield key, self._counted(key, outcome)
 
     def _counted(self, key: str, outcome: Answered | Refusal) -> Reply:
         """A reply, or why there is none."""

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from srt import layout
 from srt.records import InputError, write_text
 from srt.report import before_after, formats, ledgers, making, standing
+from srt.report.escaping import markdown
 from srt.report.html import evaluations, number
 from srt.report.sources import training
 from srt.runs import Run
@@ -113,4 +114,4 @@ def _sha256(path: Path) -> str | None:
 
 def _cell(text: object) -> str:
     """A text as a cell of a Markdown table, in which nothing that a model wrote is markup."""
-    return formats.markdown("" if text is None else str(text))
+    return markdown("" if text is None else str(text))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from srt import layout
+from srt.atomic import replacing
 from srt.records import InputError
 from srt.report.bars import pairwise
 from srt.report.distributions import ifd_distributions
@@ -67,13 +67,8 @@ def tables_folder(results: str | Path) -> Path:
 
 def save(figure: Figure, out: Path, name: str) -> Path:
     """Write `name`.pdf and `name`.png into the folder `out`, whole or not at all; returns the path of the PNG."""
-    out.mkdir(parents=True, exist_ok=True)
     for extension, metadata in METADATA.items():
-        partial = out / f".{name}.{os.getpid()}.partial"
-        try:
-            with styled():  # how letters are put into a PDF is read here, not when the figure is made
-                figure.savefig(partial, format=extension, dpi=DPI, metadata=metadata)
-            os.replace(partial, out / f"{name}.{extension}")
-        finally:
-            partial.unlink(missing_ok=True)
+        # How letters are put into a PDF is read here, not when the figure is made.
+        with replacing(out / f"{name}.{extension}") as partial, styled():
+            figure.savefig(partial, format=extension, dpi=DPI, metadata=metadata)
     return out / f"{name}.png"

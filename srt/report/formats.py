@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 import math
 import re
@@ -15,6 +14,7 @@ from typing import Any
 
 from srt.finite import is_finite
 from srt.readers import InputError, csv_records
+from srt.report.escaping import csv_cell, csv_text, latex, markdown, one_line
 
 NOT_RUN = "not run"  # the source of a row whose evaluation file is not there
 REPORTED = "reported"  # the source of a row that only the paper has
@@ -95,11 +95,15 @@ def to_csv(parts: Sequence[Part]) -> str:
     keys = list(dict.fromkeys(column.key for part in parts for column in part.columns))
     keys = ["kind", *keys] if len(parts) > 1 else keys
     rows = [{"kind": part.kind, **row} for part in parts for row in part.rows]
+    lines = [[csv_cell(row.get(key)) for key in keys] for row in rows or [{keys[0]: NONE}]]
+    return "".join(map(_csv_line, [keys, *lines]))
+
+
+def _csv_line(cells: Sequence[Any]) -> str:
+    """One line. Python quotes a carriage return only where it is part of a line's end."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, keys, extrasaction="ignore", lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows(rows or [{keys[0]: NONE}])
-    return out.getvalue()
+    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    return out.getvalue().removesuffix("\r\n") + "\n"
 
 
 def read_csv(path: Path, part: Part) -> Part:
@@ -127,7 +131,7 @@ def _typed(path: Path, column: Column, text: str) -> Any:
     if text == "":
         return None
     if column.digits is None:
-        return text
+        return csv_text(text)
     try:
         number = int(text) if re.fullmatch(r"-?\d+", text) else float(text)
     except ValueError:
@@ -157,42 +161,13 @@ def _markdown_lines(part: Part) -> list[str]:
     return ["| " + " | ".join(line) + " |" for line in [header, rule, *lines]]
 
 
-def markdown(text: str, code: bool = False) -> str:
-    """A text as a cell of a Markdown table: one line in which nothing is markup."""
-    line = " ".join(text.split()).replace("|", "\\|")
-    if code and line and "`" not in line:
-        return f"`{line}`"
-    return re.sub(r"([`*\[\]])", r"\\\1", html.escape(line, quote=False))
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
-    "\N{MINUS SIGN}": "$-$",
-    "\N{GREATER-THAN OR EQUAL TO}": r"$\geq$",
-    **{character: "\\" + character for character in "&%$#_"},
-}
-
-
-def latex_escape(text: str) -> str:
-    """Text in which LaTeX's special characters print as themselves, in one pass."""
-    return re.sub("|".join(map(re.escape, _LATEX)), lambda match: _LATEX[match.group()], " ".join(text.split()))
-
-
 def to_latex(name: str, title: str, parts: Sequence[Part], notes: Iterable[str] = ()) -> str:
     """A booktabs float per part. A row's source stands in a comment at its end, where it takes no width."""
     blocks = ["% Needs \\usepackage[T1]{fontenc} and \\usepackage{booktabs,graphicx}."]
     for part in parts:
         label = name if len(parts) == 1 else f"{name}_{part.kind}"
         heading = title if len(parts) == 1 else f"{title}: {part.title}"
-        caption = latex_escape(" ".join([f"{heading}.", *(notes if part is parts[0] else ())]))
+        caption = latex(" ".join([f"{heading}.", *(notes if part is parts[0] else ())]))
         blocks += [
             "\\begin{table}[t]",
             "\\centering",
@@ -210,19 +185,19 @@ def _latex_tabular(part: Part) -> list[str]:
     lines = ["\\begin{tabular}{" + "".join("l" if c.digits is None else "r" for c in columns) + "}", "\\toprule"]
     if any(column.group for column in columns):
         lines += _latex_groups(columns)
-    lines += [" & ".join(latex_escape(column.header) for column in columns) + " \\\\", "\\midrule"]
+    lines += [" & ".join(latex(column.header) for column in columns) + " \\\\", "\\midrule"]
     for row in part.rows:
-        source = " ".join(str(row.get("source") or "").split())
-        lines.append(" & ".join(latex_escape(cell(column, row)) for column in columns) + f" \\\\ % {source}")
+        source = one_line(str(row.get("source") or ""))
+        lines.append(" & ".join(latex(cell(column, row)) for column in columns) + f" \\\\ % {source}")
     if not part.rows:
-        lines.append(f"\\multicolumn{{{len(columns)}}}{{l}}{{{latex_escape(part.none)}}} \\\\")
+        lines.append(f"\\multicolumn{{{len(columns)}}}{{l}}{{{latex(part.none)}}} \\\\")
     return [*lines, "\\bottomrule", "\\end{tabular}}"]
 
 
 def _latex_groups(columns: Sequence[Column]) -> list[str]:
     cells, rules, start = [], [], 1
     for group, width in headings(columns):
-        cells.append(f"\\multicolumn{{{width}}}{{c}}{{{latex_escape(group)}}}")
+        cells.append(f"\\multicolumn{{{width}}}{{c}}{{{latex(group)}}}")
         if group:
             rules.append(f"\\cmidrule(lr){{{start}-{start + width - 1}}}")
         start += width

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Mapping
 from enum import Enum, auto
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -59,7 +60,19 @@ def check_address(text: str) -> str:
     """A server's address; ValueError for what is none."""
     if ADDRESS.fullmatch(text) is None:
         raise ValueError(ADDRESS_EXPECTED)
+    parts = urlsplit(text)
+    if "@" in parts.netloc:
+        raise ValueError("expected an address without user and password (a key comes from the environment)")
+    try:
+        parts.port  # noqa: B018 (read for its check)
+    except ValueError:  # whose text has what may be a password in it
+        raise ValueError(ADDRESS_EXPECTED) from None
     return text
+
+
+def without_user(text: str) -> str:
+    """A text with `***` in the place of what stands before the @ of an address: a message shows no password."""
+    return re.sub(r"(?<=//)\S*@", "***@", text)
 
 
 def _variable(text: str | None) -> str | None:

@@ -21,11 +21,11 @@ STEP_VERSIONS = {
     "finetune": 3,
     "generate": 3,
     "evaluate": 4,
-    "report": 3,
+    "report": 4,
 }
 
 SENDING = (
-    *("concurrency", "request_seconds", "patience_seconds"),
+    *("concurrency", "request_seconds", "patience_seconds", "reply_mb"),
     *("refusals_at_start", "failure_percent", "failure_window"),
 )
 VLLM = ("gpu_memory_share", "server_memory_gb")
@@ -110,6 +110,9 @@ class ExecutionConfig(Settings):
     )
     request_seconds: float = Field(gt=0, description="how long one try of a request may take")
     patience_seconds: float = Field(gt=0, description="how long an endpoint may answer nothing before the run stops")
+    reply_mb: int = Field(
+        ge=1, le=2000, description="most MB (1e6 bytes, unpacked) of one reply; a longer one is a failed request"
+    )
     refusals_at_start: int = Field(
         ge=1,
         description="new refusals in the same words that stop a run while nothing was answered yet, and new answers of "
