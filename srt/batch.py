@@ -22,7 +22,7 @@ from srt.endpoint import arguments_of, completion
 from srt.errors import writing
 from srt.failures import PassingError, RefusedError, meaning_of, printable
 from srt.progress import say, say_counts
-from srt.records import InputError, read_json, write_json
+from srt.records import InputError, write_json
 from srt.sending import Sender
 from srt.server import OpenServer, ServerError
 from srt.settings import ExecutionConfig

@@ -24,15 +24,15 @@ from srt import config as settings_of
 from srt.checks.arguments import require_inputs, require_settings
 from srt.checks.finding import lines_in
 from srt.config import flag_fields
-from srt.errors import told
+from srt.errors import shown, told, without_user
 from srt.journal import JournalError
 from srt.launch import LaunchError
 from srt.lifeline import watch_owner
 from srt.progress import begin, forget_first, one_line, take_any_text
-from srt.records import VARIANTS, InputError, shown
+from srt.records import VARIANTS, InputError
 from srt.server import ServerError
 from srt.settings import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Price, Settings
-from srt.settings.base import check_address, without_user
+from srt.settings.base import check_address
 from srt.spending import BudgetError
 
 AnySettings = TypeVar("AnySettings", bound=Settings)

@@ -52,8 +52,6 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     return tab_rows(path)
 
 
-
-
 def _typed_row(row: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for column, text in row.items():

@@ -19,12 +19,28 @@ ADVICE = {
 OS_ERROR = re.compile(r"\(os error (\d+)\)")
 TORCH_WRITER = re.compile(r"PytorchStreamWriter failed|unexpected pos \d+ vs \d+")
 
+SHOWN = 80  # characters of a wrong value
+
 
 class InputError(Exception):
     """Something the user gave is wrong: one line with file, record, field and what was expected.
 
     The command line prints it and exits with code 2.
     """
+
+
+def shown(value: object) -> str:
+    """A value as a complaint shows it: in short, and without what stands before the @ of an address."""
+    try:
+        text = without_user(repr(value))
+    except (ValueError, RecursionError):  # of an integer with too many digits, or of what is too deep
+        text = f"a value of the kind {type(value).__name__}"
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+def without_user(text: str) -> str:
+    """A text with `***` in the place of what stands before the @ of an address: a message shows no password."""
+    return re.sub(r"(?<=//)\S*@", "***@", text)
 
 
 @contextmanager

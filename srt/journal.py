@@ -74,7 +74,9 @@ class Journal:
         """Read what is new in the folder. Before every request, so that files which did not grow are not opened."""
         folder = self.path.parent
         with os.scandir(folder) as files:
-            sizes = {file.name: file.stat().st_size for file in files if file.name.endswith(".jsonl") and file.is_file()}
+            sizes = {
+                file.name: file.stat().st_size for file in files if file.name.endswith(".jsonl") and file.is_file()
+            }
         for name in sorted(name for name, size in sizes.items() if size != self._read_to.get(folder / name, 0)):
             for key, value in self._new_entries(folder / name):
                 if key not in self.entries:

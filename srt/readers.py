@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from srt import finite
+from srt.errors import InputError
 
 BOM = "\ufeff"  # a byte order mark, which some programs write before UTF-8
 PACKED = ".gz"
@@ -43,13 +44,6 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-
-
-class InputError(Exception):
-    """Something the user gave is wrong: one line with file, record, field and what was expected.
-
-    The command line prints it and exits with code 2.
-    """
 
 
 def form_of(name: str | Path) -> str:

@@ -17,11 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from srt import finite
 from srt.atomic import replacing
 from srt.errors import InputError as InputError  # noqa: PLC0414 (imported from here by all who read records)
+from srt.errors import shown
 from srt.progress import say
-from srt.readers import InputError as InputError  # noqa: PLC0414 (also named here)
 from srt.readers import read_json as read_json  # noqa: PLC0414
 from srt.readers import read_lines as read_lines  # noqa: PLC0414
-from srt.settings.base import without_user
 
 VARIANTS = ("original", "instruction", "response", "both")
 
@@ -211,15 +210,6 @@ def describe(error: ValidationError) -> str:
         return f"{field}: is not a known name"
     message = first["msg"].removeprefix("Value error, ")
     return f"{field}: {message}, found {shown(first.get('input'))}"
-
-
-def shown(value: Any) -> str:
-    """A value as it is shown in a complaint, on one line of at most 80 characters."""
-    try:
-        found = repr(value)
-    except (ValueError, RecursionError):  # of an integer that has too many digits for a text, or of what is too deep
-        found = f"a value of the kind {type(value).__name__}"
-    return found if len(found) <= 80 else found[:77] + "..."
 
 
 def with_text_id(row: Any) -> Any:

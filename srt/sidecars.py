@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from srt.readers import InputError, read_json
+from srt.errors import InputError
+from srt.readers import read_json
 from srt.records import describe
 
 Count = Annotated[int, Field(ge=0)]

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from srt import readers
 from srt.config import locate
+from srt.errors import shown
 from srt.finite import is_finite
 from srt.progress import say
-from srt.records import InputError, Pair, ReflectedPair, describe, pair_id, shown, with_text_id
+from srt.records import InputError, Pair, ReflectedPair, describe, pair_id, with_text_id
 
 HUB = "hub:"
 NOT_USED = (

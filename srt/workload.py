@@ -84,7 +84,9 @@ def _of_run(config: Config, runs: Sequence[Run], run: Run, benchmarks: Sequence[
         if one.recipe and benchmarks:
             yield Job("finetune", layout.MODEL.format(run=one.run))
         if asked:
-            answers = [layout.ANSWERS.format(run=one.run, questions=name) for name in layout.answered(config, one, runs)]
+            answers = [
+                layout.ANSWERS.format(run=one.run, questions=name) for name in layout.answered(config, one, runs)
+            ]
             yield from (Job("generate", path) for path in _absent(config, answers)[:1])
     yield from (Job("evaluate", layout.EVALUATION.format(run=run.run, benchmark=name)) for name in benchmarks)
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from srt.records import InputError
-
-SHOWN = 80  # characters of a wrong value
+from srt.errors import InputError, shown
 
 
 @dataclass(frozen=True)
@@ -59,15 +56,6 @@ def refuse(findings: Iterable[Finding]) -> None:
     found = list(findings)
     if found:
         raise Refused(found)
-
-
-def shown(value: object) -> str:
-    """A value as a complaint shows it: in short, and without what stands before the @ of an address."""
-    try:
-        text = re.sub(r"(?<=//)\S*@", "***@", repr(value))
-    except (ValueError, RecursionError):  # of an integer with too many digits, or of what is too deep
-        text = f"a value of the kind {type(value).__name__}"
-    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
 def did_you_mean(name: object, known: Collection[str]) -> str:

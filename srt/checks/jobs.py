@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from srt import layout
 from srt.checks.access import ENDPOINTS
 from srt.checks.finding import Finding
 from srt.checks.whole import Examined
@@ -12,6 +14,7 @@ from srt.config import judge_name
 from srt.runs import Run
 
 ALL = "all"  # the rule that asks for everything, whose files must all be there
+ANSWERS = re.compile(r"answers(_\d+)?")  # a rule for each combination of sets of questions
 # Rule: the keys that its jobs read, in terms of their wildcards and their run. The others read what these make.
 READS: dict[str, tuple[str, ...]] = {
     "original": ("datasets.{dataset}",),
@@ -22,7 +25,7 @@ READS: dict[str, tuple[str, ...]] = {
     "rescored": ("students.{scored_by}", "score"),
     "agreement": ("students.{student}", "score"),
     "finetuned": ("students.{student}",),
-    "answers": ("questions.{questions}", "{untuned}"),
+    "answers": ("{untuned}",),
     "alpaca_eval": ("evaluate.alpaca_eval",),
     "alpaca_eval_2": ("evaluate.alpaca_eval_2",),
     "open_llm": ("evaluate.open_llm.{profile}", "{untuned}"),
@@ -58,12 +61,23 @@ def _is_below(key: str, keys: Iterable[str]) -> bool:
 
 def _keys_read(examined: Examined, rule: str, wildcards: Mapping[str, str]) -> Iterator[str]:
     known = {**_of_run(examined, wildcards.get("run")), **wildcards}
+    if ANSWERS.fullmatch(rule):
+        rule = "answers"
+        yield from _questions_of(examined, wildcards["run"])
     for pattern in READS.get(rule, ()):
         yield pattern.format(**known)
     files = examined.config.evaluate.judge_files() if examined.config and "judge" in wildcards else {}
     for benchmark, file in files.items():
         if judge_name(file) == wildcards["judge"]:
             yield f"evaluate.{benchmark}.judge"
+
+
+def _questions_of(examined: Examined, name: str) -> Iterator[str]:
+    """The sets of questions that a run's model answers in one job."""
+    for run in examined.runs:
+        if run.run == name and examined.config is not None:
+            sets = layout.answered(examined.config, run, examined.runs)
+            yield from (f"questions.{each}" for each in sets)
 
 
 def _of_run(examined: Examined, name: str | None) -> Mapping[str, Any]:

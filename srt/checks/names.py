@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from srt import layout
-from srt.checks.finding import Finding, did_you_mean, expected_one_of, shown
+from srt.checks.finding import Finding, did_you_mean, expected_one_of
 from srt.checks.paths import findings_at
 from srt.checks.types import Spot
 from srt.config import judge_name, read_judge
+from srt.errors import shown
 from srt.given.check import given_findings
 from srt.runs import SELECTED_METHODS, Run
 from srt.settings import MT_BENCH, Config

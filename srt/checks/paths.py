@@ -15,7 +15,7 @@ from srt.checks.finding import Finding, did_you_mean, lines_in, refuse
 from srt.checks.types import Spot, spots
 from srt.cleaning import read_cleaning
 from srt.config import locate, read_judge
-from srt.evaluation.alpaca_eval import read_annotator
+from srt.evaluation.annotators import read_annotator
 from srt.evaluation.mt_bench import read_grading_prompt
 from srt.evaluation.pairwise import read_prompt
 from srt.evaluation.questions import read_questions

@@ -8,8 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from srt.checks.finding import Finding, did_you_mean, refuse, shown, similar
+from srt.checks.finding import Finding, did_you_mean, refuse, similar
 from srt.checks.types import names_at, stand_in, type_at
+from srt.errors import shown
 from srt.records import InputError
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)

@@ -11,9 +11,10 @@ from typing import Any
 from srt import cli, idle
 from srt.checks.arguments import read_model, read_variant
 from srt.defaults import DEFAULTS, tell
+from srt.errors import shown
 from srt.methods import uses
 from srt.outputs import Output
-from srt.records import InputError, shown
+from srt.records import InputError
 from srt.runs import SELECTING, variants_of
 from srt.settings import ExecutionConfig, ReflectConfig, SelectionConfig, Settings
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from srt import cli
 from srt.checks.arguments import read_file, read_source, read_variant

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 from srt import models
@@ -211,7 +212,7 @@ class Judge:
 
     def _received(self, wanted: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Reply]]:
         waiting, under_way = deque(wanted), 0
-        aside = Aside(self.journal.settled, f"judge {self.server.model}")
+        aside = Aside(self.journal.settled, self._where)
         while under_way or ((waiting or aside) and not self._refusals.stop):
             while waiting and not self._refusals.stop and under_way < self._sender.capacity:
                 key = waiting.popleft()

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from srt.errors import shown
 from srt.journal import content_key
 from srt.prompts import joined
-from srt.records import Answer, InputError, Record, read_records, shown
+from srt.records import Answer, InputError, Record, read_records
 from srt.sources import located, read_rows
 
 TEXT_KEYS = ("instruction", "Instruction", "text", "question", "prompt", "conversations")

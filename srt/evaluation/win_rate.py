@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from srt.readers import InputError, read_text
+from srt.errors import InputError
+from srt.readers import read_text
 from srt.records import Metric
 
 LC_WIN_RATE = "lc_win_rate"

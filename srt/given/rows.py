@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from srt.errors import shown
 from srt.layout import meta_of
-from srt.records import InputError, Pair, shown
+from srt.records import InputError, Pair
 from srt.sidecars import read_sidecar
 from srt.sources import located, read_rows
 

@@ -12,8 +12,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from srt.errors import InputError
 from srt.finite import is_finite
-from srt.readers import InputError, csv_records
+from srt.readers import csv_records
 from srt.report.escaping import csv_cell, csv_text, latex, markdown, one_line
 
 NOT_RUN = "not run"  # the source of a row whose evaluation file is not there

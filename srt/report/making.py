@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from srt import layout
+from srt.errors import InputError
 from srt.finite import is_finite
-from srt.readers import InputError, tab_rows
+from srt.readers import tab_rows
 from srt.report.formats import Column, Part, Row
 from srt.report.sources import read_evaluation, training
 from srt.runs import Run

@@ -70,11 +70,6 @@ def check_address(text: str) -> str:
     return text
 
 
-def without_user(text: str) -> str:
-    """A text with `***` in the place of what stands before the @ of an address: a message shows no password."""
-    return re.sub(r"(?<=//)\S*@", "***@", text)
-
-
 def _variable(text: str | None) -> str | None:
     if text is not None and VARIABLE.fullmatch(text) is None:
         raise ValueError(VARIABLE_EXPECTED)

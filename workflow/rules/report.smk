@@ -1,5 +1,4 @@
 rule tables:
-    localrule: True
     input:
         files=report_files(),
         runs=CONFIG.run_table,
@@ -7,6 +6,7 @@ rule tables:
         expand(RESULTS + layout.TABLE, table=layout.TABLES, ext=["csv", "md", "tex"]),
     log:
         "logs/report/tables.log",
+    localrule: True
     conda:
         "../envs/srt.yaml"
     params:
