@@ -141,6 +141,7 @@ def test_a_job_on_a_file_that_does_not_fit_ends_in_one_line(tree: Path, kind: st
 
 def test_nobody_is_asked_for_answers_whose_judgments_are_given(tmp_path: Path) -> None:
     tree = copy_of_tree(tmp_path / "tree")
+    (tree / "judgments.json").write_text("[]")
     before = planned(tree)
 
     def change(values: dict[str, Any]) -> None:
