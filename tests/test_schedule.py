@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from test_workflow import copy_of_tree, edited
 
+from srt.config import read_yaml, validated
+from srt.records import InputError
 from srt.schedule import Schedule, endpoint, remarks, weight
 from srt.settings import ExecutionConfig
 
@@ -192,6 +194,13 @@ def test_a_file_is_scored_in_as_many_parts_as_there_are_gpus_for_it():
     assert Schedule(cores=64, gpus=8).shards(how(score_shards=3)) == 3
     # The Snakemake of a cluster's job has to find the same number as the one that submitted it.
     assert Schedule(cores=64, gpus=8, on_cluster=True).shards(how()) == 1
+
+
+@pytest.mark.parametrize("shards", [0, "2", "all", 1.5, None, True])
+def test_another_number_of_parts_is_refused_in_one_line(shards):
+    values = read_yaml(ROOT / "config/config.yaml")["execution"] | {"score_shards": shards}
+    with pytest.raises(InputError, match=r"^a\.yaml: score_shards: .*expected 'auto' or a whole number of at least 1"):
+        validated(ExecutionConfig, values, "a.yaml")
 
 
 def test_one_job_on_all_cards_outweighs_as_many_small_ones():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -130,7 +130,7 @@ class ExecutionConfig(Settings):
     generation_batch: int = Field(ge=1, description="prompts per batch of a transformers backend")
     score_batch_tokens: int = Field(ge=1, description="most padded tokens in a scoring batch")
     score_compile: Literal["auto", "off"] = Field(description="auto: compile a scoring model where the work repays it")
-    score_shards: Literal["auto"] | Annotated[int, Field(ge=1)] = Field(
+    score_shards: Literal["auto"] | int = Field(
         description="parts of a file of pairs that are scored side by side; auto: one for each GPU of this machine "
         "(a cluster's are not seen: one)"
     )
@@ -159,6 +159,13 @@ class ExecutionConfig(Settings):
     def limits(self) -> Limits:
         """When refusals stop a run."""
         return Limits(self.refusals_at_start, self.failure_percent, self.failure_window)
+
+    @field_validator("score_shards", mode="before")
+    @classmethod
+    def _shards_are_a_number_or_auto(cls, shards: Any) -> Any:
+        if shards != "auto" and (type(shards) is not int or shards < 1):
+            raise ValueError("expected 'auto' or a whole number of at least 1")
+        return shards
 
     @field_validator("budget")
     @classmethod
