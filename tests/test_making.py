@@ -151,7 +151,7 @@ def test_wall_time_is_summed_over_jobs_and_finetunings_is_beside_the_weights(tmp
     assert reflect["memory"] == 2.0
     assert (finetune["step"], finetune["seconds"], finetune["memory"]) == ("finetune", 12.5, None)
     (folder / "a.tsv").write_text("nothing\n")
-    with pytest.raises(InputError, match=r"a.tsv: expected a benchmark file of Snakemake"):
+    with pytest.raises(InputError, match=r"a.tsv: line 1: expected the names of columns"):
         parts(tmp_path)
 
 
