@@ -409,4 +409,4 @@ def test_an_odd_ledger_is_one_line_of_explain(tmp_path: Path, capsys: pytest.Cap
         (tmp_path / place).parent.mkdir(parents=True)
         (tmp_path / f"{place}.jsonl").write_text(json.dumps(row))
     assert cli.main(["explain", "abc", "--results", str(tmp_path)]) == 2
-    assert "ledger.jsonl: candidates: is missing" in capsys.readouterr().err
+    assert "ledger.jsonl: line 1: candidates: is missing" in capsys.readouterr().err
