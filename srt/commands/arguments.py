@@ -149,7 +149,7 @@ def revision(args: argparse.Namespace) -> str | None:
 
 
 def question_set(words: Sequence[str], first: GenerateConfig) -> tuple[str, Path, GenerateConfig]:
-    """QUESTIONS ANSWERS [KEY=VALUE ...] of `--also`: the source, the file to write, and the first set's settings with changes."""
+    """QUESTIONS ANSWERS [KEY=VALUE ...]: the source, the file to write, and the first set's settings with changes."""
     source, *rest = words
     changes = dict(word.partition("=")[::2] for word in rest[1:])
     expected = f"expected QUESTIONS ANSWERS and settings as KEY=VALUE (of {', '.join(GenerateConfig.model_fields)})"

@@ -91,11 +91,10 @@ class Judge:
         cache: Path,
         name: str,
     ) -> None:
+        self._where = f"judge {judge.model}"
         if isinstance(server, OpenServer):
             self._where = f"{server.base_url}: judge {server.model}"
             server = contextlib.nullcontext(server)
-        else:
-            self._where = f"judge {judge.model}"
         self._opens = server
         self._execution, self._open = execution, contextlib.ExitStack()
         self.identity = identity(judge)
@@ -258,8 +257,7 @@ def asking(
         ServerError: a served judge's server does not start.
     """
     with contextlib.ExitStack() as opened:
-        opens = serving(judge, execution, endpoint, server_log(cache, out))
-        # What an endpoint lacks is told before the work begins.
+        opens = serving(judge, execution, endpoint, server_log(cache, out))  # what an endpoint lacks is told now
         server = opens if judge.serve else opened.enter_context(opens)
         asked = opened.enter_context(Judge(server, judge, execution, cache, str(out.resolve())))
         yield asked
