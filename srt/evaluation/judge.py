@@ -93,8 +93,7 @@ class Judge:
     ) -> None:
         self._where = f"judge {judge.model}"
         if isinstance(server, OpenServer):
-            self._where = f"{server.base_url}: judge {server.model}"
-            server = contextlib.nullcontext(server)
+            self._where, server = f"{server.base_url}: {self._where}", contextlib.nullcontext(server)
         self._opens = server
         self._execution, self._open = execution, contextlib.ExitStack()
         self.identity = identity(judge)
@@ -257,8 +256,8 @@ def asking(
         ServerError: a served judge's server does not start.
     """
     with contextlib.ExitStack() as opened:
-        opens = serving(judge, execution, endpoint, server_log(cache, out))  # what an endpoint lacks is told now
-        server = opens if judge.serve else opened.enter_context(opens)
+        opens = serving(judge, execution, endpoint, server_log(cache, out))
+        server = opens if judge.serve else opened.enter_context(opens)  # what an endpoint lacks is told now
         asked = opened.enter_context(Judge(server, judge, execution, cache, str(out.resolve())))
         yield asked
         asked.thoughts.say(out)
