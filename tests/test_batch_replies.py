@@ -11,7 +11,7 @@ import pytest
 from fake_judge import execution_config
 from odd_server import DEEP, MANY_DIGITS, good
 
-from srt import batch
+from srt import batch, batch_states
 from srt.backends import Completion, Request, Sampling
 from srt.records import InputError
 from srt.server import OpenServer, ServerError
@@ -110,7 +110,7 @@ def test_a_refusal_is_one_line_with_the_servers_words_and_nothing_is_submitted_t
     with pytest.raises(ServerError, match="HTTP 400: Billing hard limit has been reached"):
         server.ask(tmp_path)
     assert server.calls[kind] == 1
-    (state,) = [*tmp_path.rglob(batch.STATE)] or [None]
+    (state,) = [*tmp_path.rglob(batch_states.STATE)] or [None]
     assert state is None or json.loads(state.read_text()) == []
     server.odd = {}
     server.calls.clear()
@@ -176,6 +176,6 @@ def test_odd_lines_of_an_output_file_are_counted(
 
 @pytest.mark.parametrize("text", ["{}", "[1]", '[{"token": "t"}]', '[{"token": "t", "id": 5, "keys": []}]'])
 def test_an_odd_state_is_one_line(tmp_path: Path, text: str) -> None:
-    (tmp_path / batch.STATE).write_text(text)
+    (tmp_path / batch_states.STATE).write_text(text)
     with pytest.raises(InputError, match=r"batches\.json: expected a list of batches"):
-        batch.refuse_open_batches(tmp_path)
+        batch_states.refuse_open_batches(tmp_path)

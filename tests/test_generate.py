@@ -217,7 +217,7 @@ SETTINGS = "--backend transformers --dtype float32 --temperature 0.7 --top-p 1 -
 
 
 def command(*also: str) -> int:
-    how = "--device cpu --generation-batch 2 --server-memory-gb 1"
+    how = "--device cpu --generation-batch 2 --generate-gpus 1 --gpu-memory-share 0.9 --server-memory-gb 1"
     return cli.main(["generate", "q.json", "q.jsonl", "--model", "m", *SETTINGS.split(), *how.split(), *also])
 
 

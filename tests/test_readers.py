@@ -337,7 +337,10 @@ def test_the_rounds_of_a_job_are_read_from_any_note() -> None:
 def test_the_command_line_ends_with_code_2(
     command: str, told: str, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    here = {path.name: str(path) for path in (shared_data / "faults").iterdir()} | {"O": str(tmp_path / "o.json")}
+    (tmp_path / "p.jsonl").write_text("")
+    here = {path.name: str(path) for path in (shared_data / "faults").iterdir()}
+    here |= {"O": str(tmp_path / "o.json"), "P": str(tmp_path / "p.jsonl"), "M": "owner/model"}
+    here["original=P"] = f"original={here['P']}"
     assert cli.main([here.get(word, word) for word in command.split()]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert told in said

@@ -37,7 +37,7 @@ def examine_rows(rows: Sequence[tuple[int, Mapping[str, Any]]], file: str) -> Ta
         for finding in reading.findings:
             of_column = finding.message.startswith((MISSING, UNKNOWN))
             if not (of_column and finding.key in told):
-                table.findings.append(_in_row(finding, f"run {name!r}" if name else f"line {line}"))
+                table.findings.append(_in_row(finding, f"run {name!r}" if name is not None else f"line {line}"))
             told |= {finding.key} if of_column else set()
     table.findings += _of_whole(table.names, len(rows), file)
     return table

