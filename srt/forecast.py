@@ -115,12 +115,13 @@ def _memory(
     config: Config, settings: FinetuneConfig, shape: memory.Shape, devices: int, remarks: list[str]
 ) -> dict[str, Any]:
     """The footprint with micro-batches of the longest records that the recipe takes."""
-    from srt import launch
+    from srt import models
 
     execution = config.execution
     device_batch = max(1, min(execution.device_batch, settings.global_batch // devices))
     lengths = [settings.max_length] * device_batch
-    limit = memory.limit_gb(execution, launch.device(execution), devices)
+    device = "cuda" if models.has_gpu(execution.device) else "cpu"  # a plan may be made where there is none
+    limit = memory.limit_gb(execution, device, devices)
     try:
         chosen = memory.choose(shape, settings, devices, lengths, device_batch, limit)
         footprint, twice, fits = chosen.footprint, chosen.checkpointing, None if limit is None else True
