@@ -115,12 +115,13 @@ def _memory(
     config: Config, settings: FinetuneConfig, shape: memory.Shape, devices: int, remarks: list[str]
 ) -> dict[str, Any]:
     """The footprint with micro-batches of the longest records that the recipe takes."""
-    from srt import launch
+    from srt import models
 
     execution = config.execution
     device_batch = max(1, min(execution.device_batch, settings.global_batch // devices))
     lengths = [settings.max_length] * device_batch
-    limit = memory.limit_gb(execution, launch.device(execution), devices)
+    device = "cuda" if models.has_gpu(execution.device) else "cpu"  # a plan may be made where there is none
+    limit = memory.limit_gb(execution, device, devices)
     try:
         chosen = memory.choose(shape, settings, devices, lengths, device_batch, limit)
         footprint, twice, fits = chosen.footprint, chosen.checkpointing, None if limit is None else True
@@ -169,10 +170,10 @@ def told(forecasts: Sequence[Forecast], config: Config) -> str:
     table = tabulate([f.row() for f in forecasts], headers="keys", colalign=align, disable_numparse=True)
     models = [f.model_gb for f in forecasts if f.model_gb is not None]
     many = side_by_side(config.execution.finetune_gpus, len(gpus.visible()))
-    kept = sum(models) if config.execution.keep_models else _largest(models, many)
+    kept = sum(models)
     checkpoints = _largest([f.checkpoints_gb or 0 for f in forecasts], many)
     each = "one" if many == 1 else str(many)
-    how = "all models kept" if config.execution.keep_models else f"{each} model at a time (keep_models: false)"
+    how = "all models kept" if config.execution.keep_models else "all models until the report (keep_models: false)"
     number = config.execution.keep_checkpoints
     at_a_time = f"{checkpoints:,.1f} for {number} checkpoint(s) and the one being written, {each} training at a time"
     return f"{table}\nDisk: {kept + checkpoints:,.1f} GB: {kept:,.1f} with {how}, {at_a_time}."

@@ -63,17 +63,19 @@ def cards() -> dict[str, Card]:
 def _named(named: str, found: dict[str, Card]) -> list[tuple[str, Card]]:
     """The GPUs that CUDA shows for a value of CUDA_VISIBLE_DEVICES, and the names that they have there.
 
-    The first entry says whether all are numbers, UUIDs of cards or of MIG instances; a UUID may be cut short. The list
-    ends at the first entry that names nothing, or more than one; a GPU that is named twice hides all, as CUDA has it.
+    The first entry says whether all are numbers, UUIDs of cards or of MIG instances; a UUID may be cut short, and is
+    made whole: NVML, which vLLM asks, takes no other. The list ends at the first entry that names nothing, or more
+    than one; a GPU that is named twice hides all, as CUDA has it.
     """
     entries = [entry.strip() for entry in named.split(",")]
     kind = next((prefix for prefix in UUID_KINDS if entries[0].startswith(prefix)), None)
     chosen: list[tuple[str, Card]] = []
     for entry in entries:
-        card = _numbered(entry, found) if kind is None else _with_uuid(entry, kind, found)
-        if card is None:
+        card = found.get(str(_number(entry))) if kind is None else _with_uuid(entry, kind, found)
+        used = None if card is None else _first_instance(card)
+        if card is None or used is None:
             break
-        chosen.append((entry if kind else str(_number(entry)), card))
+        chosen.append((str(card.uuid) if kind else str(_number(entry)), used))
     uuids = [card.uuid for _, card in chosen]
     return chosen if len(set(uuids)) == len(uuids) else []
 
@@ -84,11 +86,6 @@ def _number(entry: str) -> int | None:
     return int(digits.group()) if digits else None
 
 
-def _numbered(entry: str, found: dict[str, Card]) -> Card | None:
-    card = found.get(str(_number(entry)))
-    return None if card is None else _first_instance(card)
-
-
 def _with_uuid(entry: str, kind: str, found: dict[str, Card]) -> Card | None:
     """The one card, or MIG instance, whose UUID begins like this."""
     if kind == "MIG-":
@@ -96,7 +93,7 @@ def _with_uuid(entry: str, kind: str, found: dict[str, Card]) -> Card | None:
     else:
         known = list(found.values())
     fitting = [card for card in known if entry.startswith(kind) and str(card.uuid).startswith(entry)]
-    return _first_instance(fitting[0]) if len(fitting) == 1 else None
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _first_instance(card: Card) -> Card | None:

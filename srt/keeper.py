@@ -76,14 +76,15 @@ class Keeper:
             if word != "release" or self.listener is None:
                 return False  # "end", or nothing: the job is gone, and nobody knows what it left behind
             self.leased_by, self.waiting_since = None, time.monotonic()
-            _tell(connection, {})
+            _tell(connection, "{}")
         elif word and self.leased_by is not None:
-            connection.sendall(b"busy\n")
+            _tell(connection, "busy")
         elif word == "lease":
             self.leased_by = connection
-            _tell(connection, {"port": self.args.port, "key": os.environ[KEY], "log": self.args.log})
+            _tell(connection, json.dumps({"port": self.args.port, "key": os.environ[KEY], "log": self.args.log}))
         elif word == "status":
-            _tell(connection, {"waiting": time.monotonic() - self.waiting_since, "gpus": self.args.gpus})
+            waiting = time.monotonic() - self.waiting_since
+            _tell(connection, json.dumps({"waiting": waiting, "gpus": self.args.gpus}))
         elif word == "end":
             return False
         elif not word:
@@ -106,9 +107,10 @@ def _word(connection: socket.socket) -> str:
     return ""
 
 
-def _tell(connection: socket.socket, what: dict[str, object]) -> None:
+def _tell(connection: socket.socket, what: str) -> None:
+    """Say a line; whoever asked may be gone, and the server be at work for another."""
     with contextlib.suppress(OSError):
-        connection.sendall(f"{json.dumps(what)}\n".encode())
+        connection.sendall(f"{what}\n".encode())
 
 
 def _memory_is_low() -> bool:

@@ -78,8 +78,10 @@ def remarks(total: int, visible: int, wanted: Mapping[str, int]) -> Iterator[str
     """
     if not visible:
         yield "no GPU is visible here: a plan can be made, but a job that runs a model will end at once"
+    elif not total:
+        yield f"{GPU}=0: {visible} GPUs are visible here, and jobs use them all the same: `device: cpu` uses none"
     elif total > visible:
         yield f"{GPU}={total}: {visible} GPUs are visible here: jobs beyond that wait until one is free"
     for key, count in wanted.items():
-        if visible and count > min(total, visible):
+        if 0 < min(total, visible) < count:
             yield f"execution.{key}: {count}: expected at most {min(total, visible)}, the GPUs that there are for a job"

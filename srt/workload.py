@@ -123,13 +123,13 @@ def told(config: Config, runs: Sequence[Run], stages: Sequence[Stage], trainings
     from tabulate import tabulate
 
     jobs = of_all(config, runs)
-    by_stage = [_row(name, {job for job in jobs if job.stage == name}, config, stages, trainings) for name in STAGES]
-    by_stage.append(_row("all", jobs, config, stages, trainings))
+    by_stage = [_row(name, {job for job in jobs if job.stage == name}, stages, trainings) for name in STAGES]
+    by_stage.append(_row("all", jobs, stages, trainings))
     by_table = []
     for table in layout.TABLES:
         found = of_table(config, runs, table)
         counts = {name: sum(job.stage == name for job in found) or "" for name in STAGES}
-        row = _row(f"table_{table}", found, config, stages, trainings)
+        row = _row(f"table_{table}", found, stages, trainings)
         by_table.append({"table": row.pop("stage"), **counts, **row})
     shown = [
         tabulate(rows, headers="keys", disable_numparse=True, colalign=_align(rows)) for rows in (by_stage, by_table)
@@ -141,20 +141,14 @@ def _align(rows: Sequence[dict[str, object]]) -> list[str]:
     return ["left", *["right"] * (len(rows[0]) - 1)]
 
 
-def _row(
-    name: str, jobs: set[Job], config: Config, stages: Sequence[Stage], trainings: Sequence[Forecast]
-) -> dict[str, object]:
+def _row(name: str, jobs: set[Job], stages: Sequence[Stage], trainings: Sequence[Forecast]) -> dict[str, object]:
     """How many jobs, and what is known of their money, hours and disk; blank where there is nothing to know."""
     paths = {job.path for job in jobs}
     asked = [stage.estimate for stage in stages if stage.path in paths]
     trained = [each for each in trainings if layout.MODEL.format(run=each.run) in paths]
     hours = [each.hours if each else None for each in asked] + [each.hours for each in trained]
-    sizes = [each.model_gb for each in trained]
-    disk = (
-        _sum(sizes) if config.execution.keep_models or None in sizes else f"{max(filter(None, sizes), default=0):,.2f}"
-    )
     row = {"stage": name, "jobs": len(jobs) or "", "USD": _sum([each.money if each else None for each in asked])}
-    return {**row, "hours": _sum(hours), "models GB": disk}
+    return {**row, "hours": _sum(hours), "models GB": _sum([each.model_gb for each in trained])}
 
 
 def _sum(values: Sequence[float | None]) -> str:

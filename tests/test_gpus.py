@@ -96,7 +96,8 @@ MIXED = [{"uuid": "GPU-aaaa", "gb": 80}, IN_MIG_MODE, None, {"uuid": "GPU-cccc",
         ("0,0", {}),
         ("0,GPU-cccc", {"0": "GPU-aaaa"}),
         ("1", {"1": "MIG-11"}),  # of a card in MIG mode CUDA uses the first instance
-        ("GPU-c,GPU-aaaa", {"GPU-c": "GPU-cccc", "GPU-aaaa": "GPU-aaaa"}),
+        ("GPU-c,GPU-aaaa", {"GPU-cccc": "GPU-cccc", "GPU-aaaa": "GPU-aaaa"}),  # NVML, which vLLM asks, wants all of it
+        ("GPU-ab", {"GPU-abbb": "MIG-11"}),
         ("GPU-a", {}),  # two begin so
         ("GPU-cccc,GPU-a,GPU-aaaa", {"GPU-cccc": "GPU-cccc"}),
         ("GPU-cccc,GPU-c", {}),  # one card twice

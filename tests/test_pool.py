@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -192,12 +193,27 @@ def test_a_server_that_no_longer_answers_is_ended_and_replaced(place):
 def test_its_key_reaches_no_file_and_its_socket_nobody_else(place):
     with judged(place) as opened:
         pass
-    (socket,) = (place / f"srt-servers-{os.getuid()}").iterdir()
-    assert socket.parent.stat().st_mode & 0o077 == 0
+    (address,) = (place / f"srt-servers-{os.getuid()}").iterdir()
+    assert address.parent.stat().st_mode & 0o077 == 0
     files = [path for path in place.rglob("*") if path.is_file()]
     assert files
     assert not any(opened.api_key.encode() in path.read_bytes() for path in files)
     assert not any(opened.api_key in word for process in keepers(place) for word in process.cmdline())
+
+
+@pytest.mark.parametrize("word", [b"status\n", b"end\n", b"lease\n", b""])
+def test_who_asks_and_is_gone_before_the_reply_ends_no_server_at_work(place, word):
+    """A job that looks for a server is killed, or gives up: the next one's judge must not die of it."""
+    with judged(place) as opened:
+        (address,) = (place / f"srt-servers-{os.getuid()}").iterdir()
+        (keeper,) = [process for process in keepers(place) if "srt.keeper" in process.cmdline()]
+        keeper.suspend()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.connect(str(address))
+            other.sendall(word)
+        keeper.resume()
+        time.sleep(0.7)
+        assert answers(opened)
 
 
 def test_where_others_could_reach_the_socket_no_server_waits(place):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from test_workflow import copy_of_tree, edited
+from test_workflow import copy_of_tree, edited, supply
 
 from srt.config import read_yaml, validated
 from srt.records import InputError
@@ -51,7 +51,8 @@ def kind(rule):
 
 def snakemake(tree, *arguments, **env):
     command = [sys.executable, "-m", "snakemake", *arguments]
-    done = subprocess.run(command, cwd=tree, env=os.environ | env, capture_output=True, text=True, check=False)
+    env = os.environ | {"OPENAI_API_KEY": "any"} | env
+    done = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -92,7 +93,7 @@ def run(tmp_path, monkeypatch):
 @pytest.fixture
 def paper(tmp_path):
     """config/paper.yaml with four of its runs: an untuned model, and three trained on all cards."""
-    tree = copy_of_tree(tmp_path / "tree")
+    tree = supply(copy_of_tree(tmp_path / "tree"))
     header, *rows = (tree / "config/paper.tsv").read_text().splitlines()
     kept = ("llama2-7b", "wizardlm-7b-original", "wizardlm-7b-both", "wizardlm-7b-released")
     (tree / "config/paper.tsv").write_text("\n".join([header, *(r for r in rows if r.split("\t")[0] in kept)]) + "\n")
@@ -221,6 +222,7 @@ def test_an_endpoints_resource_has_a_name_that_snakemake_takes():
         (4, 8, {"finetune_gpus": 8}, ["execution.finetune_gpus: 8: expected at most 4, the GPUs that there are"]),
         (16, 8, {"score_gpus": 9}, ["gpu=16: 8 GPUs", "execution.score_gpus: 9: expected at most 8"]),
         (1, 0, {"finetune_gpus": 8}, ["no GPU is visible here"]),
+        (0, 8, {"finetune_gpus": 8}, ["gpu=0: 8 GPUs are visible here, and jobs use them"]),
     ],
 )
 def test_what_does_not_fit_is_said(total, visible, wanted, said):
@@ -231,7 +233,7 @@ def test_what_does_not_fit_is_said(total, visible, wanted, said):
 
 @pytest.mark.slow
 def test_the_user_and_the_environment_have_the_last_word(tmp_path, cards, monkeypatch):
-    tree = copy_of_tree(tmp_path / "tree")
+    tree = supply(copy_of_tree(tmp_path / "tree"))
     cards(8)
 
     def plan(*arguments):
@@ -247,3 +249,7 @@ def test_the_user_and_the_environment_have_the_last_word(tmp_path, cards, monkey
     shards, said = plan("--workflow-profile", "mine")
     assert shards == "48"
     assert said[0] == "gpu=3: 2 GPUs are visible here: jobs beyond that wait until one is free"
+    edited(tree, lambda values: values["execution"].update(generate_gpus=4), *PAPER[-1:] * 2)
+    beyond = "execution.{}: {}: expected at most 2, the GPUs that there are for a job"
+    assert plan()[1] == [beyond.format("generate_gpus", 4), beyond.format("finetune_gpus", 8)]
+    assert plan("--resources", "gpu=0")[1][0].startswith("gpu=0: 2 GPUs are visible here, and jobs use them")

@@ -141,7 +141,9 @@ class ExecutionConfig(Settings):
     device_batch: int = Field(ge=1, description="records per device and forward pass in finetuning")
     save_steps: int = Field(ge=1, description="optimizer steps between the trainer's checkpoints")
     keep_checkpoints: int = Field(ge=1, description="newest checkpoints of a training that are kept until it is done")
-    keep_models: bool = Field(description="false: a finetuned model is deleted once all that reads it is done")
+    keep_models: bool = Field(
+        description="false: a finetuned model is deleted after its card, which waits for the report"
+    )
     finetune_gpus: int = Field(ge=1, description="GPUs of a machine that one finetuning takes")
     finetune_nodes: int = Field(ge=1, description="machines of a Slurm cluster that one finetuning takes")
     card_gb: float | None = Field(gt=0, description="memory of a GPU in GB (1e9 bytes); null: the GPU is asked")

@@ -29,7 +29,7 @@ class ReflectConfig(Settings):
     )
     revision: str | None = Field(description="the hub revision of the teacher")
     backend: Backend = Field(
-        description="openai: any OpenAI-compatible endpoint; vllm-server: a server for this job; or a model in process "
+        description="openai: any OpenAI-compatible endpoint; vllm-server: a started server; or a model in process "
         "(auto: vLLM where CUDA is, transformers otherwise)"
     )
     dtype: Dtype = Field(description="the teacher's weights and arithmetic, in process")

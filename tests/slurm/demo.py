@@ -32,7 +32,7 @@ COMMAND = ("snakemake", "--workflow-profile", "profiles/slurm", "--configfile", 
 # What this cluster has not (accounts, patience), and a GPU for every job that runs a model, which here runs on the CPU.
 MODEL_RULES = (
     *("reflected", "score_shard", "finetuned", "answers", "alpaca_eval", "mt_bench", "open_llm", "pairwise"),
-    "judge_calibration",
+    *("answers_2", "judge_calibration"),
 )
 CLUSTER: dict[str, Any] = {
     "slurm-status-command": "squeue",

@@ -36,8 +36,14 @@ SCHEDULE = schedule.Schedule(
     ),
     on_cluster=ON_CLUSTER,
 )
-if SCHEDULE.gpus and workflow.is_main_process:
-    wanted = {"score_gpus": SCORE_GPUS}
+if GPU and not ON_CLUSTER and workflow.is_main_process:
+    wanted = {"score_gpus": SCORE_GPUS, "generate_gpus": GENERATE_GPUS}
+    wanted |= (
+        {"teacher_gpus": TEACHER_GPUS}
+        if len(TEACHERS_ASKED) < len(CONFIG.teachers)
+        else {}
+    )
+    wanted |= {"judge_gpus": JUDGE_GPUS} if len(JUDGES_ASKED) < len(JUDGES) else {}
     wanted |= {"finetune_gpus": CONFIG.execution.finetune_gpus} if TRAINED else {}
     for line in schedule.remarks(SCHEDULE.gpus, VISIBLE_GPUS, wanted):
         print(f"srt: {line}", file=sys.stderr)
