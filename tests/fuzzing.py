@@ -544,17 +544,20 @@ class _OneCall:
 
 
 def _said(code: int, text: str) -> tuple[str, str]:
-    """What a command that ended with an exit code above 0 says, or what is wrong with that."""
-    message = text.splitlines()[-1] if text.strip() else ""
+    """What a command that ended with an exit code above 0 says, or what is wrong with that.
+
+    It ends with one line for each of the things that are wrong.
+    """
     told = [line for line in text.splitlines() if line.startswith("srt: ")]
-    if told != [message]:
-        return "not one line", f"{len(told)} lines"
+    if not told or told != text.splitlines()[-len(told) :] or len(set(told)) < len(told):
+        return "not a line each", f"{len(told)} lines"
+    message = max(told, key=len)
     if code != 2:
         return f"exit code {code}", message[:200]
     if len(message) > LONGEST_LINE:
         return "long line", f"{len(message)} characters"
-    if not message.isprintable():
-        return "control characters", repr(message)[:200]
+    if not all(map(str.isprintable, told)):
+        return "control characters", repr(told)[:200]
     return "refused", message
 
 

@@ -221,6 +221,7 @@ def command(*also: str) -> int:
     return cli.main(["generate", "q.json", "q.jsonl", "--model", "m", *SETTINGS.split(), *how.split(), *also])
 
 
+@pytest.mark.usefixtures("any_path")
 def test_the_command_line_names_other_sets_and_what_is_different_there(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
     monkeypatch.setattr("srt.generate.generate", lambda wanted, *_: calls.extend(wanted))
@@ -244,6 +245,7 @@ def test_the_command_line_names_other_sets_and_what_is_different_there(monkeypat
         (["a.json", "./q.jsonl"], "--also: ANSWERS: expected another file for each set"),
     ],
 )
+@pytest.mark.usefixtures("any_path")
 def test_a_set_that_cannot_be_meant_is_one_line(words: list[str], says: str, capsys: Any) -> None:
     assert command("--also", *words) == 2
     assert re.search(says, capsys.readouterr().err)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from srt import answers
+from srt import answers, yaml_files
 from srt.backends import Completion
 from srt.cleaning import cleaned, read_cleaning
 from srt.completions import without_thoughts
@@ -19,7 +19,7 @@ from srt.evaluation.alpaca_eval import ranking
 from srt.evaluation.judge import inert
 from srt.given.reflections import _words
 from srt.prompts import fill
-from srt.report import formats
+from srt.report import escaping
 from srt.report.html import coded
 from srt.styles import read_style
 
@@ -100,8 +100,8 @@ READERS: dict[str, Callable[[str], Any]] = {
     "inert": inert,
     "placeholders": lambda text: fill("{a}" + text, {"a": text}),
     "words": _words,
-    "markdown": formats.markdown,
-    "latex": formats.latex_escape,
+    "markdown": escaping.markdown,
+    "latex": escaping.latex,
     "html": coded,
 }
 
@@ -120,10 +120,11 @@ MADE: dict[tuple[str, str], list[str | re.Pattern[str]]] = {
     ("srt/cleaning.py", "_without_lone_number"): [r"(?:^|\s)2[.)]\s"],
     ("srt/styles.py", "leak_in"): [r"(?<!\w)better\ answer(?!\w)"],
     ("srt/prompts.py", "fill"): [r"\{a\}|\{b\}"],
-    ("srt/report/formats.py", "latex_escape"): ["|".join(map(re.escape, formats._LATEX))],
+    ("srt/report/escaping.py", "latex"): ["|".join(map(re.escape, escaping.LATEX))],
     ("srt/failures.py", "printable"): [r"\bk\b", "sk\\-123456789"],
     ("srt/evaluation/reading.py", "_matched"): [*reading._SCORES, *reading._GRADE],
     ("srt/evaluation/reading.py", "_is_row"): [*reading._ROWS],
+    ("srt/yaml_files.py", ""): [rf"^(?:{yaml_files.EXPONENT.pattern})$"],
 }
 USES = ("match", "fullmatch", "search", "sub", "findall", "finditer", "split", "compile")
 

@@ -48,6 +48,10 @@ WHAT = {
         PLANNED,
         "",
     ),
+    "snakemake --workflow-profile profiles/slurm --configfile config/paper.yaml": (
+        READ,
+        "needs Slurm; tests/test_slurm.py runs it with stand-ins",
+    ),
     "srt doctor": (READ, "its exit code is this machine's; tests/test_doctor.py runs it"),
     "srt plan --config config/paper.yaml": (READ, "needs Llama 2's config from the hub; tests/test_plan.py runs it"),
     "srt plan --config FILE": (READ, "the same"),

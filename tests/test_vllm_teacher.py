@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import transformers
 from asking import completed
 
 from srt.backends import Request, Sampling, Speaker
@@ -64,7 +65,8 @@ def test_vllm_in_process_takes_requests_in_while_others_are_answered(demo_model:
         assert (ticket, story.tokens, story.finish_reason) == ("long", 60, "length")
         answers = dict(completed(backend, asked))
         assert [answers[i].tokens for i in range(6)] == [min(8 + i, answers[i].tokens) for i in range(6)]
-        tokenizer_ids = backend.tokenizer.apply_chat_template(
+        tokenizer = transformers.AutoTokenizer.from_pretrained(demo_model)
+        tokenizer_ids = tokenizer.apply_chat_template(
             [{"role": "user", "content": "Name 0 fruits."}], add_generation_prompt=True, return_dict=True
         ).input_ids
         assert answers[0].prompt_tokens == len(tokenizer_ids)  # the template once, no second BOS

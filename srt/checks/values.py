@@ -84,7 +84,7 @@ class Reading(Generic[AnySettings]):
     def _rename(self, values: Any, steps: Steps, missing: list[Steps]) -> None:
         """Note an unknown key; what stands there goes to the missing key that was meant, which is missing no longer."""
         section = parent(values, steps)
-        value = section.pop(next(key for key in section if str(key) == str(steps[-1])))
+        value = section.pop(next(key for key in section if steps[-1] in (str(key), key)))
         lacking = [str(other[-1]) for other in missing if other[:-1] == steps[:-1]]
         meant = similar(steps[-1], lacking)
         near = did_you_mean(steps[-1], [meant] if meant else names_at(self.kind, steps[:-1]))
