@@ -153,7 +153,7 @@ def _scored(
 
 def _ahead(scores: reading.Scores | None, turned: bool = False) -> float | None:
     """The model's share of one order's scores: 1 ahead, 0.5 equal, 0 behind."""
-    return None if scores is None else 0.5 + _sign_of(scores[0] - scores[1]) * (-0.5 if turned else 0.5)
+    return None if scores is None else 0.5 + _sign(scores[0], scores[1]) * (-0.5 if turned else 0.5)
 
 
 def _graded(
@@ -273,12 +273,8 @@ def _kappa(verdicts: Sequence[tuple[str, str]]) -> Metric:
     return Metric(name="kappa", value=None if math.isnan(value) else value, se=error, n=len(verdicts))
 
 
-def _sign(share: float) -> int:
-    return _sign_of(share - 0.5)
-
-
-def _sign_of(difference: float) -> int:
-    return (difference > 0) - (difference < 0)
+def _sign(value: float, middle: float = 0.5) -> int:
+    return (value > middle) - (value < middle)
 
 
 def _mean(name: str, values: Sequence[float]) -> Metric:
