@@ -13,12 +13,23 @@ if len(workflow.configfiles) > 1:
         file=sys.stderr,
     )
     sys.exit(2)
-if not workflow.configfiles:
-
-    configfile: "config/config.yaml"
 
 
 include: "workflow/rules/check.smk"
+
+
+CONFIG_FILE = str(next(iter(workflow.configfiles), "config/config.yaml"))
+stop(unread(CONFIG_FILE))
+if not workflow.configfiles:
+
+    configfile: CONFIG_FILE
+
+
+EXAMINED = examine(config, CONFIG_FILE)
+stop(lines(EXAMINED) if EXAMINED.findings else [])
+CONFIG, RUN_TABLE = EXAMINED.config, EXAMINED.runs
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/schedule.smk"
 include: "workflow/rules/prepare.smk"

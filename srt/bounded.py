@@ -6,13 +6,16 @@ price, to somebody whom nobody named.
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Iterator
 from typing import Any
 
+from srt.errors import InputError
 from srt.failures import SHORT_KEY, RefusedError
 
 MB = 10**6
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")  # variables of the environment, in any case
 GZIP = b"\x1f\x8b"
 GZIP_WINDOW = zlib.MAX_WBITS | 16
 PIECE = 2**20  # bytes that are unpacked at a time
@@ -23,8 +26,12 @@ def client(most_mb: int, key: str, **more: Any) -> Any:
     """An asynchronous HTTP client for the library `openai`, which reads no reply beyond `most_mb` MB.
 
     A longer one is a RefusedError, as it would be as long the next time. A streamed reply is its reader's to bound,
-    unless it is an error's. Where a server sends the key back, whatever in, nobody behind this client sees it.
+    unless it is an error's. Where a server
+    sends the key back, whatever in, nobody behind this client sees it.
+
+    InputError for a proxy of the environment that is of no use.
     """
+    import httpx2
     import openai
 
     secret = key.encode() if len(key) >= SHORT_KEY else b""
@@ -34,7 +41,11 @@ def client(most_mb: int, key: str, **more: Any) -> Any:
             reply = await super().send(request, stream=True, **options)
             return reply if stream and reply.is_success else await _read(reply, most_mb, secret)
 
-    return Client(follow_redirects=False, **more)
+    try:
+        return Client(follow_redirects=False, **more)
+    except (ImportError, ValueError, httpx2.InvalidURL):  # whose texts may show a password
+        found = " or ".join(name for name in os.environ if name.lower() in PROXIES) or "the proxy of the environment"
+        raise InputError(f"{found}: expected the address of a proxy as http(s)://HOST:PORT") from None
 
 
 class Bound:

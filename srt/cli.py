@@ -13,7 +13,6 @@ import types
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -29,7 +28,7 @@ from srt.journal import JournalError
 from srt.launch import LaunchError
 from srt.lifeline import watch_owner
 from srt.progress import begin, forget_first, one_line, take_any_text
-from srt.records import VARIANTS, InputError
+from srt.records import InputError
 from srt.server import ServerError
 from srt.settings import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Price, Settings
 from srt.settings.base import check_address
@@ -245,17 +244,6 @@ def price(args: argparse.Namespace, name: str | None) -> Price | None:
     if not is_whole(args, ExecutionConfig):
         idle.refuse_others("--price", [item.rpartition("=")[0] for item in args.price], name)
     return _config(args).execution.prices.get(name) if name and args.config else None
-
-
-def assignments(items: list[str], flag: str) -> dict[str, Path]:
-    """VARIANT=FILE arguments as a map; InputError for an unknown or repeated variant."""
-    found: dict[str, Path] = {}
-    for item in items:
-        variant, _, path = item.partition("=")
-        if variant not in VARIANTS or not path or variant in found:
-            raise InputError(f"{flag}: expected VARIANT=FILE once per variant of {VARIANTS}, found {item!r}")
-        found[variant] = Path(path)
-    return found
 
 
 def build_parser() -> argparse.ArgumentParser:

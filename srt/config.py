@@ -6,6 +6,7 @@ Unknown, missing and mistyped keys are refused by name. Importing this module im
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,7 +48,7 @@ def table_of(path: Path) -> Table:
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    if not path.exists():
+    if not os.path.exists(path):  # also of a name that is too long
         raise InputError(f"{path}: no such run table")
     return tab_rows(path)
 
@@ -98,11 +99,11 @@ def load(path: Path | None = None) -> tuple[Config, list[Run]]:
 def locate(name: str) -> Path:
     """A path as given or, for `config/...` and `profiles/...` where it does not exist, what ships with the package."""
     path = Path(name)
-    if path.exists() or path.is_absolute() or path.parts[:1] not in (("config",), ("profiles",)):
+    if os.path.exists(path) or path.is_absolute() or path.parts[:1] not in (("config",), ("profiles",)):
         return path
     package = Path(__file__).resolve().parent
     for root in (package / "shipped", package.parent):  # in a wheel; in a checkout
-        if (root / path).exists():
+        if os.path.exists(root / path):
             return root / path
     return path
 

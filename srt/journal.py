@@ -196,3 +196,8 @@ def rounds_of(entry: Any) -> int:
 def content_key(*parts: Any) -> str:
     """The SHA-256 of JSON-serialisable parts, as 64 hexadecimal digits: the key of journals and caches."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("ascii")).hexdigest()
+
+
+def journals_of(journals: Path, identity: str) -> Path:
+    """The folder of one identity's journals."""
+    return journals / content_key(identity)[:16]

@@ -32,6 +32,8 @@ class Output:
     def check(self, path: Path, inputs: Mapping[Path, str]) -> None:
         """InputError where the path cannot be written, or is an input."""
         try:
+            if str(path) == "-":  # elsewhere standard output
+                raise InputError("-: expected the name of a file to write, as `./-`")
             refuse_other_kind(path, self.folder)
             _refuse_parent(path)
             for file in [path / name for name in self.names] if self.folder else [path]:

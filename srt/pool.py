@@ -18,6 +18,7 @@ from srt.keeper import KEY
 from srt.progress import say
 
 LOOPBACK = "127.0.0.1"
+MOST_BYTES = 10**6  # of what a server says of itself; who answers on the port may be another one
 START_SECONDS = 1800.0  # loading 70 billion parameters from a slow disk takes its time
 PATIENCE_SECONDS = 600.0  # that a server waits for its next job; it starts again in one to three minutes
 # What of the environment changes how a server runs; the rest, an API key of the user's say, is nobody's business.
@@ -175,12 +176,16 @@ def _check_model(lease: warm.Lease, model: str) -> None:
 
 
 def _get(port: int, path: str, key: str) -> bytes | None:
-    """The body of a 200 answer, None for anything else. Loopback: no proxy of the environment is asked."""
+    """The body of a 200 answer; None for anything else, and for a long one.
+
+    Loopback: no proxy of the environment is asked.
+    """
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
     try:
         connection.request("GET", path, headers={"Authorization": f"Bearer {key}"})
         response = connection.getresponse()
-        return response.read() if response.status == http.HTTPStatus.OK else None
+        body = response.read(MOST_BYTES + 1) if response.status == http.HTTPStatus.OK else None
+        return body if body is None or len(body) <= MOST_BYTES else None
     except (OSError, http.client.HTTPException):
         return None
     finally:

@@ -15,7 +15,7 @@ from srt.progress import say
 from srt.readers import form_of
 from srt.records import InputError, Pair, write_json, write_records
 from srt.settings import PrepareConfig
-from srt.sources import HUB, NOT_USED, located, not_used, plain_fields, read_rows, say_not_used, with_ids
+from srt.sources import HUB, NOT_USED, hub_errors, located, not_used, plain_fields, read_rows, say_not_used, with_ids
 
 
 def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
@@ -97,12 +97,11 @@ def _hub_rows(source: str, settings: PrepareConfig) -> tuple[Iterator[tuple[str,
     """The rows of a hub data set at the commit that the revision resolves to now, which is recorded."""
     from datasets import load_dataset
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         commit = HfApi().dataset_info(source, revision=settings.revision).sha
         data = load_dataset(source, revision=commit, split=settings.split)
-    except (HfHubHTTPError, OSError, ValueError) as error:
+    except hub_errors() as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"{source}: is neither a file here nor a hub data set that can be reached: {reason}") from None
     rows = ((f"record {number}", row) for number, row in enumerate(data))

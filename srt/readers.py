@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import os
 import stat
 import zlib
 from collections.abc import Iterator
@@ -46,6 +47,12 @@ KINDS = {
 }
 
 
+def other_kind(path: Path) -> str | None:
+    """What is there in the place of a file, in words; None for a file, or nothing. The system's OSError otherwise."""
+    mode = path.stat().st_mode if os.path.exists(path) else stat.S_IFREG
+    return None if stat.S_ISREG(mode) else KINDS.get(stat.S_IFMT(mode), "no file")
+
+
 def form_of(name: str | Path) -> str:
     """The ending that says how a file is written (`.json`), without that of its packing; in lower case."""
     return Path(str(name).lower().removesuffix(PACKED)).suffix
@@ -65,8 +72,7 @@ def opened(path: Path, expected: str) -> Iterator[io.BufferedIOBase]:
     """
     try:
         found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            kind = KINDS.get(stat.S_IFMT(found.st_mode), "no file")
+        if kind := other_kind(path):
             raise InputError(f"{path}: is {kind}, expected {expected}")
         with path.open("rb") as file:
             yield file if path.suffix.lower() != PACKED else _unpacked(file, found.st_size, path)

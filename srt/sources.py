@@ -39,12 +39,20 @@ def located(source: str) -> Path:
         return locate(source)
     repository, file, revision = hub_address(source)
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         return Path(hf_hub_download(repository, file, repo_type="dataset", revision=revision))
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        raise InputError(f"{source}: the hub does not give it: {str(error).splitlines()[0]}") from None
+    except hub_errors() as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"{source}: the hub does not give it: {reason}") from None
+
+
+def hub_errors() -> tuple[type[Exception], ...]:
+    """What the hub's libraries raise: no network, no such name or revision, a proxy that is of no use."""
+    import httpx2
+    from datasets.exceptions import DatasetsError
+
+    return (httpx2.HTTPError, httpx2.InvalidURL, DatasetsError, ImportError, OSError, ValueError)
 
 
 def hub_address(source: str) -> tuple[str, str, str | None]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from srt.backends import REFUSED, Backend, Completion, Request
 from srt.claims import Aside
 from srt.completions import ThoughtCounts
-from srt.journal import Journal, content_key, entries_of
+from srt.journal import Journal, content_key, entries_of, journals_of
 from srt.progress import track
 from srt.refusals import Refusals
 from srt.settings import Limits, Price
@@ -91,11 +91,6 @@ class Known:
 def teacher_journals(cache: Path) -> Path:
     """Where the teachers' journals lie, unless `--journal` says otherwise."""
     return cache / "teacher"
-
-
-def journals_of(journals: Path, identity: str) -> Path:
-    """The folder of one identity's journals."""
-    return journals / content_key(identity)[:16]
 
 
 class Teacher(Known):

@@ -16,7 +16,7 @@ import pytest
 from fake_judge import execution_config
 from pydantic import ValidationError
 
-from srt import batch, batch_files, cli, server
+from srt import batch, batch_files, cli, pool
 from srt.bounded import unpacked
 from srt.endpoint import chat
 from srt.sending import Refusal, Sender
@@ -145,7 +145,7 @@ def test_a_packed_text_comes_out_whole() -> None:
 
 def test_the_check_of_our_own_server_reads_no_more_than_the_limit() -> None:
     with Serving(200, b"[" * 40_000_000, {}) as serving:
-        assert server._get(serving.port, "/v1/models", "k") is None
+        assert pool._get(serving.port, "/v1/models", "k") is None
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # it came back
 
 
@@ -202,7 +202,10 @@ def test_an_address_with_a_password_is_refused_without_showing_it(
     command += ["--backend", "openai", "--model", "m", "--prompts", "config/prompts/tags.yaml"]
     config = Path("config/config.yaml").read_text()
     changed = config.replace("endpoints: {}", f"endpoints: {{t: {{base_url: '{address}', api_key_env: K}}}}")
-    (tmp_path / "c.yaml").write_text(changed.replace("teachers:\n  smollm2:", "teachers:\n  t:"))
+    changed = changed.replace("teachers:\n  smollm2:", "teachers:\n  t:")
+    table = Path("config/demo.tsv").read_text().replace("\tdemo\tsmollm2\t", "\tdemo\tt\t")
+    (tmp_path / "runs.tsv").write_text(table)
+    (tmp_path / "c.yaml").write_text(changed.replace("config/demo.tsv", str(tmp_path / "runs.tsv")))
     ways = (["--base-url", address], ["--endpoint", f"t={address},K", "--use-teacher", "t"])
     for flags in (*ways, ["--config", str(tmp_path / "c.yaml"), "--use-teacher", "t"]):
         assert cli.main([*command, *flags]) == 2

@@ -558,7 +558,7 @@ def test_a_folder_that_is_no_model_is_refused(refused, tmp_path):
         (lambda values: values.update(colour="red"), "mine.yaml: colour: is not a known key"),
         (lambda values: values["score"].pop("max_length"), "mine.yaml: score.max_length: is missing"),
         (lambda values: values.pop("generate"), "mine.yaml: generate: is missing"),
-        (lambda values: values.update(run_table="none.tsv"), "none.tsv: no such run table"),
+        (lambda values: values.update(run_table="none.tsv"), "run_table: none.tsv: no such file"),
     ],
 )
 def test_a_broken_config_is_refused(refused, tmp_path, change, message):

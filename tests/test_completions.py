@@ -300,10 +300,9 @@ def test_what_an_endpoint_sends_beside_the_text_stays_in_the_journal() -> None:
 def test_a_reflection_counts_thoughts_of_its_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An old journal with thoughts in it: nothing is asked again, and the log says how many it re-read."""
     from srt.config import load
-    from srt.journal import content_key
+    from srt.journal import content_key, journals_of
     from srt.records import Pair, ReflectedPair, read_json, read_records, write_records
     from srt.reflect import conversations, read_input, reflect, speaker_of
-    from srt.teacher import journals_of
 
     config = load()[0]
     settings = next(iter(config.teachers.values())).model_copy(

@@ -5,6 +5,7 @@ Names on the hub are no paths, and nothing here asks the network. A file that is
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from srt.evaluation.suites import read_suite, require_items, require_tasks
 from srt.models import require
 from srt.prepare import is_file
 from srt.prompts import WHEEL_PROMPTS, guess_prompt, student_template
+from srt.readers import other_kind
 from srt.records import InputError
 from srt.settings import Config, JudgeConfig, OpenLlmConfig, ReflectConfig
 from srt.settings.base import Place
@@ -86,9 +88,9 @@ def complaints(spot: Spot, made: Collection[str] = ()) -> list[str]:
 def require_file(text: str, also: Collection[str] = ()) -> None:
     """InputError unless a file is there; a name that is close, of a file beside it or of those in `also`, is told."""
     path = locate(text)
-    if path.is_dir():
-        raise InputError(f"{text}: is a folder, expected a file")
-    if not path.exists():
+    if kind := other_kind(path):
+        raise InputError(f"{text}: is {kind}, expected a file")
+    if not os.path.exists(path):
         raise InputError(f"{text}: {NO_FILE}{did_you_mean(text, [*_beside(path), *also])}")
 
 
@@ -156,8 +158,7 @@ def _items(text: str, section: BaseModel) -> None:
 def _read(reader: Callable[[str], object], text: str, section: BaseModel, also: Collection[str] = ()) -> None:
     """The file must be there, and its own reader must take it."""
     require_file(text, also)
-    if locate(text).is_file():  # nothing that is gone once it is read
-        reader(text)
+    reader(text)
 
 
 def _read_small(reader: Callable[[str], object], text: str, section: BaseModel) -> None:
@@ -169,7 +170,7 @@ def _read_small(reader: Callable[[str], object], text: str, section: BaseModel) 
 
 LOOKS: dict[Place, Look] = {
     Place.OUTPUT: _output,
-    Place.RUN_TABLE: lambda text, section: require_file(text),  # read beside the config
+    Place.RUN_TABLE: lambda text, section: require_file(text),  # what is in it is told beside the config
     Place.SOURCE: lambda text, section: require_source(text),
     Place.DATA_SET: lambda text, section: require_data_set(text),
     Place.QUESTIONS: partial(_read_small, read_questions),

@@ -131,11 +131,8 @@ def message_of(complaint: Any, known: Collection[str] = ()) -> str:
     """Pydantic's complaint in this program's words; `known` are the words that are allowed, where there is a choice."""
     if complaint["type"] == "missing":
         return "is missing"
-    kinds = {
-        "model_type": "expected keys with their values",
-        "model_attributes_type": "expected keys with their values",
-    }
-    message = kinds.get(complaint["type"], complaint["msg"].removeprefix("Value error, "))
+    is_section = complaint["type"] in ("model_type", "model_attributes_type", "dict_type")
+    message = "expected keys with their values" if is_section else complaint["msg"].removeprefix("Value error, ")
     found = complaint.get("input")
     if complaint["type"] == "value_error" and isinstance(found, dict):
         return str(message)  # of a whole section: the message says which of its values

@@ -9,14 +9,16 @@ from typing import Any
 from srt.checks.access import access_findings
 from srt.checks.finding import Finding, lines_of, refuse
 from srt.checks.names import name_findings
-from srt.checks.paths import path_findings
+from srt.checks.paths import findings_at, path_findings
 from srt.checks.table import Table
+from srt.checks.types import Spot
 from srt.checks.values import Reading
 from srt.config import locate, table_of
 from srt.demo_model import FOLDER as DEMO_MODEL
 from srt.records import InputError
 from srt.runs import Run
 from srt.settings import Config
+from srt.settings.base import Place
 
 MADE = (DEMO_MODEL,)  # models that a rule of the workflow makes
 
@@ -47,7 +49,7 @@ def examine(values: Any, where: str, outside: bool = True) -> Examined:
     config, findings = reading.settings, list(reading.findings)
     if config is None or reading.hides(""):
         return Examined(None, [], findings, [])
-    table = Table() if reading.hides("run_table") else table_of(locate(config.run_table))
+    table = Table() if reading.hides("run_table") else _run_table(config, where)
     findings += table.findings
     if not table.names:
         reading.incomplete.add("run_table")
@@ -57,6 +59,12 @@ def examine(values: Any, where: str, outside: bool = True) -> Examined:
         found += path_findings(config, where, MADE)
         found += access_findings(config, table, where)
     return Examined(config, table.runs, findings, list(reading.without_consequences(found)))
+
+
+def _run_table(config: Config, where: str) -> Table:
+    """The run table that a config names; where it is no file, that is all that is wrong with it."""
+    no_file = findings_at(Spot("run_table", config.run_table, Place.RUN_TABLE, config), where)
+    return Table(findings=no_file) if no_file else table_of(locate(config.run_table))
 
 
 def lines(examined: Examined) -> list[str]:

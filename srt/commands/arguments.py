@@ -15,7 +15,7 @@ from srt.defaults import DEFAULTS, tell
 from srt.errors import shown
 from srt.methods import uses
 from srt.outputs import Output
-from srt.records import InputError
+from srt.records import VARIANTS, InputError
 from srt.runs import SELECTING, variants_of
 from srt.settings import ExecutionConfig, GenerateConfig, ReflectConfig, SelectionConfig, Settings
 
@@ -137,7 +137,7 @@ def choice(parser: argparse.ArgumentParser) -> None:
 
 def files(args: argparse.Namespace) -> tuple[dict[str, Path], ...]:
     """The files of FILES by variant; InputError for one of a variant that the method does not read."""
-    found = {flag: cli.assignments(getattr(args, flag), f"--{flag}") for flag in FILES}
+    found = {flag: assignments(getattr(args, flag), f"--{flag}") for flag in FILES}
     read = variants_of(args.method)
     for flag, paths in found.items():
         for variant in (variant for variant in paths if variant not in read):
@@ -189,3 +189,14 @@ def question_set(words: Sequence[str], first: GenerateConfig) -> tuple[str, Path
     given = cli.given_settings(argparse.Namespace(**changes), GenerateConfig)
     settings = validated(GenerateConfig, {**first.model_dump(), **given}, "--also")
     return source, Path(rest[0]), settings
+
+
+def assignments(items: list[str], flag: str) -> dict[str, Path]:
+    """VARIANT=FILE arguments as a map; InputError for an unknown or repeated variant."""
+    found: dict[str, Path] = {}
+    for item in items:
+        variant, _, path = item.partition("=")
+        if variant not in VARIANTS or not path or variant in found:
+            raise InputError(f"{flag}: expected VARIANT=FILE once per variant of {VARIANTS}, found {item!r}")
+        found[variant] = Path(path)
+    return found

@@ -32,7 +32,7 @@ def _reflections(kinds: Steps) -> None:
             GivenReflections,
             lambda config: config.given.reflections.get(args.use_teacher, {}).get(args.use_dataset),
         )
-        beside = {variant: str(path) for variant, path in cli.assignments(args.beside, "--beside").items()}
+        beside = {variant: str(path) for variant, path in arguments.assignments(args.beside, "--beside").items()}
         import_reflections(args.source, args.original, args.reflected, args.variant, settings, beside)
 
     parser = arguments.step(kinds, "reflections", call, "A teacher's finished reflections, checked against the data.")
@@ -58,7 +58,10 @@ def _scores(kinds: Steps) -> None:
             GivenScores,
             lambda config: config.given.scores.get(args.use_student, {}).get(args.use_dataset),
         )
-        pairs, scores = cli.assignments(args.pairs_beside, "--pairs"), cli.assignments(args.scores_beside, "--scores")
+        pairs, scores = (
+            arguments.assignments(args.pairs_beside, "--pairs"),
+            arguments.assignments(args.scores_beside, "--scores"),
+        )
         if pairs.keys() != scores.keys():
             raise InputError(f"--scores: expected the versions of --pairs, {sorted(pairs)}, found {sorted(scores)}")
         beside = {variant: (path, scores[variant]) for variant, path in pairs.items()}
@@ -92,7 +95,7 @@ def _train(kinds: Steps) -> None:
         from srt.given.train import import_train
 
         settings = cli.resolve(args, GivenTrain, lambda config: config.given.train.get(args.use_run))
-        import_train(args.source, args.run_dir, settings, cli.assignments(args.pairs, "--pairs"))
+        import_train(args.source, args.run_dir, settings, arguments.assignments(args.pairs, "--pairs"))
 
     parser = arguments.step(kinds, "train", call, "A finished train file, matched with the versions of its data set.")
     parser.add_argument("source", metavar="SOURCE", type=read_source, help=SOURCE)

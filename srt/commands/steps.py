@@ -63,7 +63,7 @@ def reflect(steps: Steps) -> None:
             args.journal or teacher_journals(args.cache),
             cli.endpoint(args, name) if settings.backend == "openai" else None,
             cli.price(args, name),
-            cli.assignments(args.scores, "--scores"),
+            arguments.assignments(args.scores, "--scores"),
         )
 
     parser = arguments.step(steps, "reflect", call, "Let the teacher criticise and rewrite every pair.")

@@ -19,7 +19,8 @@ from typing import Any
 import yaml
 
 from srt.evaluation.annotators import Annotator, read_annotator
-from srt.evaluation.judge import NO_REPLY, UNREADABLE, Judge, asking, described, form_of, inert, versions
+from srt.evaluation.judge import NO_REPLY, UNREADABLE, Judge, asking, form_of, inert
+from srt.evaluation.judge_records import described, versions
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import length_controlled, number, package, quiet, win_metrics, win_shares

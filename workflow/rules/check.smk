@@ -1,24 +1,34 @@
 # The config and its run table, and everything that is wrong with them or with what they name: told before any job.
 import logging
 import sys
+from pathlib import Path
 
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from srt.checks.finding import lines_of
+from srt.checks.finding import lines_in, lines_of
 from srt.checks.jobs import needed
 from srt.checks.whole import examine, lines
-
-CONFIG_FILE = str(workflow.configfiles[-1]) if workflow.configfiles else "--config"
-EXAMINED = examine(config, CONFIG_FILE)
+from srt.progress import one_line
+from srt.records import InputError
+from srt.yaml_files import read_yaml
 
 
 def stop(complaints):
     """Print a line for each complaint and end with exit code 2, where there are any."""
     for complaint in complaints:
-        print(f"srt: {complaint}", file=sys.stderr)
+        print(f"srt: {one_line(complaint)}", file=sys.stderr)
     if complaints:
         sys.exit(2)
+
+
+def unread(file):
+    """Why a config is not what it seems to be: Snakemake reads one in which a key stands twice, and takes the last."""
+    try:
+        read_yaml(Path(file))
+    except InputError as error:
+        return lines_in(error)
+    return []
 
 
 class BeforeJobs(logging.Filter):
@@ -41,6 +51,4 @@ class BeforeJobs(logging.Filter):
         return True
 
 
-stop(lines(EXAMINED) if EXAMINED.findings else [])
 logger.addFilter(BeforeJobs())
-CONFIG, RUN_TABLE = EXAMINED.config, EXAMINED.runs
