@@ -106,7 +106,7 @@ def test_bytes_that_are_no_text_and_a_file_that_is_not_there(tmp_path):
     (tmp_path / "x.csv").write_bytes(b"Q\xff,a,b,c,d,B\n")
     with pytest.raises(InputError, match="is not UTF-8 text"):
         read_items(tmp_path / "x.csv", "mmlu")
-    with pytest.raises(InputError, match="none.csv: no such file"):
+    with pytest.raises(InputError, match=r"none\.csv: no such file"):
         read_items(tmp_path / "none.csv", "mmlu")
     with pytest.raises(InputError, match="expected a file in JSONL or JSON"):
         read_items(tmp_path / "x.csv", "arc")

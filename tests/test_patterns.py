@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from srt import answers, yaml_files
+from srt import answers
 from srt.backends import Completion
 from srt.cleaning import cleaned, read_cleaning
 from srt.completions import without_thoughts
@@ -124,7 +124,6 @@ MADE: dict[tuple[str, str], list[str | re.Pattern[str]]] = {
     ("srt/failures.py", "printable"): [r"\bk\b", "sk\\-123456789"],
     ("srt/evaluation/reading.py", "_matched"): [*reading._SCORES, *reading._GRADE],
     ("srt/evaluation/reading.py", "_is_row"): [*reading._ROWS],
-    ("srt/yaml_files.py", ""): [rf"^(?:{yaml_files.EXPONENT.pattern})$"],
 }
 USES = ("match", "fullmatch", "search", "sub", "findall", "finditer", "split", "compile")
 

@@ -413,7 +413,8 @@ def test_changed_execution_reruns_nothing(finished, keys):
             elif isinstance(value, int | float):
                 values["execution"][key] = value + 1
         if not keys:
-            values["execution"].update(gpu_memory_share=0.5, device="cpu", card_gb=24.0, score_compile="off", score_shards=3)
+            values["execution"].update(device="cpu", card_gb=24.0, score_compile="off", score_shards=3)
+            values["execution"]["gpu_memory_share"] = 0.5
             values["execution"]["endpoints"] = {"local": {"base_url": "http://127.0.0.1:1/v1", "api_key_env": None}}
 
     assert planned(finished, "--configfile", edited(finished, change)) == {}

@@ -71,6 +71,16 @@ def type_at(kind: Any, place: Sequence[str | int]) -> Any:
     return kind
 
 
+def above_json(kind: Any, place: Sequence[str | int]) -> tuple[str | int, ...]:
+    """The part of a place that is typed: where plain JSON begins, pydantic goes on with names of its own."""
+    for depth, part in enumerate(place):
+        inside = bare(kind)
+        if not (is_model(inside) or typing.get_args(inside)):
+            return tuple(place[:depth])
+        kind = field_type(inside, str(part)) if is_model(inside) else typing.get_args(inside)[-1]
+    return tuple(place)
+
+
 def names_at(kind: Any, place: Sequence[str | int]) -> list[str]:
     """The keys that may stand at a place, where there is a choice of them, or the words that are allowed there."""
     found = bare(type_at(kind, place))

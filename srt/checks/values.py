@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from srt.checks.finding import Finding, did_you_mean, refuse, similar
-from srt.checks.types import names_at, stand_in, type_at
+from srt.checks.types import above_json, names_at, stand_in, type_at
 from srt.errors import shown
 from srt.records import InputError
 
@@ -95,9 +95,9 @@ class Reading(Generic[AnySettings]):
 
     def _replace(self, values: Any, complaint: Any) -> Any:
         """Note a complaint, unless it is about a stand-in, and let a value stand in that will do."""
-        steps: Steps = complaint["loc"]
+        steps = complaint["loc"]
         entry = steps[:-1] if steps[-1:] == ("[key]",) else ()  # of a map, whose name is none
-        steps = entry[:-1] if entry else steps
+        steps = entry[:-1] if entry else above_json(self.kind, steps)
         key = key_of(steps)
         if not (self.hides(key) or self._holds_stand_in(key)):
             known = names_at(self.kind, steps) if complaint["type"] == "literal_error" else ()
