@@ -28,7 +28,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("workflow", "config", "profiles", "notebooks", "Snakefile", "models")
-COMMAND = ("snakemake", "--workflow-profile", "profiles/slurm", "--configfile", "demo.yaml")
+# Of this environment, which need not be on the PATH.
+COMMAND = (sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", "--configfile", "demo.yaml")
 # What this cluster has not (accounts, patience), and a GPU for every job that runs a model, which here runs on the CPU.
 MODEL_RULES = (
     *("reflected", "score_shard", "finetuned", "answers", "alpaca_eval", "mt_bench", "open_llm", "pairwise"),
