@@ -29,11 +29,11 @@ test: $(INSTALLED) $(MODEL) check
 # Installs anew as on an ordinary machine, without pip's configuration: the CPU environment, and the GPU lock's dry run.
 # Minutes, and gigabytes from the package index; CI does not run it.
 test-install: $(INSTALLED)
-	$(BIN)/python -m pytest -m install --durations=0 tests/test_clean_install.py
+	$(BIN)/python -m pytest -m install --durations=0 tests/workflow/test_clean_install.py
 
 # The demo through a real Slurm on this machine (apt-get install slurm-wlm munge), half an hour; without Slurm it says so.
 test-more: $(INSTALLED) $(MODEL)
-	$(BIN)/python -m pytest -m more -v --durations=0 tests/test_slurm.py
+	$(BIN)/python -m pytest -m more -v --durations=0 tests/workflow/test_slurm.py
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from importing import given, refusal  # noqa: F401 (fixtures)
 
+from helpers import ROOT, TESTS
+from helpers.importing import given, refusal  # noqa: F401 (fixtures)
 from srt.models import has_gpu
-
-ROOT = Path(__file__).resolve().parent.parent
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -54,8 +53,8 @@ def vllm_starts() -> None:
 
 @pytest.fixture
 def cards(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
-    """Shows made-up cards to this process and those that it starts; tests/machine/pynvml.py says how they are given."""
-    folder = Path(__file__).parent / "machine"
+    """Shows made-up cards to this process and its children; tests/helpers/machine/pynvml.py says how they are given."""
+    folder = TESTS / "helpers" / "machine"
     monkeypatch.syspath_prepend(folder)
     monkeypatch.delitem(sys.modules, "pynvml", raising=False)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), str(ROOT)]))
@@ -116,7 +115,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny random Llama to finetune, whose generation config names a temperature without do_sample, as Vicuna's."""
     import json
 
-    from training import tiny_model, tiny_tokenizer
+    from helpers.training import tiny_model, tiny_tokenizer
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     tokenizer = tiny_tokenizer()
@@ -130,8 +129,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def train_file(tmp_path: Path) -> Path:
     """Eight pairs to train on."""
-    from training import pairs
-
+    from helpers.training import pairs
     from srt.records import write_records
 
     path = tmp_path / "train.jsonl"

@@ -1,6 +1,7 @@
 """The fuzz in small: whatever a file, an answer or a verdict holds, it is read, or refused in one line.
 
-`python tests/fuzz_inputs.py 60` prints the same findings with more mutants, on the code that PYTHONPATH names.
+`PYTHONPATH=.:tests python -m helpers.fuzz_inputs 60` prints the same findings with more mutants; with another checkout
+in the place of `.` it is that code that is fuzzed.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-import fuzz_inputs
 import pytest
-from fuzzing import ALL, findings
 
+from helpers import fuzz_inputs
+from helpers.fuzzing import ALL, findings
 from srt.backends import Completion
 from srt.cleaning import Failure, Reading, read_cleaning
 from srt.evaluation import reading

@@ -3,8 +3,8 @@ import math
 
 import pytest
 import yaml
-from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 from srt.evaluation import alpaca_eval
 from srt.evaluation.win_rate import win_metrics
 from srt.records import Answer, Evaluation, InputError, read_json, write_json, write_records

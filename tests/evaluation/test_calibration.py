@@ -5,8 +5,8 @@ import math
 from pathlib import Path
 
 import pytest
-from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 from srt.evaluation.calibration import Pair, calibrate, calibration_metrics
 from srt.records import Evaluation, InputError, read_json
 from srt.server import ServerError

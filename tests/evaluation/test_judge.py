@@ -4,21 +4,20 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 
+from helpers import ROOT, TESTS
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 from srt.evaluation.judge import Judge, Reply, identity, inert
 from srt.server import OpenServer, ServerError
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 MANY = 40
 JOB = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from fake_judge import execution_config, judge_config
+from helpers.fake_judge import execution_config, judge_config
 from srt.evaluation.judge import Judge
 from srt.server import OpenServer
 server = OpenServer(sys.argv[2], os.environ["SRT_TEST_JUDGE_KEY"], "judge")
@@ -34,8 +33,8 @@ def slowly(request, count):
 
 def test_kill_loses_nothing_that_was_answered(tmp_path):
     with FakeJudge(slowly) as fake:
-        command = [sys.executable, "-c", JOB, str(REPOSITORY / "tests"), fake.endpoint.base_url, str(tmp_path)]
-        job = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY), KEY_VARIABLE: KEY})
+        command = [sys.executable, "-c", JOB, str(TESTS), fake.endpoint.base_url, str(tmp_path)]
+        job = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT), KEY_VARIABLE: KEY})
         while len(fake.requests) < 10:
             assert job.poll() is None
             time.sleep(0.01)

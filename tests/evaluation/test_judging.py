@@ -7,16 +7,15 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import yaml
-from fake_judge import KEY, KEY_VARIABLE, FakeJudge, judge_config
 
+from helpers import ROOT
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, judge_config
 from srt.evaluation.questions import read_questions
 from srt.records import Answer, Evaluation, read_json, write_json, write_records
 
-ROOT = Path(__file__).resolve().parents[1]
 N = 40
 KILLS = 5
 

@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 from srt.evaluation import mt_bench
 from srt.evaluation.questions import read_questions
 from srt.records import Answer, Evaluation, InputError, read_records, write_records

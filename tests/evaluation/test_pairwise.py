@@ -2,8 +2,8 @@ import ast
 import json
 
 import pytest
-from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 from srt.evaluation import pairwise, reading
 from srt.evaluation.pairwise import score_metrics, verdict
 from srt.records import Answer, Evaluation, InputError, read_json, write_json, write_records

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import release as released
 import yaml
-from importing import VARIANTS
 
+from helpers import release as released
+from helpers.importing import VARIANTS
 from srt import cli
 from srt.config import default_config, load, read_yaml
 from srt.records import InputError

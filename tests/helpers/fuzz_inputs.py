@@ -8,9 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import release
-from fuzzing import JSON, JSONL, PARQUET, TEXT, TSV, YAML, Form, Input, command, findings
-
+from helpers import ROOT, release
+from helpers.fuzzing import JSON, JSONL, PARQUET, TEXT, TSV, YAML, Form, Input, command, findings
 from srt import config, journal, layout, prompts, sources
 from srt.backends import Completion
 from srt.cleaning import cleaned, read_cleaning
@@ -19,7 +18,6 @@ from srt.evaluation.questions import read_questions
 from srt.settings import JudgeConfig
 from srt.styles import read_style
 
-ROOT = Path(__file__).resolve().parents[1]
 PROMPTS = ROOT / "config" / "prompts"
 ABOUT = {"generator_1": "reference", "generator_2": "ours", "annotator": "judge"}
 PAIR = {"instruction": "Name a colour.", "input": "", "output": "Red is a colour."}
@@ -512,7 +510,7 @@ GROUPS = (settings, texts, data, imports, records, evaluations, results)
 
 
 def main() -> None:
-    """Print every finding on the code that is on the path: `python tests/fuzz_inputs.py [VALUES] [NAME]`."""
+    """Print every finding on the code that is on the path: `python -m helpers.fuzz_inputs [VALUES] [NAME]`."""
     import sys
     import tempfile
     from collections import Counter

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import release as released
 
+from helpers import release as released
 from srt import cli
 from srt.prepare import prepare
 from srt.settings import PrepareConfig

@@ -12,7 +12,7 @@ import zlib
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from fake_teacher import MODEL, answer_to
+from helpers.fake_teacher import MODEL, answer_to
 
 MANY_DIGITS = "9" * 5000
 DEEP = '{"a":' * 100_000 + "1" + "}" * 100_000

@@ -1,8 +1,8 @@
 """A tiny model, a tiny recipe and a run of both: what the tests of finetuning share."""
 
 import json
-from pathlib import Path
 
+from helpers import ROOT
 from srt import finetune as step
 from srt.attention import implementation
 from srt.batches import plan
@@ -12,7 +12,7 @@ from srt.records import Pair
 from srt.settings import ExecutionConfig, FinetuneConfig
 from srt.trainer import make_trainer, training_arguments
 
-SMOLLM2 = Path(__file__).resolve().parents[1] / "models" / "smollm2-135m-instruct"
+SMOLLM2 = ROOT / "models" / "smollm2-135m-instruct"
 CORPUS = [
     "A chat between a curious user and an artificial intelligence assistant. USER: ASSISTANT: ### Response:",
     "The assistant gives helpful, detailed, and polite answers to the user's questions.",

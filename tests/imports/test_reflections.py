@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import release as released
-from importing import VARIANTS, Import, changed, shuffle
 
+from helpers import release as released
+from helpers.importing import VARIANTS, Import, changed, shuffle
 from srt.given.rows import short
 from srt.records import Pair, ReflectedPair, Score, read_json, read_records
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import release as released
-from importing import PREPARE as DEFAULTS
-from importing import Import, changed, shuffle
 
+from helpers import release as released
+from helpers.importing import PREPARE as DEFAULTS
+from helpers.importing import Import, changed, shuffle
 from srt import cli
 from srt.prepare import prepare
 from srt.records import Score, read_json, read_records

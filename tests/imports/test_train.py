@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import release as released
-from importing import Import, changed, shuffle
-
+from helpers import release as released
+from helpers.importing import Import, changed, shuffle
 from srt.records import LedgerEntry, Pair, read_records
 
 

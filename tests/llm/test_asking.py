@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_teacher import KEY, MODEL, Running
 
+from helpers.fake_teacher import KEY, MODEL, Running
 from srt.backends import Completion, Request, Sampling
 from srt.records import Pair, ReflectedPair, read_records, write_records
 from srt.server import ServerError
@@ -23,7 +23,6 @@ from srt.spending import BudgetError
 from srt.teacher import Teacher
 
 GREEDY = Sampling(0.0, 1.0, 1.0, 0)
-ROOT = Path(__file__).parents[1]
 SRT = str(Path(sys.executable).with_name("srt"))
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from asking import completed
-from fake_judge import KEY, KEY_VARIABLE, FakeJudge
 
+from helpers.asking import completed
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge
 from srt.backends import Request, Sampling, Speaker, token_ids
 from srt.config import load
 from srt.endpoint import EndpointBackend, chat_arguments, extra_arguments, server_of

@@ -8,12 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from asking import completed
-from fake_judge import execution_config
-from fake_teacher import KEY, MODEL, Running
-from odd_server import KINDS
 from test_teacher import command, environment, pairs
 
+from helpers import ROOT
+from helpers.asking import completed
+from helpers.fake_judge import execution_config
+from helpers.fake_teacher import KEY, MODEL, Running
+from helpers.odd_server import KINDS
 from srt import batch, batch_files
 from srt.backends import Completion, Request, Sampling
 from srt.batch_states import refuse_open_batches
@@ -77,7 +78,7 @@ def test_what_a_batch_left_unanswered_is_asked_again_and_then_refused(tmp_path: 
 def run(folder: Path, base_url: str, check: bool = True) -> subprocess.CompletedProcess:
     words = command(folder, base_url, batch="50", price="1,10,0.5")[1:]
     job = [sys.executable, "-c", JOB, str(folder / "pid"), *words]
-    env = {**environment(), "PYTHONPATH": str(Path(__file__).parents[1])}
+    env = {**environment(), "PYTHONPATH": str(ROOT)}
     return subprocess.run(job, env=env, check=check, capture_output=True, text=True)
 
 
@@ -206,7 +207,7 @@ def test_a_kill_between_submission_and_collection_pays_for_it_once(
     pairs(tmp_path, 30)
     with Running(log=tmp_path / "log", batch_looks=200) as server:
         words = command(tmp_path, server.base_url, batch="50")[1:]
-        env = {**environment(), "PYTHONPATH": str(Path(__file__).parents[1])}
+        env = {**environment(), "PYTHONPATH": str(ROOT)}
         job = subprocess.Popen(
             [sys.executable, "-c", JOB, str(tmp_path / "pid"), *words], env=env, stderr=subprocess.DEVNULL
         )

@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from fake_judge import execution_config
-from odd_server import DEEP, MANY_DIGITS, good
 
+from helpers.fake_judge import execution_config
+from helpers.odd_server import DEEP, MANY_DIGITS, good
 from srt import batch, batch_states
 from srt.backends import Completion, Request, Sampling
 from srt.records import InputError

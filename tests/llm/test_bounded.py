@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_judge import execution_config
 from pydantic import ValidationError
 
+from helpers import TESTS
+from helpers.fake_judge import execution_config
 from srt import batch, batch_files, cli, pool
 from srt.bounded import unpacked
 from srt.endpoint import chat
@@ -111,7 +112,7 @@ def test_below_the_limit_it_is_read(shape: str) -> None:
 MEASURE = """
 import resource, sys
 from functools import partial
-from fake_judge import execution_config
+from helpers.fake_judge import execution_config
 from srt.endpoint import chat
 from srt.sending import Sender
 from srt.server import OpenServer
@@ -130,7 +131,7 @@ def test_a_bomb_takes_no_more_memory_than_the_limit(headers: dict[str, str]) -> 
     bomb = b"".join(packer.compress(bytes(10_000_000)) for _ in range(40)) + packer.flush()  # 400 MB in 0.4
     with Serving(200, bomb, headers) as serving:
         command = [sys.executable, "-c", MEASURE, f"http://127.0.0.1:{serving.port}/v1"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=TESTS)
         assert len(serving.asked) == 1
     outcome, kilobytes = done.stdout.splitlines()
     assert "a reply beyond 32 MB" in outcome

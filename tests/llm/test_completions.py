@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 from srt.backends import Completion, Request
 from srt.cleaning import Failure, Reading, read_cleaning
 from srt.styles import Turn, read_style

@@ -6,10 +6,10 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
-from architectures import tiny
 from tokenizers.processors import TemplateProcessing
-from training import execution, recipe, run
 
+from helpers.architectures import tiny
+from helpers.training import execution, recipe, run
 from srt import limits, models
 from srt.coherence import coherence
 from srt.config import load

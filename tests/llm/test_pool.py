@@ -13,12 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from fake_judge import execution_config, judge_config
 from test_server import FAKE_SERVER
 
+from helpers import TESTS
+from helpers.fake_judge import execution_config, judge_config
 from srt import gpus, lifeline, pool, server, warm
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 SLOW_SECONDS = 60.0  # for what takes one, on a machine with other work
 JOB = """
 import sys, time
@@ -141,7 +141,7 @@ def test_by_hand_and_on_another_host_it_is_gone_with_its_job(place, monkeypatch,
 
 @pytest.mark.parametrize("killed", ["job", "workflow"])
 def test_with_a_killed_job_or_workflow_its_server_is_gone(place, workflow, killed):
-    command = [sys.executable, "-c", JOB, str(REPOSITORY / "tests"), str(place), FAKE_SERVER]
+    command = [sys.executable, "-c", JOB, str(TESTS), str(place), FAKE_SERVER]
     code = command[2].replace('"judge"]', "str(Path(sys.argv[2]) / 'model')]")
     job = subprocess.Popen([*command[:2], code, *command[3:]], stdout=subprocess.PIPE, start_new_session=True)
     assert job.stdout.readline().startswith(b"http")

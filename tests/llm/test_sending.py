@@ -1,4 +1,4 @@
-"""Sending over real HTTP to a server with faults (tests/fake_teacher.py), and the parts that decide what to do."""
+"""Sending over real HTTP to a server with faults (helpers/fake_teacher.py), and the parts that decide what to do."""
 
 import asyncio
 import time
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_judge import KEY as JUDGE_KEY
-from fake_judge import KEY_VARIABLE, FakeJudge, execution_config
-from fake_teacher import FAULTS, KEY, MODEL, Running
 
+from helpers.fake_judge import KEY as JUDGE_KEY
+from helpers.fake_judge import KEY_VARIABLE, FakeJudge, execution_config
+from helpers.fake_teacher import FAULTS, KEY, MODEL, Running
 from srt.failures import PassingError, asked_wait, printable, words_of
 from srt.records import InputError
 from srt.refusals import without_ids

@@ -6,13 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_judge import KEY, KEY_VARIABLE, execution_config, judge_config
 
+from helpers import ROOT, TESTS
+from helpers.fake_judge import KEY, KEY_VARIABLE, execution_config, judge_config
 from srt import lifeline, models, pool, server
 from srt.records import InputError
 from srt.settings import Endpoint
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 ENDPOINT = Endpoint(base_url="https://judge.invalid/v1", api_key_env=KEY_VARIABLE)
 # What vLLM's server is to its caller: it answers /health at once and names its model to who knows the key.
 FAKE_SERVER = """
@@ -30,7 +30,7 @@ JOB = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
-from fake_judge import execution_config, judge_config
+from helpers.fake_judge import execution_config, judge_config
 from srt.server import serving
 judge = judge_config(model=sys.argv[1], serve=True, max_model_len=512)
 with serving(judge, execution_config(), None, Path(sys.argv[2])):
@@ -162,8 +162,8 @@ def test_vllm_answers_with_logprobs_and_is_gone_after_the_context(demo_model: Pa
 @pytest.mark.slow
 @pytest.mark.usefixtures("vllm_starts")
 def test_vllm_dies_with_a_killed_job(demo_model: Path, tmp_path: Path):
-    command = [sys.executable, "-c", JOB, str(demo_model), str(tmp_path / "server.log"), str(REPOSITORY / "tests")]
-    job = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, start_new_session=True)
+    command = [sys.executable, "-c", JOB, str(demo_model), str(tmp_path / "server.log"), str(TESTS)]
+    job = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True)
     try:
         session = _wait_for_engine(job.pid)
     finally:

@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from asking import completed
-from fake_judge import KEY, KEY_VARIABLE, FakeJudge
 
+from helpers.asking import completed
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge
 from srt import models
 from srt.backends import Backend, Message, Request, Sampling, Speaker, token_ids
 from srt.config import load

@@ -6,8 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 import transformers
-from asking import completed
 
+from helpers.asking import completed
 from srt.backends import Request, Sampling, Speaker
 from srt.config import load
 from srt.prepare import prepare

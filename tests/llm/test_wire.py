@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_judge import KEY_VARIABLE, judge_config
-from fake_teacher import MODEL
-from odd_server import EMPTY, KINDS, ODD, READ, TAINTED, OddServer
 
+from helpers.fake_judge import KEY_VARIABLE, judge_config
+from helpers.fake_teacher import MODEL
+from helpers.odd_server import EMPTY, KINDS, ODD, READ, TAINTED, OddServer
 from srt import cli
 from srt.backends import Completion, Request, Sampling
 from srt.cleaning import read_cleaning

@@ -3,14 +3,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
 
+from helpers import ROOT
 from srt import lifeline
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 # A server as vLLM is one: a process that spawns another; both note their pids and sleep.
 SERVER = """
 import os, subprocess, sys, time
@@ -55,7 +54,7 @@ def gone(pids):
 
 @pytest.fixture
 def environment():
-    return {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 @pytest.mark.parametrize("whole_group", [False, True])

@@ -1,6 +1,6 @@
 """The schedule: a machine's cards and cores are used whole. The machine is made up, and every job is a stub.
 
-Snakemake, its scheduler and the workflow are the real ones; tests/machine has the stubs.
+Snakemake, its scheduler and the workflow are the real ones; tests/helpers/machine has the stubs.
 """
 
 import csv
@@ -11,18 +11,17 @@ import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from test_workflow import copy_of_tree, edited, supply
 
+from helpers import ROOT, TESTS
 from srt.config import read_yaml, validated
 from srt.records import InputError
 from srt.schedule import Schedule, endpoint, remarks, weight
 from srt.settings import ExecutionConfig
 
-ROOT = Path(__file__).resolve().parents[1]
-MACHINE = ROOT / "tests" / "machine"
+MACHINE = TESTS / "helpers" / "machine"
 SECONDS = {"reflected": 3.0, "score_shard": 1.2, "finetuned": 0.4, "answers": 0.5, "open_llm": 0.5}
 JUDGES = ("alpaca_eval", "alpaca_eval_2", "mt_bench", "pairwise")
 RUNS_MODEL = ("score_shard", "answers", "open_llm")

@@ -316,7 +316,7 @@ def test_a_failed_line_is_exit_code_2(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_the_smoke_test_s_steps_run_for_real_on_a_cpu(root, demo_model, monkeypatch):
-    """But for vLLM's, whose start takes longer than all others (tests/test_vllm_teacher.py starts it)."""
+    """But for vLLM's, whose start takes longer than all others (tests/llm/test_vllm.py starts it)."""
     monkeypatch.chdir(root)
     real = smoke._run
 

@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 import yaml
 from test_plan import Answering
-from training import tiny_tokenizer
 
+from helpers import TESTS
+from helpers.training import tiny_tokenizer
 from srt import cli, layout, workload
 from srt.config import load, read_yaml
 from srt.records import Pair, write_json, write_records
 from srt.reflect import reflect
 from srt.settings import Endpoint
 
-SNAPSHOT = Path(__file__).with_name("data") / "plan_paper.txt"
+SNAPSHOT = TESTS / "data" / "plan_paper.txt"
 RECORDS = {"alpaca": 520, "wizardlm": 700}  # a hundredth of what the data sets have
 SIZES = {
     "llama2-7b": {"vocab_size": 32000},

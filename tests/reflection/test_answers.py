@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helpers import TESTS
 from srt.backends import Completion
 from srt.cleaning import Failure, Reading, cleaned, read_cleaning, usable
 from srt.records import InputError
@@ -13,7 +14,7 @@ from srt.styles import read_style
 
 CLEANING = read_cleaning("config/prompts/answers.yaml")
 STYLES = {"tags": read_style("config/prompts/tags.yaml"), "json": read_style("config/prompts/json.yaml")}
-REPLIES = yaml.safe_load((Path(__file__).parent / "data" / "replies.yaml").read_text(encoding="utf-8"))
+REPLIES = yaml.safe_load((TESTS / "data" / "replies.yaml").read_text(encoding="utf-8"))
 
 
 def read(reply: dict) -> Reading | Failure:

@@ -4,9 +4,9 @@ from array import array
 
 import pytest
 import torch
-from architectures import tiny
-from naive_scorer import mean_nll
 
+from helpers.architectures import tiny
+from helpers.naive_scorer import mean_nll
 from srt.records import InputError
 from srt.scorer import Scorer
 from srt.sequences import Target

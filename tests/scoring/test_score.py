@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from naive_scorer import naive
 
+from helpers.naive_scorer import naive
 from srt import models
 from srt.cli import main
 from srt.config import load

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_teacher import KEY, MODEL, Running, completion
 
+from helpers import TESTS
+from helpers.fake_teacher import KEY, MODEL, Running, completion
 from srt import claims
 from srt.claims import Aside, Claims
 from srt.journal import Journal, content_key
@@ -23,7 +24,7 @@ REQUESTS, WINDOW = 40, 4
 TEACHER = """
 import sys
 from pathlib import Path
-from fake_judge import execution_config
+from helpers.fake_judge import execution_config
 from srt import batch
 from srt.backends import Request, Sampling
 from srt.endpoint import EndpointBackend
@@ -45,7 +46,7 @@ print(teacher.received, teacher.reused)
 JUDGE = """
 import sys
 from pathlib import Path
-from fake_judge import execution_config, judge_config
+from helpers.fake_judge import execution_config, judge_config
 from srt.evaluation.judge import Judge
 from srt.server import OpenServer
 url, folder, name, count, window = sys.argv[1:6]
@@ -95,9 +96,7 @@ class Slow:
 
 def start(script: str, *arguments: Any) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", script, *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parent
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=TESTS)
 
 
 def ended(*processes: subprocess.Popen[str]) -> list[str]:

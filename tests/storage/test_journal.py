@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import ROOT
 from srt.journal import Journal
 from srt.records import InputError
 
@@ -64,7 +65,7 @@ def test_damage_is_skipped_and_said(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_a_full_disk_loses_the_entry_that_did_not_fit_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     command = [sys.executable, "-c", FILLS, str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     count, _, message = done.stdout.strip().partition(" ")
     assert "cannot be written" in message
     assert "a.jsonl" in message
@@ -79,7 +80,7 @@ def test_a_second_process_on_one_journal_is_refused(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "a.jsonl")
     code = "import sys; from pathlib import Path; from srt.journal import Journal; Journal(Path(sys.argv[1]))"
     command = [sys.executable, "-c", code, str(tmp_path / "a.jsonl")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert "InputError: " in done.stderr
     assert "another process writes this journal" in done.stderr
     with pytest.raises(InputError, match="another process writes this journal"):

@@ -8,8 +8,8 @@ import math
 
 import pytest
 import torch
-from training import pairs, recipe, tiny_model, tiny_tokenizer, trainer_of
 
+from helpers.training import pairs, recipe, tiny_model, tiny_tokenizer, trainer_of
 from srt.attention import NAME
 from srt.batches import StepSampler, plan
 from srt.examples import IGNORED

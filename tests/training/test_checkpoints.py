@@ -8,8 +8,8 @@ import sys
 
 import pytest
 import transformers
-from training import assert_equal_weights, execution, recipe, run
 
+from helpers.training import assert_equal_weights, execution, recipe, run
 from srt import finetune as step
 from srt.checkpoints import MARKER, SAVING, alone, newest_checkpoint
 
@@ -22,8 +22,7 @@ SETTINGS, HOW = recipe(epochs=3.0), execution(save_steps=2)
 @pytest.fixture(scope="module")
 def straight(tiny_base, tmp_path_factory):
     """The run that nobody kills."""
-    from training import pairs
-
+    from helpers.training import pairs
     from srt.records import write_records
 
     folder = tmp_path_factory.mktemp("straight")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from training import tiny_tokenizer
 
+from helpers.training import tiny_tokenizer
 from srt import cli
 from srt.config import load, read_yaml
 from srt.forecast import forecast, told

@@ -1,8 +1,8 @@
 """Labels: they cover exactly the response and its end, in the trainer's own batches and on real records."""
 
 import pytest
-from training import SMOLLM2, pairs, recipe, tiny_tokenizer, trainer_of
 
+from helpers.training import SMOLLM2, pairs, recipe, tiny_tokenizer, trainer_of
 from srt.examples import IGNORED, load_tokenizer, tokenize
 from srt.prompts import SEPARATORS, fill, training_prompt
 from srt.records import Pair

@@ -5,8 +5,8 @@ import importlib.util
 import json
 
 import pytest
-from training import assert_equal_weights, execution, losses, pairs, recipe, run, tiny_tokenizer, weights
 
+from helpers.training import assert_equal_weights, execution, losses, pairs, recipe, run, tiny_tokenizer, weights
 from srt import finetune as step
 from srt import layout
 from srt.records import InputError, Pair, write_records

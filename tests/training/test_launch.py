@@ -7,8 +7,8 @@ import sys
 
 import pytest
 import yaml
-from training import assert_equal_weights, execution, losses, recipe, run
 
+from helpers.training import assert_equal_weights, execution, losses, recipe, run
 from srt import launch
 from srt.records import InputError
 from srt.saving import RECORD
@@ -55,7 +55,7 @@ def test_two_processes_that_share_the_model_out_train_as_one_does(train_file, ti
     told = [str(train_file), str(out), str(tiny_base), shared.model_dump(), how.model_dump(), str(tmp_path / "cache")]
     start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     env = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    child = [str(root / "tests" / "sharded.py"), json.dumps(told)]
+    child = [str(root / "tests" / "helpers" / "sharded.py"), json.dumps(told)]
     done = subprocess.run([*start, *child], env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     record = json.loads((out / RECORD).read_text())

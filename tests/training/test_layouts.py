@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from architectures import RIGHT, WRONG, tiny
-from training import execution, losses, pairs, recipe, run, tiny_tokenizer, trainer_of
 
+from helpers.architectures import RIGHT, WRONG, tiny
+from helpers.training import execution, losses, pairs, recipe, run, tiny_tokenizer, trainer_of
 from srt.examples import IGNORED
 from srt.records import InputError
 from srt.trainer import load_weights

@@ -4,9 +4,9 @@ import json
 
 import pytest
 import torch
-from training import execution, recipe, run, tiny_model, tiny_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from helpers.training import execution, recipe, run, tiny_model, tiny_tokenizer
 from srt import finetune as step
 from srt import memory
 from srt.records import InputError

@@ -13,13 +13,13 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
-from package_index import serve, write_pip, write_wheel
 from packaging.version import Version
 
-ROOT = Path(__file__).resolve().parents[1]
+from helpers import ROOT
+from helpers.package_index import serve, write_pip, write_wheel
+
 SCRIPT = ROOT / "requirements" / "install.py"
 PIP = importlib.metadata.version("pip")
 if Version(PIP) < Version("25.2"):  # a GPU environment keeps the pip that Python brought

@@ -11,10 +11,11 @@ import nbformat
 import pytest
 from test_report import COMPARE, RUNS, results  # noqa: F401 (a fixture)
 
+from helpers import ROOT
 from srt import layout
 from srt.report import tables
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = ROOT / "notebooks"
 
 
 @pytest.mark.parametrize("name", layout.FIGURES)

@@ -43,8 +43,7 @@ def test_a_run_table_of_too_long_a_name_is_told() -> None:
 def test_a_proxy_of_no_use_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str) -> None:
     monkeypatch.setenv(variable, proxy)
     with Serving(200, reply(1), {}) as serving:
-        from fake_judge import execution_config
-
+        from helpers.fake_judge import execution_config
         from srt.sending import Sender
         from srt.server import OpenServer
 

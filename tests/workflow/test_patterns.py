@@ -5,11 +5,11 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers import ROOT
 from srt import answers
 from srt.backends import Completion
 from srt.cleaning import cleaned, read_cleaning
@@ -23,7 +23,6 @@ from srt.report import escaping
 from srt.report.html import coded
 from srt.styles import read_style
 
-ROOT = Path(__file__).parents[1]
 CLEANING = read_cleaning("config/prompts/answers.yaml")
 STYLES = {name: read_style(f"config/prompts/{name}.yaml") for name in ("tags", "json", "turns")}
 TAGS = STYLES["tags"].instruction[0].tags

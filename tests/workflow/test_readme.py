@@ -8,16 +8,16 @@ import shlex
 from pathlib import Path
 
 import pytest
-from fake_judge import FakeJudge
-from fake_teacher import KEY, MODEL, Running
-from fuzz_inputs import ABOUT, PAIR
 from snakemake.cli import get_argument_parser
 from test_workflow import snakemake
 
+from helpers import ROOT
+from helpers.fake_judge import FakeJudge
+from helpers.fake_teacher import KEY, MODEL, Running
+from helpers.fuzz_inputs import ABOUT, PAIR
 from srt import cli
 from srt.records import write_json
 
-ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 PROGRAMS = ("make", "srt", "snakemake", "conda", "export", "python", "pip", "accelerate")
 PLACEHOLDERS = ("STEP", "TARGET", "FILE", "NAME", "...")
@@ -32,11 +32,11 @@ RUN, PLANNED, READ = "run", "planned", "read"
 # What is done about each command of a block; `read` says why no more.
 WHAT = {
     "make demo": (READ, "CI runs it, 10 minutes"),
-    "make tables": (READ, "CI runs it; tests/test_so_far.py runs its rules"),
+    "make tables": (READ, "CI runs it; tests/workflow/test_so_far.py runs its rules"),
     "make test": (READ, "this is it"),
     "conda env create -f environment.yml && conda activate srt": (
         READ,
-        "gigabytes; tests/test_conda.py reads the file",
+        "gigabytes; tests/workflow/test_conda.py reads the file",
     ),
     "export OPENAI_API_KEY=...": (READ, "a key"),
     "export SRT_TEACHER_API_KEY=...": (READ, "a key"),
@@ -50,10 +50,13 @@ WHAT = {
     ),
     "snakemake --workflow-profile profiles/slurm --configfile config/paper.yaml": (
         READ,
-        "needs Slurm; tests/test_slurm.py runs it with stand-ins",
+        "needs Slurm; tests/workflow/test_slurm.py runs it with stand-ins",
     ),
-    "srt doctor": (READ, "its exit code is this machine's; tests/test_doctor.py runs it"),
-    "srt plan --config config/paper.yaml": (READ, "needs Llama 2's config from the hub; tests/test_plan.py runs it"),
+    "srt doctor": (READ, "its exit code is this machine's; tests/planning/test_doctor.py runs it"),
+    "srt plan --config config/paper.yaml": (
+        READ,
+        "needs Llama 2's config from the hub; tests/reflection/test_plan.py runs it",
+    ),
     "srt plan --config FILE": (READ, "the same"),
     "srt reflect pairs.jsonl instruction.jsonl --variant instruction --backend openai --base-url https://HOST/v1 "
     "--model NAME --prompts config/prompts/tags.yaml --repetition-penalty 1 --max-new-tokens 2048 --concurrency 32 "
@@ -66,20 +69,20 @@ WHAT = {
     "--ratio 0.1": (RUN, ""),
     "srt finetune runs/mine/train.jsonl runs/mine/model --model models/smollm2-135m-instruct": (
         READ,
-        "the paper's recipe, minutes on a CPU; tests/test_finetune.py trains",
+        "the paper's recipe, minutes on a CPU; tests/training/test_finetune.py trains",
     ),
     "srt evaluate alpaca-eval --annotations published.annotations.json --outputs published.outputs.json row.json": (
         RUN,
         "",
     ),
     "srt evaluate calibrate-judge published.annotations.json calibration.json --judge config/judges/gpt4_1.yaml "
-    "--endpoint $SERVER": (READ, "three forms of a judge; tests/test_calibration.py runs it"),
+    "--endpoint $SERVER": (READ, "three forms of a judge; tests/evaluation/test_calibration.py runs it"),
     "srt evaluate mt-bench answers.jsonl row.json --questions mt.jsonl --judge config/judges/gpt4_1.yaml "
     "--endpoint $SERVER": (RUN, ""),
     "srt evaluate pairwise --judgments scores.jsonl row.json": (RUN, ""),
     "srt evaluate open-llm row.json --model models/smollm2-135m-instruct": (
         READ,
-        "the hub; tests/test_open_llm.py runs it",
+        "the hub; tests/evaluation/test_open_llm.py runs it",
     ),
     "srt explain 3f2a": (RUN, ""),
 }

@@ -6,15 +6,14 @@ import re
 import subprocess
 import sys
 from itertools import takewhile
-from pathlib import Path
 
 import pytest
 from test_workflow import copy_of_tree, edited, snakemake
 
-SLURM = Path(__file__).with_name("slurm")
-sys.path.insert(0, str(SLURM))
-import cluster  # noqa: E402
+from helpers import TESTS
+from helpers.slurm import cluster
 
+SLURM = TESTS / "helpers" / "slurm"
 PROGRAMS = ("sbatch", "srun", "squeue", "sacct", "sacctmgr", "scontrol", "scancel", "sinfo")
 # One program in the place of all. `sbatch` notes its line and runs the job at once, as Slurm would on a node; `srun`
 # notes its line and fails, so that no step is run; `sacct` knows how each job ended.
@@ -77,7 +76,7 @@ def submitted(folder, rules, **execution):
     ]
     arguments = [*profile, "--configfile", name, "--keep-going", "--rerun-triggers", "mtime", "--latency-wait", "1"]
     arguments += ["--allowed-rules", *rules, "--", *(f"results-paper/{path}" for path, _ in wanted)]
-    env = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path[1:])}
+    env = {"PATH": f"{folder / 'bin'}:/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path)}
     _, out, err = snakemake(tree, *arguments, env=env)
     lines = [json.loads(line) for line in noted.read_text().splitlines()]
     assert sum(name == "sbatch" for name, _ in lines) == len(rules), out + err
@@ -123,7 +122,7 @@ def test_every_job_asks_for_what_it_needs_and_its_step_for_no_more(needs_plugin,
 
 
 def test_a_training_on_two_machines_is_started_once_outside_of_srun(needs_plugin, tmp_path):
-    """Each machine has a task and eight GPUs; `srt finetune` starts itself there (tests/test_launch.py)."""
+    """Each machine has a task and eight GPUs; `srt finetune` starts itself there (tests/training/test_launch.py)."""
     (line,) = submitted(tmp_path, ["finetuned"], finetune_nodes=2)["finetuned"]
     tasks = "--nodes=2 --ntasks=2 --cpus-per-gpu=8 --gpus-per-node=8"
     assert line == f"-p gpu -t 2880 --mem-per-cpu 8000 {tasks} --gpus=16"
@@ -151,7 +150,7 @@ ON_THE_FIRST = """
 import os, subprocess, sys
 for name in [name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_JOB_ID"]:
     del os.environ[name]
-from training import execution, recipe
+from helpers.training import execution, recipe
 from srt import launch
 sys.executable = "echo"
 words = launch.command(recipe(sharding="fsdp2"), execution(finetune_gpus=2, finetune_nodes=2), "cuda", False)
@@ -167,7 +166,7 @@ def test_a_training_on_two_machines_starts_on_both(slurm, tmp_path):
     asked = ["--nodes=2", "--ntasks=2", "--cpus-per-gpu=8", "--gpus-per-node=2", "--gpus=4", "--mem-per-cpu", "8000"]
     wrapped = f"--wrap={sys.executable} {tmp_path}/first.py"
     output = tmp_path / "output"
-    env = {**slurm, "PYTHONPATH": ":".join(sys.path[1:])}
+    env = {**slurm, "PYTHONPATH": ":".join(sys.path)}
     sbatch = ["sbatch", "--wait", "--partition=gpu", f"--output={output}", *asked, wrapped]
     assert subprocess.run(sbatch, env=env, check=False).returncode == 0, output.read_text()
     shown = output.read_text()
@@ -182,7 +181,7 @@ def test_the_demo_goes_through_a_real_slurm_and_its_interruptions(needs_plugin, 
     """To the report, after an scancel, a requeue and a time limit: docs/slurm-transcript.md is what it prints."""
     if missing := cluster.missing():
         pytest.skip(missing)
-    env = {**os.environ, "PYTHONPATH": ":".join(sys.path[1:])}
+    env = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run([sys.executable, SLURM / "demo.py", tmp_path / "run"], env=env, check=False)
     assert done.returncode == 0
     assert (tmp_path / "run/srt/results/report.html").exists()

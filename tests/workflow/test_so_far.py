@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from test_workflow import copy_of_tree, edited, kill_all, planned, snakemake, start, unlock, wait_for
 
+from helpers import ROOT
 from srt import layout
 
 RUNS = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\nready\t-\t-\tready\tnone\t-\t-\t-\n"
@@ -75,7 +76,7 @@ def test_what_is_drawn_so_far_leaves_an_evaluation_to_be_made(tree: Path) -> Non
     run(tree, "so_far")
     assert planned(tree) == MADE_AGAIN
     by_hand = ["-m", "srt.cli", "report", "figures", "results", "--run-table", "config/demo.tsv"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, *by_hand], cwd=tree, env=environment, check=True)
     assert planned(tree) == MADE_AGAIN
     assert texts(tree / "results") == finished
@@ -85,7 +86,7 @@ def test_what_is_drawn_so_far_leaves_an_evaluation_to_be_made(tree: Path) -> Non
 def test_an_evaluation_that_is_killed_while_it_is_made_again_is_listed(tree: Path) -> None:
     run(tree)
     (tree / "hold").touch()
-    environment = {"PYTHONPATH": f"{tree.parent}:{Path(__file__).parents[1]}"}
+    environment = {"PYTHONPATH": f"{tree.parent}:{ROOT}"}
     process = start(
         tree,
         "--forcerun",

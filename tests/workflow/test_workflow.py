@@ -17,10 +17,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
+from helpers import ROOT
 from srt import cli, config, layout
 from srt.settings import EXECUTION_FLAGS, ExecutionConfig, Settings
 
-ROOT = Path(__file__).resolve().parents[1]
 PROFILE_LINE = "Using workflow specific profile profiles/default for setting default command line arguments."
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml", "config/released.yaml")
 

@@ -1,7 +1,7 @@
 """A real Slurm on one machine, from the distribution's packages: `apt-get install slurm-wlm munge`.
 
-    python tests/slurm/cluster.py start FOLDER   # prints the line that lets sbatch, squeue and scancel find it
-    python tests/slurm/cluster.py stop FOLDER
+    python tests/helpers/slurm/cluster.py start FOLDER   # prints the line that lets sbatch, squeue and scancel find it
+    python tests/helpers/slurm/cluster.py stop FOLDER
 
 Two nodes with made-up GPUs and one without, each a slurmd of its own. Everything lies in FOLDER: configuration, keys,
 sockets, logs, state, and the number of every daemon that was started, by which it is ended. There are no accounts (no

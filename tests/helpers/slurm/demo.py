@@ -1,6 +1,6 @@
 """The demo through a real Slurm on this machine, to the report, with three interruptions on the way.
 
-    python tests/slurm/demo.py FOLDER    # an empty or new one; about 20 minutes; needs slurm-wlm and munge
+    python tests/helpers/slurm/demo.py FOLDER    # an empty or new one; about 20 minutes; needs slurm-wlm and munge
 
 A teacher's job is cancelled (`scancel`), one training is put back into the queue (`scontrol requeue`, as Slurm does to
 a preempted job), the other runs into its time limit. Each has to go on from what was there. The profile is the shipped
@@ -26,7 +26,7 @@ from typing import Any
 import cluster
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 COPIED = ("workflow", "config", "profiles", "notebooks", "Snakefile", "models")
 # Of this environment, which need not be on the PATH.
 COMMAND = (sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", "--configfile", "demo.yaml")
