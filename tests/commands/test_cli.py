@@ -23,7 +23,7 @@ from srt.settings import (
     Settings,
 )
 
-pytestmark = pytest.mark.usefixtures("any_path")  # what the steps themselves refuse; planning/test_check.py has the rest
+pytestmark = pytest.mark.usefixtures("any_path")  # what the steps refuse; planning/test_check.py has the rest
 DEMO = default_config().absolute()
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
 CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1, missing_share=0.0)
