@@ -14,8 +14,10 @@ import pytest
 from filelock import FileLock
 
 from helpers import ROOT, TESTS
-from helpers.importing import given, refusal  # noqa: F401 (fixtures)
 from srt.models import has_gpu
+
+# Their fixtures are there for every test.
+pytest_plugins = ["helpers.commands", "helpers.importing", "helpers.results"]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helpers.commands import COMMANDS, FUNCTIONS, RELEASED, flags_of, help_of, imported, sections_of
 from srt import cli
 from srt.config import as_flags, default_config, flag_fields, load, locate, read_yaml
 from srt.records import InputError, Pair, ReflectedPair, Score, pair_id, write_records
 from srt.settings import (
     EXECUTION_FLAGS,
-    CalibrationConfig,
     Endpoint,
     EvaluateConfig,
     ExecutionConfig,
@@ -26,57 +26,7 @@ from srt.settings import (
 pytestmark = pytest.mark.usefixtures("any_path")  # what the steps refuse; planning/test_check.py has the rest
 DEMO = default_config().absolute()
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml")
-CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1, missing_share=0.0)
-RELEASED = "config/released.yaml"  # which asks no teacher and trains nothing
 HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"
-# The subcommands, their positional arguments and what else they must be given.
-COMMANDS = {
-    "prepare": "SOURCE PAIRS",
-    "reflect": "PAIRS REFLECTED --variant response",
-    "score": "PAIRS SCORES --model MODEL",
-    "gather": "PAIRS SCORES SHARD",
-    "coherence": "PAIRS COHERENCE --model MODEL",
-    "rescore": "OUT --pairs original=PAIRS --scores original=SCORES --method original --ratio 0.5 --model MODEL",
-    "agreement": "OUT --pairs original=PAIRS --scores original=SCORES --method original --ratio 0.5 --model MODEL",
-    "selection": "RUN_DIR --pairs original=PAIRS --method original --ratio 1",
-    "import reflections": "SOURCE ORIGINAL REFLECTED --variant both",
-    "import scores": "SOURCE PAIRS SCORES",
-    "import train": "SOURCE RUN_DIR",
-    "finetune": "TRAIN MODEL_DIR --model MODEL",
-    "generate": "QUESTIONS ANSWERS --model MODEL",
-    "evaluate alpaca-eval": "ANSWERS OUT",
-    "evaluate open-llm": "OUT --model MODEL",
-    "evaluate pairwise": "ANSWERS OPPONENT OUT --questions QUESTIONS",
-    "evaluate mt-bench": "ANSWERS OUT --questions QUESTIONS",
-    "evaluate calibrate-judge": "ANNOTATIONS OUT --judge config/judges/smollm2.yaml",
-    "report tables": "RESULTS --run-table RUNS",
-    "report figures": "RESULTS --run-table RUNS",
-    "report cards": "RESULTS --run-table RUNS",
-    "report html": "RESULTS --run-table RUNS",
-    "plan": "",
-    "explain": "ID",
-    "demo-model": "DIR",
-    "doctor": "",
-}
-FUNCTIONS = {
-    "prepare": "srt.prepare.prepare",
-    "reflect": "srt.reflect.reflect",
-    "score": "srt.score.score",
-    "coherence": "srt.coherence.coherence",
-    "rescore": "srt.rescore.rescore",
-    "agreement": "srt.agreement.agreement",
-    "selection": "srt.selection.select",
-    "import reflections": "srt.given.reflections.import_reflections",
-    "import scores": "srt.given.scores.import_scores",
-    "import train": "srt.given.train.import_train",
-    "finetune": "srt.finetune.finetune",
-    "generate": "srt.generate.generate",
-    "evaluate alpaca-eval": "srt.evaluation.alpaca_eval.evaluate",
-    "evaluate open-llm": "srt.evaluation.open_llm.evaluate",
-    "evaluate pairwise": "srt.evaluation.pairwise.evaluate",
-    "evaluate mt-bench": "srt.evaluation.mt_bench.evaluate",
-    "evaluate calibrate-judge": "srt.evaluation.calibration.calibrate",
-}
 
 
 def sections(settings):
@@ -87,38 +37,6 @@ def sections(settings):
                 yield from sections(section)
             elif isinstance(section, Settings):
                 yield section
-
-
-GIVEN = load(locate(RELEASED))[0].given  # what is given has entries there alone
-
-
-def sections_of(command, config):
-    """(section, flag prefix) of what a subcommand reads from a config."""
-    found = {
-        "prepare": [(next(iter(config.datasets.values())), "")],
-        "reflect": [(next(iter(config.teachers.values())), "")],
-        "score": [(config.score, "")],
-        "coherence": [(config.coherence, "")],
-        "rescore": [(config.score, ""), (config.selection, "")],
-        "agreement": [(config.score, ""), (config.selection, "")],
-        "selection": [(config.selection, "")],
-        "import reflections": [(GIVEN.reflections["authors"]["alpaca"], "")],
-        "import scores": [(GIVEN.scores["llama2-7b"]["alpaca"], "")],
-        "import train": [(GIVEN.train["alpaca-7b-given"], "")],
-        "finetune": [(next(iter(config.recipes.values())), "")],
-        "generate": [(next(iter(config.generate.values())), "")],
-        "evaluate calibrate-judge": [(config.evaluate.calibration or CALIBRATION, "")],
-    }
-    if command in found:
-        return found[command]
-    if command == "evaluate open-llm":
-        return [(next(iter(config.evaluate.open_llm.values())), "")]
-    section = getattr(config.evaluate, command.removeprefix("evaluate ").replace("-", "_"))
-    return [(section, "")]
-
-
-def flags_of(settings, only=()):
-    return {name: getattr(settings, name) for name in flag_fields(type(settings)) if not only or name in only}
 
 
 def refuse_to_read(path=None):
@@ -139,8 +57,9 @@ def through_flags(settings, prefix=""):
 @pytest.mark.parametrize("name", [*CONFIGS, RELEASED])
 def test_every_section_comes_back_from_its_flags(name):
     config, runs = load(locate(name))
-    given = [entry for of in (GIVEN.reflections, GIVEN.scores) for maps in of.values() for entry in maps.values()]
-    tried = [*sections(config), *runs, *given, *GIVEN.train.values()]
+    made = imported()
+    given = [entry for of in (made.reflections, made.scores) for maps in of.values() for entry in maps.values()]
+    tried = [*sections(config), *runs, *given, *made.train.values()]
     assert len({type(section) for section in tried}) >= (13 if name == RELEASED else 18)
     for section in tried:
         assert flags_of(through_flags(section)) == flags_of(section)
@@ -363,14 +282,6 @@ def test_a_bad_value_of_a_flag_is_refused_by_name(refused, flags, message):
 
 
 # --- Help ---------------------------------------------------------------------------------------------------------
-
-
-def help_of(command):
-    parser = cli.build_parser()
-    for word in command.split():
-        [choices] = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-        parser = choices[word]
-    return parser.format_help()
 
 
 def test_help_names_every_subcommand(capsys):

@@ -5,11 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-from test_cli import COMMANDS, FUNCTIONS
-from test_defaults import called, words_of  # noqa: F401 (a fixture)
-from test_methods import SETTINGS
-from test_selection import make
 
+from helpers.commands import COMMANDS, FUNCTIONS, words_of
+from helpers.scores import SETTINGS, write_variants
 from srt import cli
 from srt.config import as_flags, load, locate
 from srt.methods import uses
@@ -34,7 +32,7 @@ SCORED = {
 
 
 def test_the_issues_own_example(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    pairs, scores = make(tmp_path)
+    pairs, scores = write_variants(tmp_path)
     rows = [json.loads(line) for line in scores["original"].read_text().splitlines()]
     scores["original"].write_text("".join(json.dumps(row | {"ifd": 1.7}) + "\n" for row in rows))
     words = ["selection", tmp_path / "run", "--pairs", f"original={pairs['original']}"]
@@ -49,7 +47,7 @@ def test_the_issues_own_example(tmp_path: Path, capsys: pytest.CaptureFixture) -
 @pytest.mark.parametrize("command", SCORED)
 @pytest.mark.parametrize("method", SELECTING)
 @pytest.mark.parametrize("setting", FLAGS)
-def test_a_setting_that_the_method_does_not_read_is_refused(called, capsys, command, method, setting):  # noqa: F811
+def test_a_setting_that_the_method_does_not_read_is_refused(called, capsys, command, method, setting):
     words = [command, *SCORED[command], "--pairs", f"{variants_of(method)[0]}=p.jsonl", "--method", method]
     words += ["--ratio", "0.5"]
     used = uses(method) | ({"proxy_sample"} if command == "agreement" else set())
@@ -61,7 +59,7 @@ def test_a_setting_that_the_method_does_not_read_is_refused(called, capsys, comm
 
 
 @pytest.mark.parametrize("method", SELECTING)
-def test_the_settings_that_a_method_reads_can_be_given(called, method):  # noqa: F811
+def test_the_settings_that_a_method_reads_can_be_given(called, method):
     flags = [word for name in sorted(uses(method) & FLAGS.keys()) for word in FLAGS[name]]
     pairs = f"{variants_of(method)[0]}=p.jsonl"
     words = ["selection", "RUN_DIR", "--pairs", pairs, "--method", method, "--ratio", "0.5", *flags]
@@ -72,7 +70,7 @@ def test_the_settings_that_a_method_reads_can_be_given(called, method):  # noqa:
 @pytest.mark.parametrize("command", SCORED)
 @pytest.mark.parametrize("method", FIXED_METHODS)
 @pytest.mark.parametrize("flag", ["--pairs", "--scores"])
-def test_a_file_of_a_variant_that_the_method_does_not_read_is_refused(called, capsys, command, method, flag):  # noqa: F811
+def test_a_file_of_a_variant_that_the_method_does_not_read_is_refused(called, capsys, command, method, flag):
     words = [command, *SCORED[command], "--method", method, "--ratio", "0.5"]
     words += [word for name in ("--pairs", "--scores") for word in (name, f"{method}=f.jsonl")]
     assert cli.main(words) == 0
@@ -119,7 +117,7 @@ IDLE = [
 
 
 @pytest.mark.parametrize(("command", "flags", "named"), IDLE)
-def test_a_flag_without_effect_is_refused(called, capsys, command, flags, named):  # noqa: F811
+def test_a_flag_without_effect_is_refused(called, capsys, command, flags, named):
     assert cli.main([*words_of(command), *flags]) == 2
     line = capsys.readouterr().err
     assert line.startswith("srt: ")
@@ -145,7 +143,7 @@ def test_a_flag_without_effect_is_refused(called, capsys, command, flags, named)
         ("evaluate mt-bench", ["--concurrency", "3", "--device", "cpu"]),
     ],
 )
-def test_a_flag_with_an_effect_passes(called, command, flags):  # noqa: F811
+def test_a_flag_with_an_effect_passes(called, command, flags):
     assert cli.main([*words_of(command), *flags]) == 0
     assert called
 
@@ -172,27 +170,27 @@ def test_questions_have_no_effect_on_judgments_that_are_there(capsys):
 
 
 @pytest.mark.parametrize("flags", [["--split", "test"], ["--revision", "main"]])
-def test_a_file_has_no_split_and_no_revision(called, capsys, tmp_path, flags):  # noqa: F811
+def test_a_file_has_no_split_and_no_revision(called, capsys, tmp_path, flags):
     (tmp_path / "s.json").write_text("[]")
     assert cli.main(["prepare", str(tmp_path / "s.json"), str(tmp_path / "out.jsonl"), *flags]) == 2
     assert f"{flags[0]}: has no effect on a file" in capsys.readouterr().err
     assert cli.main(["prepare", "owner/name", str(tmp_path / "out.jsonl"), *flags]) == 0
 
 
-def test_rescored_scores_have_no_effect_without_scores(called, capsys):  # noqa: F811
+def test_rescored_scores_have_no_effect_without_scores(called, capsys):
     words = ["selection", "RUN_DIR", "--pairs", "original=p.jsonl", "--method", "original", "--ratio", "1"]
     assert cli.main([*words, "--rescored", "r.jsonl"]) == 2
     assert "--rescored: has no effect without --scores" in capsys.readouterr().err
 
 
-def test_winners_of_phase_1_are_reflected_after_it(called, capsys):  # noqa: F811
+def test_winners_of_phase_1_are_reflected_after_it(called, capsys):
     words = ["reflect", "P", "R", "--variant", "instruction", "--model", "M", "--scores", "original=s.jsonl"]
     assert cli.main(words) == 2
     assert "--scores: has no effect with --variant instruction" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["config/config.yaml", "config/paper.yaml"])
-def test_a_whole_section_as_the_workflow_gives_it_may_hold_what_has_no_effect(called, name):  # noqa: F811
+def test_a_whole_section_as_the_workflow_gives_it_may_hold_what_has_no_effect(called, name):
     config, _ = load(locate(name))
     teacher = next(iter(config.teachers.values()))
     words = [*words_of("reflect"), *shlex.split(as_flags(teacher))]

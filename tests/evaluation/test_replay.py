@@ -5,19 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.judgments import evaluated, judgment
 from srt import cli
-from srt.records import Evaluation, read_json
-
-
-def row(instruction: str, preference: float | None, output: str = "b") -> dict:
-    about = {"generator_1": "reference", "generator_2": "ours", "annotator": "judge"}
-    return {"instruction": instruction, "output_1": "a", "output_2": output, "preference": preference, **about}
-
-
-def evaluated(folder: Path, *words: object) -> Evaluation:
-    out = folder / "out.json"
-    assert cli.main([*map(str, words), str(out)]) == 0
-    return Evaluation.model_validate(read_json(out))
+from srt.records import read_json
 
 
 @pytest.mark.parametrize(
@@ -50,7 +40,9 @@ def test_the_published_pairwise_judgments(shared_data: Path, tmp_path: Path) -> 
 
 
 def test_a_null_or_missing_judgment_is_shown(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps([row("x", 2), row("y", None), row("z", 1), row("x", 0)]))
+    (tmp_path / "a.json").write_text(
+        json.dumps([judgment("x", 2), judgment("y", None), judgment("z", 1), judgment("x", 0)])
+    )
     outputs = [{"instruction": i, "output": "b"} for i in ("x", "y", "z", "x", "w", "w")]
     (tmp_path / "o.json").write_text(json.dumps(outputs))
     words = ["evaluate", "alpaca-eval", "--annotations", tmp_path / "a.json"]
@@ -81,8 +73,12 @@ def test_a_score_of_zero_counts_and_is_marked(shared_data: Path, tmp_path: Path)
     [
         ("annotations", [], "expected a JSON list of at least one record"),
         ("annotations", [{"instruction": "x"}], "record 1: output_1: expected text"),
-        ("annotations", [row("x", 2), row("y", 3)], "record 2: preference: expected 0, 1 to 2, or null, found 3"),
-        ("annotations", [row("x", True)], "record 1: preference: expected"),
+        (
+            "annotations",
+            [judgment("x", 2), judgment("y", 3)],
+            "record 2: preference: expected 0, 1 to 2, or null, found 3",
+        ),
+        ("annotations", [judgment("x", True)], "record 1: preference: expected"),
         ("judgments", [{"a_first": [1, 2]}], "line 1: id: expected"),
         ("judgments", [{"id": 1, "a_frist": [1, 2], "b_first": [2, 1]}], "line 1: a_first: is missing"),
         ("judgments", [{"id": 1, "a_first": [1, 11], "b_first": [1, 2]}], "line 1: a_first: expected two scores"),
@@ -106,7 +102,7 @@ def test_a_malformed_file_is_refused(
 
 @pytest.mark.usefixtures("any_path")
 def test_what_does_not_fit_together_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "a.json").write_text(json.dumps([row("x", 2), row("x", 1)]))
+    (tmp_path / "a.json").write_text(json.dumps([judgment("x", 2), judgment("x", 1)]))
     (tmp_path / "o.json").write_text(json.dumps([{"instruction": "x", "output": "b"}]))
     words = ["evaluate", "alpaca-eval", "--annotations", str(tmp_path / "a.json")]
     assert cli.main([*words, "--outputs", str(tmp_path / "o.json"), "OUT"]) == 2

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from helpers import release as released
+from helpers.preparing import PREPARE
 from srt import cli
 from srt.prepare import prepare
 from srt.settings import PrepareConfig
 
-PREPARE = {"source": "unused", "revision": None, "split": "train", "duplicates": "keep", "limit": None}
 VARIANTS = tuple(released.SPLITS)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from helpers import release as released
-from helpers.importing import PREPARE as DEFAULTS
 from helpers.importing import Import, changed, shuffle
+from helpers.preparing import PREPARE as DEFAULTS
 from srt import cli
 from srt.prepare import prepare
 from srt.records import Score, read_json, read_records

@@ -2,10 +2,8 @@
 
 import dataclasses
 import json
-import os
 import random
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,41 +12,17 @@ from typing import Any
 
 import pytest
 
-from helpers.fake_teacher import KEY, MODEL, Running
+from helpers.fake_teacher import KEY, Running
+from helpers.reflecting import command, environment, pairs
+from helpers.steered import Steered
 from srt.backends import Completion, Request, Sampling
-from srt.records import Pair, ReflectedPair, read_records, write_records
+from srt.records import ReflectedPair, read_records
 from srt.server import ServerError
 from srt.settings import Limits, Price
 from srt.spending import BudgetError
 from srt.teacher import Teacher
 
 GREEDY = Sampling(0.0, 1.0, 1.0, 0)
-SRT = str(Path(sys.executable).with_name("srt"))
-
-
-class Steered:
-    """Answers the newest request first; notes how many were in hand."""
-
-    capacity = 4
-
-    def __init__(self) -> None:
-        self.waiting: list[tuple[str, Request]] = []
-        self.asked = self.most = 0
-
-    def submit(self, ticket: str, request: Request) -> None:
-        self.waiting.append((ticket, request))
-        self.asked += 1
-        self.most = max(self.most, len(self.waiting))
-
-    def collect(self) -> list[tuple[str, Completion]]:
-        ticket, request = self.waiting.pop()
-        return [(ticket, Completion(f"to {request.chat[0][1]}", 10, "stop", 100, "m", 0.5))]
-
-    def settled(self) -> None:
-        pass
-
-    def close(self) -> None:
-        self.waiting = []
 
 
 class Twice:
@@ -322,35 +296,6 @@ def test_what_a_batch_of_an_earlier_run_held_is_kept_though_it_is_asked_for_no_m
 
 
 # --- The whole step over real HTTP ---------------------------------------------------------------------------------
-
-
-def pairs(folder: Path, count: int) -> Path:
-    rows = [Pair(id=f"r{i}", instruction=f"Tell me about case {i}.", output=f"Case {i}.") for i in range(count)]
-    write_records(folder / "pairs.jsonl", rows)
-    return folder / "pairs.jsonl"
-
-
-def command(folder: Path, base_url: str, **changes: str) -> list[str]:
-    """`srt reflect` against a server, the file in `folder`; journals beside it."""
-    flags = {
-        "variant": "instruction",
-        "backend": "openai",
-        "base-url": base_url,
-        "model": MODEL,
-        "prompts": "config/prompts/tags.yaml",
-        "repetition-penalty": "1",
-        "concurrency": "16",
-        "request-seconds": "2",
-        "patience-seconds": "20",
-        "journal": str(folder / "journal"),
-        **changes,
-    }
-    words = [word for name, value in flags.items() for word in (f"--{name}", value)]
-    return [SRT, "reflect", str(folder / "pairs.jsonl"), str(folder / "out.jsonl"), *words]
-
-
-def environment(key: str = KEY) -> dict[str, str]:
-    return {**{k: v for k, v in os.environ.items() if k != "OPENAI_API_KEY"}, "SRT_TEACHER_API_KEY": key}
 
 
 def test_ten_percent_faults_lose_no_record(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from test_teacher import command, environment, pairs
 
 from helpers import ROOT
 from helpers.asking import completed
 from helpers.fake_judge import execution_config
 from helpers.fake_teacher import KEY, MODEL, Running
 from helpers.odd_server import KINDS
+from helpers.reflecting import command, environment, pairs
 from srt import batch, batch_files
 from srt.backends import Completion, Request, Sampling
 from srt.batch_states import refuse_open_batches

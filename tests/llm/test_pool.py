@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from test_server import FAKE_SERVER
 
 from helpers import TESTS
 from helpers.fake_judge import execution_config, judge_config
+from helpers.judge_server import FAKE_SERVER, judged
 from srt import gpus, lifeline, pool, server, warm
 
 SLOW_SECONDS = 60.0  # for what takes one, on a machine with other work
@@ -26,20 +26,12 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from srt import server
 server._command = lambda *_: [sys.executable, "-c", sys.argv[3], "judge"]
-from test_pool import judged
+from helpers.judge_server import judged
 with judged(Path(sys.argv[2])) as opened:
     print(opened.base_url, flush=True)
     time.sleep(600)
 """
 HOLD = "import sys, time; from srt import gpus; print(gpus.hold(int(sys.argv[1])), flush=True); time.sleep(600)"
-
-
-@contextlib.contextmanager
-def judged(folder, **changes):
-    """One job's time with its judge's server."""
-    judge = judge_config(model=str(folder / "model"), serve=True, **changes)
-    with server.serving(judge, execution_config(), None, folder / "log") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -9,23 +9,12 @@ import pytest
 
 from helpers import ROOT, TESTS
 from helpers.fake_judge import KEY, KEY_VARIABLE, execution_config, judge_config
+from helpers.judge_server import FAKE_SERVER
 from srt import lifeline, models, pool, server
 from srt.records import InputError
 from srt.settings import Endpoint
 
 ENDPOINT = Endpoint(base_url="https://judge.invalid/v1", api_key_env=KEY_VARIABLE)
-# What vLLM's server is to its caller: it answers /health at once and names its model to who knows the key.
-FAKE_SERVER = """
-import http.server, json, os, sys
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        allowed = self.path == "/health" or self.headers["Authorization"] == "Bearer " + os.environ["VLLM_API_KEY"]
-        body = json.dumps({"data": [{"id": sys.argv[1]}]}).encode()
-        self.send_response(200 if allowed else 401)
-        self.end_headers()
-        self.wfile.write(body)
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[-1])), Handler).serve_forever()
-"""
 JOB = """
 import sys, time
 from pathlib import Path

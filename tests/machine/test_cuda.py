@@ -5,8 +5,8 @@ import multiprocessing
 import os
 
 import pytest
-from test_doctor import CPU, GPU, NEW, SERVER, V100
 
+from helpers.machines import CPU, GPU, NEW, SERVER, V100
 from srt import machine, models
 from srt.machine import SLOW, Machine
 from srt.nvml import Driver

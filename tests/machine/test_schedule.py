@@ -13,9 +13,9 @@ import sys
 from dataclasses import dataclass
 
 import pytest
-from test_workflow import copy_of_tree, edited, supply
 
 from helpers import ROOT, TESTS
+from helpers.tree import copy_of_tree, edited, supply
 from srt.config import read_yaml, validated
 from srt.records import InputError
 from srt.schedule import Schedule, endpoint, remarks, weight

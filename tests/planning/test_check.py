@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 import yaml
 from pydantic import BaseModel
-from test_workflow import ROOT, copy_of_tree, edited, planned, snakemake, supply
 
+from helpers import ROOT
+from helpers.tree import copy_of_tree, edited, planned, snakemake, supply
 from srt import cli
 from srt.checks.finding import lines_of
 from srt.checks.jobs import READS, needed

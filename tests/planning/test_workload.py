@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_plan import Answering
 
 from helpers import TESTS
+from helpers.steered import Answering
 from helpers.training import tiny_tokenizer
 from srt import cli, layout, workload
 from srt.config import load, read_yaml

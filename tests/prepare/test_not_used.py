@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from test_prepare import run, write_as
 
+from helpers.preparing import prepared, write_as
 from srt.config import read_runs
 from srt.records import InputError
 from srt.sources import read_pairs
@@ -58,7 +58,7 @@ SOURCES = [
 def test_what_a_pair_cannot_hold_is_counted_in_log_and_sidecar(
     tmp_path: Path, capfd: pytest.CaptureFixture, row: dict, expected: dict, name: str
 ) -> None:
-    pairs = run(write_as(tmp_path / name, [row]), tmp_path / "out.jsonl")
+    pairs = prepared(write_as(tmp_path / name, [row]), tmp_path / "out.jsonl")
     assert [(p.instruction, p.input, p.output) for p in pairs] == [("Hi", "", "Hello")]
     assert json.loads((tmp_path / "out.meta.json").read_text())["not_used"] == expected
     said = capfd.readouterr().err
@@ -68,7 +68,7 @@ def test_what_a_pair_cannot_hold_is_counted_in_log_and_sidecar(
 
 def test_every_record_is_counted(tmp_path: Path) -> None:
     rows = [conversation(*TURNS), conversation(("human", "a"), ("gpt", "b")), conversation(("human", "c"), *TURNS[1:])]
-    run(write_as(tmp_path / "s.json", rows), tmp_path / "out.jsonl")
+    prepared(write_as(tmp_path / "s.json", rows), tmp_path / "out.jsonl")
     assert json.loads((tmp_path / "out.meta.json").read_text())["not_used"] == {FURTHER: 2}
 
 
@@ -82,7 +82,7 @@ def test_every_record_is_counted(tmp_path: Path) -> None:
     ],
 )
 def test_the_shared_small_inputs(shared_data: Path, tmp_path: Path, name: str, pairs: list, expected: dict) -> None:
-    found = run(shared_data / "faults" / name, tmp_path / "out.jsonl")
+    found = prepared(shared_data / "faults" / name, tmp_path / "out.jsonl")
     assert [(p.instruction, p.output) for p in found] == pairs
     meta = json.loads((tmp_path / "out.meta.json").read_text())
     assert meta["not_used"] == expected
@@ -109,12 +109,12 @@ def test_a_step_that_reads_the_source_itself_says_it_too(tmp_path: Path, capfd: 
 )
 def test_what_is_no_such_thing_is_refused(tmp_path: Path, row: dict, message: str) -> None:
     with pytest.raises(InputError, match=f"s.json: record 0: {message}"):
-        run(write_as(tmp_path / "s.json", [row]), tmp_path / "out.jsonl")
+        prepared(write_as(tmp_path / "s.json", [row]), tmp_path / "out.jsonl")
 
 
 @pytest.mark.parametrize("name", ["13_bom.json", "16_one_record.json", "19_id_int.json"])
 def test_other_small_inputs_are_read(shared_data: Path, tmp_path: Path, name: str) -> None:
-    assert len(run(shared_data / "faults" / name, tmp_path / "out.jsonl")) == 1
+    assert len(prepared(shared_data / "faults" / name, tmp_path / "out.jsonl")) == 1
     assert len(read_pairs(shared_data / "faults" / name)) == 1
 
 
@@ -122,7 +122,7 @@ def test_other_small_inputs_are_read(shared_data: Path, tmp_path: Path, name: st
 def test_a_byte_order_mark_and_a_single_record_are_read_in_both_forms(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + json.dumps(pair(id=7)).encode() + b"\n")
     assert [p.id for p in read_pairs(tmp_path / name)] == ["7"]
-    assert run(tmp_path / name, tmp_path / "out.jsonl")[0].output == "Hello"
+    assert prepared(tmp_path / name, tmp_path / "out.jsonl")[0].output == "Hello"
 
 
 def test_a_run_table_with_a_byte_order_mark_is_read(shared_data: Path) -> None:

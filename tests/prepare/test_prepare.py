@@ -3,12 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from srt.prepare import prepare
-from srt.records import InputError, Pair, read_records
-from srt.settings import PrepareConfig
+from helpers.preparing import prepared, write_as
+from srt.records import InputError
 from srt.sources import read_pairs
 
-SETTINGS = {"source": "unused", "revision": None, "split": "train", "duplicates": "keep", "limit": None}
 ROWS = [
     {"instruction": "Name a fruit.", "input": "", "output": "An apple."},
     {"instruction": "Name a fruit.", "input": "", "output": "An apple."},
@@ -18,27 +16,9 @@ ROWS = [
 ]
 
 
-def run(source: Path, out: Path, **changes: object) -> list[Pair]:
-    prepare(str(source), out, PrepareConfig(**{**SETTINGS, **changes}))
-    return read_records(out, Pair)
-
-
-def write_as(path: Path, rows: list[dict[str, object]]) -> Path:
-    if path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    elif path.suffix == ".parquet":
-        import pyarrow
-        from pyarrow import parquet
-
-        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
-    else:
-        path.write_text(json.dumps(rows))
-    return path
-
-
 @pytest.mark.parametrize("name", ["s.json", "s.jsonl", "s.parquet"])
 def test_every_format_gives_the_same_pairs(tmp_path: Path, name: str) -> None:
-    pairs = run(write_as(tmp_path / name, ROWS), tmp_path / "out.jsonl")
+    pairs = prepared(write_as(tmp_path / name, ROWS), tmp_path / "out.jsonl")
     assert [pair.instruction for pair in pairs] == ["Name a fruit.", "Name a fruit.", "Add."]
     assert pairs[1].id == pairs[0].id + "-2"
     counts = json.loads((tmp_path / "out.meta.json").read_text())["counts"]
@@ -46,16 +26,16 @@ def test_every_format_gives_the_same_pairs(tmp_path: Path, name: str) -> None:
 
 
 def test_duplicates_are_dropped_where_the_settings_say_so(tmp_path: Path) -> None:
-    assert len(run(write_as(tmp_path / "s.json", ROWS), tmp_path / "out.jsonl", duplicates="drop")) == 2
+    assert len(prepared(write_as(tmp_path / "s.json", ROWS), tmp_path / "out.jsonl", duplicates="drop")) == 2
 
 
 def test_the_limit_counts_records_of_the_source(tmp_path: Path) -> None:
-    assert len(run(write_as(tmp_path / "s.json", ROWS), tmp_path / "out.jsonl", limit=1)) == 1
+    assert len(prepared(write_as(tmp_path / "s.json", ROWS), tmp_path / "out.jsonl", limit=1)) == 1
 
 
 def test_conversations_as_in_wizardlm(tmp_path: Path) -> None:
     rows = [{"idx": "a", "conversations": [{"from": "human", "value": "Hi?"}, {"from": "gpt", "value": "Hello."}]}]
-    pair = run(write_as(tmp_path / "s.json", rows), tmp_path / "out.jsonl")[0]
+    pair = prepared(write_as(tmp_path / "s.json", rows), tmp_path / "out.jsonl")[0]
     assert (pair.instruction, pair.input, pair.output) == ("Hi?", "", "Hello.")
 
 
@@ -75,21 +55,21 @@ def test_conversations_as_in_wizardlm(tmp_path: Path) -> None:
 def test_bad_input_stops_with_its_position_and_writes_nothing(tmp_path: Path, content: str, expected: str) -> None:
     (tmp_path / "s.json").write_text(content)
     with pytest.raises(InputError, match=expected):
-        run(tmp_path / "s.json", tmp_path / "out.jsonl")
+        prepared(tmp_path / "s.json", tmp_path / "out.jsonl")
     assert [path.name for path in tmp_path.iterdir()] == ["s.json"]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.json: no such file"):
-        run(tmp_path / "none.json", tmp_path / "out.jsonl")
+        prepared(tmp_path / "none.json", tmp_path / "out.jsonl")
 
 
 def test_real_alpaca_records_are_read_and_their_ids_are_unique(shared_data: Path, tmp_path: Path) -> None:
-    pairs = run(shared_data / "alpaca" / "cherry_alpaca_5_percent.json", tmp_path / "out.jsonl")
+    pairs = prepared(shared_data / "alpaca" / "cherry_alpaca_5_percent.json", tmp_path / "out.jsonl")
     assert len(pairs) == len({pair.id for pair in pairs}) == 3111
     assert sum(bool(pair.input) for pair in pairs) == 579
 
 
 def test_read_pairs_gives_raw_data_the_ids_that_prepare_gives(tmp_path: Path) -> None:
     source = write_as(tmp_path / "s.json", ROWS[:3])
-    assert read_pairs(source) == run(source, tmp_path / "out.jsonl") == read_pairs(tmp_path / "out.jsonl")
+    assert read_pairs(source) == prepared(source, tmp_path / "out.jsonl") == read_pairs(tmp_path / "out.jsonl")

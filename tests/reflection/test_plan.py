@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_teacher import Steered
 
+from helpers.steered import Answering
 from srt import cli
-from srt.backends import Completion, Request
+from srt.backends import Request
 from srt.config import load, read_yaml
 from srt.estimate import estimate
 from srt.plan import plan, told
@@ -22,15 +22,6 @@ SETTINGS = CONFIG.teachers["smollm2"].model_copy(update={"prompts": "config/prom
 SETTINGS = SETTINGS.model_copy(update={"max_new_tokens": 2048})
 SERVER = Endpoint(base_url="http://127.0.0.1:9/v1", api_key_env=None)
 PAIRS = [Pair(id=f"r{i}", instruction=f"Say {i}. " * 20, output=f"{i} " * 50) for i in range(30)]
-
-
-class Answering(Steered):
-    """Every prompt has a token for each four characters, every answer 60 tokens."""
-
-    def collect(self) -> list[tuple[str, Completion]]:
-        ticket, request = self.waiting.pop()
-        text = f"[New Instruction]New {ticket}[End][New Answer]It is {ticket}[End]"
-        return [(ticket, Completion(text, 60, "stop", request.characters // 4, "m", 0.5))]
 
 
 def talks() -> list:

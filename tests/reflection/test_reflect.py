@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_methods import score
 
+from helpers.scores import score
 from srt.backends import Completion, Request
 from srt.config import load
 from srt.records import Pair, ReflectedPair, read_records, write_records

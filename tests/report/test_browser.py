@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from test_report import COMPARE, RUNS, results  # noqa: F401 (a fixture)
 
+from helpers.results import COMPARE, RUNS
 from srt import layout
 from srt.records import Pair, ReflectedPair, read_records, write_records
 from srt.report import figures, tables
@@ -97,7 +97,7 @@ def test_the_browser_would_notice_a_script_and_a_request(tmp_path, proxy):
     assert any(path.endswith("/picture") for path in foreign(asked))
 
 
-def test_the_report_asks_for_nothing_logs_nothing_and_runs_no_answers_script(results, proxy):  # noqa: F811
+def test_the_report_asks_for_nothing_logs_nothing_and_runs_no_answers_script(results, proxy):
     address, asked = proxy
     for path in layout.pairs_paths(RUNS[2], "all").values():
         kind = Pair if path.endswith("original.jsonl") else ReflectedPair
@@ -116,7 +116,7 @@ def test_the_report_asks_for_nothing_logs_nothing_and_runs_no_answers_script(res
     assert document.count('id="record-') == 4
 
 
-def test_the_report_is_a_picture_of_its_whole_width(results, proxy, tmp_path):  # noqa: F811
+def test_the_report_is_a_picture_of_its_whole_width(results, proxy, tmp_path):
     """On a narrow screen the tables scroll inside themselves: the page is no wider than the screen."""
     address, _ = proxy
     tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")

@@ -5,9 +5,9 @@ import re
 
 import pytest
 import yaml
-from test_report import RUNS, SCRIPT, results  # noqa: F401 (a fixture)
 
 import srt
+from helpers.results import RUNS, SCRIPT
 from srt import config as settings_of
 from srt import layout
 from srt.records import InputError, LedgerEntry, read_records, write_json, write_records
@@ -34,7 +34,7 @@ def parsed(path):
 
 
 @pytest.fixture
-def carded(results):  # noqa: F811
+def carded(results):
     write_json(results / layout.TRAINING.format(run="recycled"), TRAINING)
     write_cards(results, RUNS, "all", LICENCES, "Only a | test.", ["data", "model"])
     return results
@@ -73,7 +73,7 @@ def test_the_model_card_says_recipe_and_every_metric_with_its_file(carded):
     assert "| alpaca_eval | win_rate | 22.125 | 3.500 | 6 |" in body
 
 
-def test_nothing_that_a_model_wrote_is_markup_in_a_card(results):  # noqa: F811
+def test_nothing_that_a_model_wrote_is_markup_in_a_card(results):
     path = results / layout.LEDGER.format(run="recycled")
     entries = read_records(path, LedgerEntry)
     write_records(path, [entry.model_copy(update={"branch": f"{SCRIPT}\n# x"}) for entry in entries])
@@ -85,7 +85,7 @@ def test_nothing_that_a_model_wrote_is_markup_in_a_card(results):  # noqa: F811
     assert "license: unknown" in text
 
 
-def test_a_card_that_is_asked_for_needs_its_subject(results):  # noqa: F811
+def test_a_card_that_is_asked_for_needs_its_subject(results):
     with pytest.raises(InputError, match=r"srt_finetune.json: no such file, so that there is nothing"):
         write_cards(results, RUNS, "all", {}, None, ["model"], only=["recycled"])
     with pytest.raises(InputError, match=r"run: expected one of .*found 'nobody'"):
@@ -121,7 +121,7 @@ def test_the_repository_can_be_cited_and_found(root):
     assert set(catalog) == {"mandatory-flags", "software-stack-deployment", "report"}
 
 
-def test_somebodys_own_train_file_has_a_data_card_too(results):  # noqa: F811
+def test_somebodys_own_train_file_has_a_data_card_too(results):
     columns = {"dataset": "toy", "teacher": "sage", "student": "tiny", "ratio": None, "recipe": None, "seed": None}
     theirs = Run(run="as_is", method="given", **columns)
     write_cards(results, [theirs], "all", LICENCES, None, ["data", "model"])
@@ -131,7 +131,7 @@ def test_somebodys_own_train_file_has_a_data_card_too(results):  # noqa: F811
     assert "None" not in text.replace("None:", "")
 
 
-def test_the_data_card_counts_what_of_the_source_was_not_used(results):  # noqa: F811
+def test_the_data_card_counts_what_of_the_source_was_not_used(results):
     counts = {"read": 5, "empty": 1, "duplicates": 0, "written": 4}
     meta = {"origin": {"file": "x.json"}, "counts": counts, "not_used": {"a system text": 2}}
     write_json(results / layout.meta_of(layout.ORIGINAL.format(dataset="toy")), meta)

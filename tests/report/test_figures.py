@@ -5,9 +5,8 @@ import itertools
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
-from test_report import COMPARE, RUNS, results, written  # noqa: F401 (fixtures)
-from test_tables import run, win_rate
 
+from helpers.results import COMPARE, RUNS, run_of, write_win_rate
 from srt import layout
 from srt.records import write_records
 from srt.report import bars, figures, scatter, style, tables
@@ -20,11 +19,11 @@ def grey(color):
 
 
 @pytest.fixture
-def many(results):  # noqa: F811
+def many(results):
     """Ten runs of ours in one small place."""
-    runs = [*RUNS, *(run(f"a_run_with_a_long_name_{n}", seed=n + 1) for n in range(10))]
+    runs = [*RUNS, *(run_of(f"a_run_with_a_long_name_{n}", seed=n + 1) for n in range(10))]
     for number, found in enumerate(runs[4:]):
-        win_rate(results, found.run, 80.0 + number / 4, {})
+        write_win_rate(results, found.run, 80.0 + number / 4, {})
         train = results / layout.TRAIN.format(run=found.run)
         write_records(train, [])
         train.write_text("{}\n" * (50_000 + 500 * number))
@@ -51,7 +50,7 @@ def test_no_name_of_the_scatter_plot_covers_another(state, tmp_path, request):
             assert {str(number) for number in range(1, 13)} <= boxes.keys()
 
 
-def test_pdfs_have_their_letters_inside(written, results):  # noqa: F811
+def test_pdfs_have_their_letters_inside(written, results):
     figures.draw(results, RUNS, "all", layout.FIGURES)
     for name in layout.FIGURES:
         data = (results / layout.FIGURE.format(figure=name, ext="pdf")).read_bytes()
@@ -84,7 +83,7 @@ def test_markers_are_the_models_sizes():
     assert {"Paper: 7B", "Paper: 13B", "Paper: other models with RLHF or AI feedback"} <= labels
 
 
-def test_the_papers_error_bars_are_drawn(written):  # noqa: F811
+def test_the_papers_error_bars_are_drawn(written):
     axes = figures.score_vs_data(written).axes[0]
     drawn = {tuple(container.lines[0].get_xydata()[0]) for container in axes.containers}
     assert (46325.0, 83.48) in drawn

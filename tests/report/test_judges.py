@@ -4,9 +4,10 @@ import csv
 
 import pytest
 
+from helpers.results import JUDGE, evaluation
 from srt import layout
 from srt.evaluation.calibration import QUANTITIES
-from srt.records import Evaluation, Metric, read_json, write_json
+from srt.records import read_json, write_json
 from srt.report import judged, tables
 from srt.report.sources import inside, reported
 from srt.runs import Run
@@ -15,17 +16,6 @@ RUN = {"dataset": "toy", "teacher": None, "student": "tiny", "method": "original
 RUNS = [
     Run(run=name, ratio=1.0, recipe="quick", seed=seed, **RUN) for seed, name in enumerate(("one", "other", "waiting"))
 ]
-JUDGE = {"name": "local", "version": 2, "model": "m", "revision": None, "prompt_sha256": "0"}
-
-
-def evaluation(benchmark, metrics, judge=JUDGE, **more):
-    values = {"task_versions": None, "settings": {}, "versions": {"answered_as": "m-0613"}, "missing": {}}
-    return Evaluation(
-        benchmark=benchmark,
-        metrics=[Metric(name=name, value=value, se=se, n=n) for name, (value, se, n) in metrics.items()],
-        judge=judge,
-        **{**values, **more},
-    )
 
 
 @pytest.fixture

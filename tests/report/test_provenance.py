@@ -6,9 +6,8 @@ import subprocess
 
 import pytest
 import yaml
-from test_judged import evaluation
-from test_report import RUNS, results, written  # noqa: F401 (fixtures)
 
+from helpers.results import RUNS, evaluation
 from srt import config as settings_of
 from srt import layout
 from srt.records import InputError, write_json
@@ -71,7 +70,7 @@ def test_without_an_evaluation_all_is_the_papers(tmp_path):
     ]
 
 
-def test_the_first_lines_of_the_page_say_it(results, written):  # noqa: F811
+def test_the_first_lines_of_the_page_say_it(results, written):
     write_html(results, RUNS, "all", None, results / "report.html")
     body = (results / "report.html").read_text().partition("<main>")[2]
     first = re.sub(r"<[^>]+>", " ", body[: body.index("<h1>")])
@@ -156,7 +155,7 @@ def test_wall_time_is_summed_over_jobs_and_finetunings_is_beside_the_weights(tmp
             parts(tmp_path)
 
 
-def test_every_artefact_has_its_hash(results, written):  # noqa: F811
+def test_every_artefact_has_its_hash(results, written):
     rows = {row["path"]: row for row in parts(results)["hashes"]}
     for path in ("data/toy/original.jsonl", "runs/recycled/ledger.jsonl", "tables/alpaca_eval.csv"):
         data = (results / path).read_bytes()
@@ -164,7 +163,7 @@ def test_every_artefact_has_its_hash(results, written):  # noqa: F811
     assert {f"runs/{run}/evaluation/alpaca_eval.json" for run in ("base", "as_is", "recycled")} <= rows.keys()
 
 
-def test_seeds_are_the_run_tables(results):  # noqa: F811
+def test_seeds_are_the_run_tables(results):
     seeds = {row["what"]: row["seed"] for row in parts(results)["seeds"]}
     assert seeds["selection and finetuning of recycled"] == 0
     assert len(seeds) == 3
@@ -186,7 +185,7 @@ def test_the_commit_is_gits_word(tmp_path):
     assert making.commit(tmp_path).endswith(", with changes that are not committed")
 
 
-def test_the_ledgers_in_short_name_a_record_of_each_kind(results):  # noqa: F811
+def test_the_ledgers_in_short_name_a_record_of_each_kind(results):
     kinds = [kind for kind in ledgers.ledgers(results, RUNS) if kind.run == "recycled"]
     assert [(kind.kept, kind.branch, kind.records, kind.share) for kind in kinds] == [
         (True, "b: reflected", 2, 50.0),
@@ -197,7 +196,7 @@ def test_the_ledgers_in_short_name_a_record_of_each_kind(results):  # noqa: F811
     assert kinds[0].example == min("01", key=lambda name: hashlib.sha256(name.encode()).hexdigest())
 
 
-def test_the_page_shows_config_commit_and_links(results, written, root):  # noqa: F811
+def test_the_page_shows_config_commit_and_links(results, written, root):
     chosen = root / "config/config.yaml"
     write_html(results, RUNS, "all", None, results / "report.html", chosen)
     page = (results / "report.html").read_text()

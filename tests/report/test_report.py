@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
@@ -12,150 +11,20 @@ import numpy as np
 import pytest
 import yaml
 
+from helpers.results import COMPARE, RUNS, SCRIPT, rows_of, write_evaluation, write_items
 from srt import layout
 from srt.records import (
-    Evaluation,
     InputError,
-    ItemValue,
     LedgerEntry,
-    Metric,
-    Pair,
-    ReflectedPair,
-    Score,
     read_json,
     read_records,
-    write_json,
     write_records,
 )
 from srt.report import columns, comparison, figures, formats, scatter, sources, tables
 from srt.report.html import write_html
 from srt.report.labels import Label, place_labels
-from srt.runs import Run
 
-SCRIPT = "<script>alert('x')</script>"
-COMMON = {"dataset": "toy", "student": "tiny", "recipe": "quick", "seed": 0, "ratio": 1.0}
-RUNS = [
-    Run(run="base", dataset=None, teacher=None, student="tiny", method="none", ratio=None, recipe=None, seed=None),
-    Run(run="as_is", teacher=None, method="original", **COMMON),
-    Run(run="recycled", teacher="sage", method="released", **COMMON),
-    Run(run="waiting", teacher="sage", method="ifd", **COMMON),
-]
-COMPARE = {"as_is": "Alpaca 7B", "recycled": "sRecycled Alpaca 7B"}
 REASONS = {True: "selected", False: "50% | a_b"}
-IFD = {"original": [0.5, 0.25, 0.75, 1.5], "instruction": [0.6, None, 0.7, 0.9]}
-
-
-def _score(number: int, ifd: float | None) -> Score:
-    nulls = dict.fromkeys(
-        ("nll_instruction", "nll_response", "nll_instruction_given_response", "nll_response_given_instruction")
-    )
-    tokens = dict.fromkeys(
-        (
-            "tokens_instruction",
-            "tokens_response",
-            "tokens_instruction_given_response",
-            "tokens_response_given_instruction",
-        ),
-        10 * (number + 1),
-    )
-    status, reason = ("failed", "no token") if ifd is None else ("scored", None)
-    return Score(id=str(number), ifd=ifd, r_ifd=ifd, truncated=[], status=status, reason=reason, **nulls, **tokens)  # type: ignore[arg-type]
-
-
-V1 = {"reported": "open_llm", "mean": "subjects"}
-
-
-def _evaluation(
-    results: Path,
-    run: str,
-    benchmark: str,
-    values: dict[str, tuple[float | None, float | None, int]],
-    rules: dict[str, str | None] | None = None,
-) -> None:
-    found = Evaluation(
-        benchmark=benchmark,
-        metrics=[Metric(name=name, value=value, se=se, n=n) for name, (value, se, n) in values.items()],
-        judge={"model": "a_judge", "prompt_sha256": "00"},
-        task_versions=None,
-        settings={"questions": "q.json", "limit": None, **(rules or {})},
-        versions={"srt": "0"},
-        missing={"the verdict cannot be read": 2},
-    )
-    write_json(results / layout.EVALUATION.format(run=run, benchmark=benchmark), found.model_dump())
-
-
-def _evaluations(results: Path) -> None:
-    for place, run in enumerate(("base", "as_is", "recycled")):
-        rates = {"win_rate": (20.125 + place, 3.5, 6), "wins": (2.0, None, 6), "draws": (0.0, None, 6)}
-        _evaluation(results, run, "alpaca_eval", {**rates, "avg_length": (321.0, None, 8)})
-        tasks = ("arc", "hellaswag", "mmlu", "truthfulqa")
-        shares = {name: (30.0 + place + step, 1.0, 5) for step, name in enumerate(tasks)}
-        _evaluation(results, run, "open_llm_v1", {**shares, "average": (31.5 + place, 0.5, 20)}, V1)
-        if run != "as_is":
-            counts = {"wins": (3.0, None, 8), "ties": (4.0, None, 8), "losses": (1.0, None, 8)}
-            _evaluation(results, run, "pairwise_wizardlm_as_is", {**counts, "winning_score": (1.25, None, 8)})
-
-
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    """Four records; every run but `waiting` has been run."""
-    folder = tmp_path / "results"
-    run = RUNS[2]
-    pairs = layout.pairs_paths(run, "all")
-    originals = [Pair(id=str(n), instruction=SCRIPT, input="|in_put|", output="ab" * (n + 1)) for n in range(4)]
-    write_records(folder / pairs["original"], originals)
-    for variant in ("instruction", "response", "both"):
-        reflected = [
-            ReflectedPair(
-                id=pair.id,
-                instruction=f"{variant} {pair.id} \ud800",
-                output="<b>bold</b>",
-                status="failed" if pair.id == "1" else "reflected",
-                outcome="cut_off" if pair.id == "1" else "repaired",
-                repairs=[] if pair.id == "1" else ["missing [End]"],
-                reason="no tags" if pair.id == "1" else None,
-                critique=None if pair.id == "1" else "<i>too short</i>",
-            )
-            for pair in originals
-        ]
-        write_records(folder / pairs[variant], reflected)
-    for variant, path in layout.scores_paths(run, "all").items():
-        values = IFD.get(variant, [0.5, 0.5, 0.5, 0.5])
-        write_records(folder / path, [_score(number, value) for number, value in enumerate(values)])
-    facts = {
-        "original": {"ifd": 0.5, "r_ifd": 0.5, "perplexity": 2.0},
-        "both": {"ifd": 0.5},
-        "response": {"absent": "x"},
-    }
-    outcomes = [("both", "b: reflected", True), ("both", "b: reflected", True), ("original", "kept_as_is", False)]
-    entries = [
-        LedgerEntry(
-            id=str(n),
-            candidates=facts,
-            chosen=chosen,
-            branch=branch,
-            kept=kept,
-            reason="selected" if kept else "50% | a_b",
-        )
-        for n, (chosen, branch, kept) in enumerate([*outcomes, (None, "phase 1: no candidate", False)])
-    ]
-    for name, train in (("as_is", originals), ("recycled", originals[:2])):
-        write_records(folder / layout.TRAIN.format(run=name), train)
-        write_records(folder / layout.LEDGER.format(run=name), entries)
-    _evaluations(folder)
-    return folder
-
-
-@pytest.fixture
-def written(results: Path) -> Path:
-    """The tables' folder."""
-    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
-    return results / "tables"
-
-
-def _rows(folder: Path, name: str) -> list[dict[str, str]]:
-    with (folder / f"{name}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 METRICS = {
@@ -168,7 +37,7 @@ METRICS = {
 @pytest.mark.parametrize("name", METRICS)
 def test_every_cell_is_in_the_file_that_its_row_names(results: Path, written: Path, name: str) -> None:
     traced = 0
-    for row in _rows(written, name):
+    for row in rows_of(written, name):
         if row["source"] in (formats.REPORTED, formats.NOT_RUN):
             continue
         found = {metric["name"]: metric for metric in read_json(results / row["source"])["metrics"]}
@@ -181,31 +50,31 @@ def test_every_cell_is_in_the_file_that_its_row_names(results: Path, written: Pa
 
 
 def test_the_standard_error_and_n_are_the_win_rates(written: Path) -> None:
-    row = _rows(written, "alpaca_eval")[0]
+    row = rows_of(written, "alpaca_eval")[0]
     assert (row["se"], row["n"], row["training_records"]) == ("3.5", "6", "")
 
 
 def test_differences_are_ours_minus_the_papers(written: Path) -> None:
-    rows = {row["run"]: row for row in _rows(written, "alpaca_eval") if row["run"]}
+    rows = {row["run"]: row for row in rows_of(written, "alpaca_eval") if row["run"]}
     assert float(rows["as_is"]["difference"]) == pytest.approx(21.125 - 26.46)
     assert rows["recycled"]["reported_name"] == "sRecycled Alpaca 7B"
     assert float(rows["recycled"]["difference"]) == pytest.approx(22.125 - 79.58)
     assert (rows["recycled"]["training_records"], rows["recycled"]["reported_training_records"]) == ("2", "37114")
     assert rows["base"]["difference"] == rows["base"]["reported_name"] == ""
-    open_llm = {row["run"]: row for row in _rows(written, "open_llm") if row["run"]}
+    open_llm = {row["run"]: row for row in rows_of(written, "open_llm") if row["run"]}
     assert float(open_llm["as_is"]["mmlu_difference"]) == pytest.approx(33 - 41.73)
     assert float(open_llm["recycled"]["average_difference"]) == pytest.approx(33.5 - 56.05)
 
 
 def test_a_reported_row_stands_either_beside_a_run_or_by_itself(written: Path) -> None:
-    names = [row["reported_name"] for row in _rows(written, "alpaca_eval") if row["reported_name"]]
+    names = [row["reported_name"] for row in rows_of(written, "alpaca_eval") if row["reported_name"]]
     assert sorted(names) == sorted(sources.reported().win_rates())
 
 
 def test_pairwise_difference_where_both_sides_are_compared(results: Path) -> None:
     compare = {"recycled": "sRecycled WizardLM 7B", "as_is": "Alpaca 7B"}
     tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], compare, results / "tables")
-    rows = _rows(results / "tables", "pairwise")
+    rows = rows_of(results / "tables", "pairwise")
     (row,) = [row for row in rows if row["run"] == "recycled"]
     assert (row["reported_wins"], row["reported_losses"]) == ("190", "14")
     assert float(row["difference"]) == pytest.approx(1.25 - ((190 - 14) / 218 + 1))
@@ -214,7 +83,7 @@ def test_pairwise_difference_where_both_sides_are_compared(results: Path) -> Non
 
 @pytest.mark.parametrize("name", METRICS)
 def test_a_missing_evaluation_is_empty_in_the_csv_and_listed_for_reading(written: Path, name: str) -> None:
-    (row,) = [row for row in _rows(written, name) if row["run"] == "waiting"]
+    (row,) = [row for row in rows_of(written, name) if row["run"] == "waiting"]
     assert row["source"] == formats.NOT_RUN
     assert {row[column] for column in METRICS[name]} == {""}
     lines = (written / f"{name}.md").read_text().splitlines()
@@ -228,7 +97,7 @@ def test_without_an_evaluation_the_papers_rows_stand_there_and_ours_are_empty(re
     shutil.rmtree(results / "runs")
     tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     for name, metrics in METRICS.items():
-        rows = _rows(results / "tables", name)
+        rows = rows_of(results / "tables", name)
         assert {row[column] for row in rows for column in metrics} == {""}
         assert {row["source"] for row in rows} == {formats.NOT_RUN, formats.REPORTED}
         named = [row["reported_name"] for row in rows if row["reported_name"]]
@@ -274,12 +143,12 @@ def test_a_metric_that_is_null_is_an_empty_cell(results: Path) -> None:
     found["metrics"][0] |= {"value": None, "se": None, "n": 0}
     path.write_text(json.dumps(found))
     tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
-    (row,) = [row for row in _rows(results / "tables", "alpaca_eval") if row["run"] == "recycled"]
+    (row,) = [row for row in rows_of(results / "tables", "alpaca_eval") if row["run"] == "recycled"]
     assert (row["win_rate"], row["difference"], row["n"]) == ("", "", "0")
 
 
 def test_data_table_counts_and_quantiles(results: Path, written: Path) -> None:
-    rows = {row["variant"]: row for row in _rows(written, "data") if row["kind"] == "variant"}
+    rows = {row["variant"]: row for row in rows_of(written, "data") if row["kind"] == "variant"}
     assert set(rows) == {"original", "instruction", "response", "both"}
     row = rows["instruction"]
     assert (row["records"], row["reflected"], row["failed"]) == ("4", "3", "1")
@@ -295,7 +164,7 @@ def test_data_table_counts_and_quantiles(results: Path, written: Path) -> None:
 
 
 def test_data_table_counts_the_outcomes_of_reflection(written: Path) -> None:
-    rows = [row for row in _rows(written, "data") if row["kind"] == "outcome" and row["variant"] == "both"]
+    rows = [row for row in rows_of(written, "data") if row["kind"] == "outcome" and row["variant"] == "both"]
     assert [(row["outcome"], row["records"], row["share"]) for row in rows] == [
         ("repaired", "3", "75.0"),
         ("cut_off", "1", "25.0"),
@@ -304,14 +173,14 @@ def test_data_table_counts_the_outcomes_of_reflection(written: Path) -> None:
 
 
 def test_data_table_branches_are_the_ledgers(results: Path, written: Path) -> None:
-    rows = [row for row in _rows(written, "data") if row["kind"] == "selection" and row["run"] == "recycled"]
+    rows = [row for row in rows_of(written, "data") if row["kind"] == "selection" and row["run"] == "recycled"]
     assert [(row["outcome"], row["branch"], row["records"], row["share"]) for row in rows] == [
         ("kept", "b: reflected", "2", "50.0"),
         ("dropped", "kept_as_is", "1", "25.0"),
         ("dropped", "phase 1: no candidate", "1", "25.0"),
     ]
     assert sum(int(row["records"]) for row in rows) == len(read_records(results / rows[0]["source"], LedgerEntry))
-    (waiting,) = [row for row in _rows(written, "data") if row["kind"] == "selection" and row["run"] == "waiting"]
+    (waiting,) = [row for row in rows_of(written, "data") if row["kind"] == "selection" and row["run"] == "waiting"]
     assert (waiting["records"], waiting["source"]) == ("", formats.NOT_RUN)
 
 
@@ -323,7 +192,9 @@ def test_many_reasons_are_counted_together(results: Path) -> None:
     ]
     write_records(path, entries)
     tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
-    rows = [row for row in _rows(results / "tables", "data") if row["kind"] == "selection" and row["run"] == "recycled"]
+    rows = [
+        row for row in rows_of(results / "tables", "data") if row["kind"] == "selection" and row["run"] == "recycled"
+    ]
     assert len(rows) == 13
     assert sum(int(row["records"]) for row in rows) == 40
 
@@ -492,17 +363,12 @@ def test_html_without_a_notice_and_without_tables(results: Path, written: Path) 
 # --- Differences with their error ----------------------------------------------------------------------------------
 
 
-def _items(results: Path, run: str, benchmark: str, values: dict[str, float]) -> None:
-    path = results / layout.items_of(layout.EVALUATION.format(run=run, benchmark=benchmark))
-    write_records(path, [ItemValue(id=key, value=value) for key, value in values.items()])
-
-
 def test_runs_are_compared_with_their_baseline_on_the_same_questions(results: Path) -> None:
-    _items(results, "as_is", "alpaca_eval", {str(i): 0.0 for i in range(40)})
-    _items(results, "recycled", "alpaca_eval", {str(i): 100.0 * (i % 4 != 0) for i in range(2, 42)})
-    _items(results, "base", "alpaca_eval", {"0": 0.0, "1": 100.0})
+    write_items(results, "as_is", "alpaca_eval", {str(i): 0.0 for i in range(40)})
+    write_items(results, "recycled", "alpaca_eval", {str(i): 100.0 * (i % 4 != 0) for i in range(2, 42)})
+    write_items(results, "base", "alpaca_eval", {"0": 0.0, "1": 100.0})
     tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
-    rows = {row["run"]: row for row in _rows(results / "tables", "comparison") if row["kind"] == "paired"}
+    rows = {row["run"]: row for row in rows_of(results / "tables", "comparison") if row["kind"] == "paired"}
     assert {run: row["baseline"] for run, row in rows.items()} == {"recycled": "as_is", "as_is": "base"}
     row = rows["recycled"]
     assert (row["n"], row["told_apart"], row["metric"]) == ("38", "yes", "win_rate")
@@ -526,9 +392,9 @@ def test_the_baseline_is_the_original_data_and_its_own_is_the_untuned_student() 
 def test_runs_that_differ_by_their_seed_alone_are_brought_together(results: Path) -> None:
     again = RUNS[2].model_copy(update={"run": "recycled_1", "seed": 1})
     values = {"win_rate": (30.0, 3.5, 6), "wins": (2.0, None, 6), "draws": (0.0, None, 6)}
-    _evaluation(results, "recycled_1", "alpaca_eval", {**values, "avg_length": (321.0, None, 8)})
+    write_evaluation(results, "recycled_1", "alpaca_eval", {**values, "avg_length": (321.0, None, 8)})
     tables.write_tables(results, [*RUNS, again], "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
-    (row,) = [row for row in _rows(results / "tables", "comparison") if row["kind"] == "seeds"]
+    (row,) = [row for row in rows_of(results / "tables", "comparison") if row["kind"] == "seeds"]
     assert (row["method"], row["seeds"], row["runs"]) == ("released", "2", "recycled, recycled_1")
     assert float(row["mean"]) == pytest.approx((22.125 + 30) / 2)
     assert float(row["deviation"]) == pytest.approx(abs(30 - 22.125) / 2**0.5)
@@ -542,13 +408,13 @@ def two_profiles(results: Path) -> Path:
     """The same runs under a second profile of the leaderboard's benchmarks, one that the paper did not use."""
     for place, run in enumerate(("base", "as_is", "recycled")):
         values = dict.fromkeys(sources.OPEN_LLM, (50.0 + place, 2.5, 7))
-        _evaluation(results, run, "open_llm_today", values, TODAY)
+        write_evaluation(results, run, "open_llm_today", values, TODAY)
     return results
 
 
 def test_each_profile_has_its_row_and_the_papers_figures_stand_beside_the_reproducing_one(two_profiles: Path) -> None:
     tables.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
-    rows = _rows(two_profiles / "tables", "open_llm")
+    rows = rows_of(two_profiles / "tables", "open_llm")
     ours = {(row["run"], row["profile"]): row for row in rows if row["run"]}
     assert list(ours) == [(run.run, profile) for run in RUNS for profile in ("today", "v1")]
     assert float(ours["recycled", "v1"]["average_difference"]) == pytest.approx(33.5 - 56.05)
@@ -586,9 +452,9 @@ def test_profiles_are_compared_as_they_average(two_profiles: Path) -> None:
     """Three items of one subject and one of another: per item the difference is 75 or 50 points."""
     keys = [*(f"mmlu/mmlu_anatomy/{i}" for i in range(3)), "mmlu/mmlu_virology/0"]
     for benchmark in ("open_llm_v1", "open_llm_today"):
-        _items(two_profiles, "as_is", benchmark, dict.fromkeys(keys, 0.0))
-        _items(two_profiles, "recycled", benchmark, {key: 100.0 * ("anatomy" in key) for key in keys})
+        write_items(two_profiles, "as_is", benchmark, dict.fromkeys(keys, 0.0))
+        write_items(two_profiles, "recycled", benchmark, {key: 100.0 * ("anatomy" in key) for key in keys})
     tables.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
-    rows = [row for row in _rows(two_profiles / "tables", "comparison") if row["kind"] == "paired"]
+    rows = [row for row in rows_of(two_profiles / "tables", "comparison") if row["kind"] == "paired"]
     found = {row["benchmark"]: float(row["difference"]) for row in rows if row["run"] == "recycled"}
     assert found == {"open_llm_today": pytest.approx(75.0), "open_llm_v1": pytest.approx(50.0)}

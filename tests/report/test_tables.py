@@ -1,35 +1,16 @@
 """The tables from any starting point: from nothing, from a few runs, from all; the wheel's baselines; the controls."""
 
-import csv
 import hashlib
 import json
 import shutil
 
 import pytest
-from test_report import COMPARE, RUNS, _evaluation, _items, results, written  # noqa: F401 (fixtures)
 
+from helpers.results import COMPARE, RUNS, rows_of, run_of, write_win_rate
 from srt import layout
 from srt.records import InputError, LedgerEntry, Pair, Score, read_records, write_json, write_records
 from srt.report import ablation, examples, figures, leaderboard, ratios, sources, tables, wording
 from srt.report.sources import ReportedWinRate
-from srt.runs import Run
-
-
-def rows(folder, name, kind=None):
-    with (folder / f"{name}.csv").open(newline="") as file:
-        return [row for row in csv.DictReader(file) if kind is None or row["kind"] == kind]
-
-
-def run(name, **more):
-    given = {"dataset": "toy", "teacher": "sage", "student": "tiny", "method": "released", "ratio": 1.0}
-    return Run(run=name, **{**given, "recipe": "quick", "seed": 0, **more})
-
-
-def win_rate(results, name, value, items):  # noqa: F811
-    rates = {"win_rate": (value, 2.0, 40), "wins": (2.0, None, 40), "draws": (0.0, None, 40)}
-    _evaluation(results, name, "alpaca_eval", {**rates, "avg_length": (321.0, None, 40)})
-    _items(results, name, "alpaca_eval", items)
-
 
 # --- From nothing --------------------------------------------------------------------------------------------------
 
@@ -44,12 +25,12 @@ def test_from_nothing_every_table_and_figure_is_there_with_ours_empty(tmp_path):
         assert (tmp_path / layout.FIGURE.format(figure=name, ext="png")).stat().st_size > 5000
     folder = tmp_path / "tables"
     assert "Not run yet (4): base, as_is, recycled, waiting." in (folder / "alpaca_eval.md").read_text()
-    assert [row["reported_win_rate"] for row in rows(folder, "selection_ratio")] == [
+    assert [row["reported_win_rate"] for row in rows_of(folder, "selection_ratio")] == [
         *("74.29", "77.7", "78.4", "81.5", "83.48")
     ]
-    papers = rows(folder, "ablation", "paper")
+    papers = rows_of(folder, "ablation", "paper")
     assert {row["reported_method"] for row in papers} == {"original", "both", "released"}
-    assert {row["win_rate"] for row in rows(folder, "ablation")} == {""}
+    assert {row["win_rate"] for row in rows_of(folder, "ablation")} == {""}
 
 
 def test_one_table_alone_writes_no_other(tmp_path):
@@ -63,15 +44,15 @@ def test_one_table_alone_writes_no_other(tmp_path):
         figures.tables_of(["x"])
 
 
-def test_every_table_and_figure_has_its_words(results, written):  # noqa: F811
+def test_every_table_and_figure_has_its_words(results, written):
     assert set(tables.BUILDERS) == set(layout.TABLES) == set(wording.TITLES) == set(wording.NOTES)
     assert set(figures.FIGURES) == set(layout.FIGURES)
     for name in layout.TABLES:  # what was written can be read back, part by part
         assert tables.read_tables(written, name)
 
 
-def test_three_of_thirty_runs_show_three_rows_and_list_the_rest(results):  # noqa: F811
-    many = [*RUNS, *(run(f"later_{number}", seed=number) for number in range(1, 27))]
+def test_three_of_thirty_runs_show_three_rows_and_list_the_rest(results):
+    many = [*RUNS, *(run_of(f"later_{number}", seed=number) for number in range(1, 27))]
     tables.write_tables(results, many, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     text = (results / "tables" / "alpaca_eval.md").read_text()
     ours = text.split("## The paper's table")[0]
@@ -80,14 +61,14 @@ def test_three_of_thirty_runs_show_three_rows_and_list_the_rest(results):  # noq
     ]
     (said,) = [line for line in text.splitlines() if line.startswith("Not run yet")]
     assert said.startswith("Not run yet (27): waiting, later_1, ")
-    assert len(rows(results / "tables", "alpaca_eval")) == 30 + 31
+    assert len(rows_of(results / "tables", "alpaca_eval")) == 30 + 31
 
 
 # --- The wheel's leaderboard ---------------------------------------------------------------------------------------
 
 
-def test_the_papers_baselines_agree_with_the_wheels_leaderboard_but_for_the_misprint(written):  # noqa: F811
-    checks = {row["reported_name"]: row["leaderboard_check"] for row in rows(written, "alpaca_eval")}
+def test_the_papers_baselines_agree_with_the_wheels_leaderboard_but_for_the_misprint(written):
+    checks = {row["reported_name"]: row["leaderboard_check"] for row in rows_of(written, "alpaca_eval")}
     del checks[""]
     differing = {name: check for name, check in checks.items() if check.startswith("differs")}
     assert differing == {
@@ -116,18 +97,18 @@ def test_a_leaderboard_that_lacks_a_row_or_is_not_installed_is_said(monkeypatch)
 
 
 @pytest.fixture
-def ablated(results):  # noqa: F811
+def ablated(results):
     """The method and both controls, with known answers to forty questions."""
-    runs = [*RUNS, run("coin", method="random"), run("same_length", method="length")]
-    win_rate(results, "recycled", 75.0, {str(i): 100.0 * (i % 4 != 0) for i in range(40)})
-    win_rate(results, "coin", 50.0, {str(i): 100.0 * (i % 2) for i in range(40)})
-    win_rate(results, "same_length", 100.0, {str(i): 100.0 for i in range(20)})
+    runs = [*RUNS, run_of("coin", method="random"), run_of("same_length", method="length")]
+    write_win_rate(results, "recycled", 75.0, {str(i): 100.0 * (i % 4 != 0) for i in range(40)})
+    write_win_rate(results, "coin", 50.0, {str(i): 100.0 * (i % 2) for i in range(40)})
+    write_win_rate(results, "same_length", 100.0, {str(i): 100.0 for i in range(20)})
     tables.write_tables(results, runs, "all", ["as_is"], [], COMPARE, results / "tables")
     return results
 
 
 def test_a_method_stands_beside_both_controls_on_the_same_questions(ablated):
-    found = {row["run"]: row for row in rows(ablated / "tables", "ablation", "runs")}
+    found = {row["run"]: row for row in rows_of(ablated / "tables", "ablation", "runs")}
     row = found["recycled"]
     assert (row["part_of"], found["coin"]["part_of"], found["as_is"]["part_of"]) == ("method", "control", "baseline")
     assert float(row["random_difference"]) == pytest.approx(25.0)
@@ -136,48 +117,48 @@ def test_a_method_stands_beside_both_controls_on_the_same_questions(ablated):
     assert row["length_low"] == row["length_high"] == ""  # twenty questions are too few for an interval
     assert found["coin"]["random_difference"] == ""
     assert (row["win_rate"], row["se"], row["n"], row["average"]) == ("75.0", "2.0", "40", "33.5")
-    papers = {row["reported_name"]: row for row in rows(ablated / "tables", "ablation", "paper")}
+    papers = {row["reported_name"]: row for row in rows_of(ablated / "tables", "ablation", "paper")}
     assert float(papers["sRecycled Alpaca 7B"]["difference"]) == pytest.approx(75 - 79.58)
     assert papers["Recycled Alpaca 7B"]["run"] == ""
 
 
 def test_a_control_differs_by_its_method_alone():
-    method, control = run("m", seed=1), run("c", method="random", seed=1)
-    other_seed, other_ratio = run("d", method="random", seed=2), run("e", method="random", ratio=0.5, seed=1)
+    method, control = run_of("m", seed=1), run_of("c", method="random", seed=1)
+    other_seed, other_ratio = run_of("d", method="random", seed=2), run_of("e", method="random", ratio=0.5, seed=1)
     assert ablation.control_of(method, [method, other_ratio, other_seed, control], "random") == control
     assert ablation.control_of(method, [method, other_ratio, other_seed], "random") == other_seed
     assert ablation.control_of(method, [method, other_ratio], "random") is None
     assert ablation.control_of(control, [method, control], "random") is None
 
 
-def test_ratios_of_one_series_stand_in_order_and_the_papers_beside_its_own(results):  # noqa: F811
-    runs = [*RUNS, run("tenth", ratio=0.1), run("all_of_it", ratio=1.0), run("odd", ratio=0.3)]
-    win_rate(results, "tenth", 60.0, {})
+def test_ratios_of_one_series_stand_in_order_and_the_papers_beside_its_own(results):
+    runs = [*RUNS, run_of("tenth", ratio=0.1), run_of("all_of_it", ratio=1.0), run_of("odd", ratio=0.3)]
+    write_win_rate(results, "tenth", 60.0, {})
     compare = {**COMPARE, "all_of_it": "sRecycled WizardLM 7B"}
     tables.write_tables(results, runs, "all", [], [], compare, results / "tables")
-    found = {row["run"]: row for row in rows(results / "tables", "selection_ratio") if row["run"]}
+    found = {row["run"]: row for row in rows_of(results / "tables", "selection_ratio") if row["run"]}
     assert list(found) == ["tenth", "odd", "recycled", "all_of_it"]
     assert (found["tenth"]["reported_win_rate"], found["tenth"]["reported_records"]) == ("78.4", "4632")
     assert float(found["tenth"]["difference"]) == pytest.approx(60 - 78.4)
     assert found["odd"]["reported_win_rate"] == ""
-    assert len([row for row in rows(results / "tables", "selection_ratio") if not row["run"]]) == 3
+    assert len([row for row in rows_of(results / "tables", "selection_ratio") if not row["run"]]) == 3
     axes = figures.selection_ratio(results / "tables").axes[0]
     assert any("Ours: toy, released, tiny" in text for text in axes.get_legend_handles_labels()[1])
     assert ratios.in_series(RUNS) == []
 
 
-def test_steps_are_those_of_the_finetuning(results):  # noqa: F811
+def test_steps_are_those_of_the_finetuning(results):
     write_json(results / layout.TRAINING.format(run="recycled"), {"steps": 17})
     tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
-    found = {row["run"]: row["steps"] for row in rows(results / "tables", "alpaca_eval") if row["run"]}
+    found = {row["run"]: row["steps"] for row in rows_of(results / "tables", "alpaca_eval") if row["run"]}
     assert found == {"base": "", "as_is": "", "recycled": "17", "waiting": ""}
 
 
 # --- The data, and ten records -------------------------------------------------------------------------------------
 
 
-def test_data_before_and_after(results, written):  # noqa: F811
-    found = {(row["run"], row["stage"]): row for row in rows(written, "data", "before_after")}
+def test_data_before_and_after(results, written):
+    found = {(row["run"], row["stage"]): row for row in rows_of(written, "data", "before_after")}
     before, after = found["recycled", "before"], found["recycled", "after"]
     assert (before["records"], after["records"]) == ("4", "2")
     assert (before["source"], after["source"]) == ("data/toy/original.jsonl", "runs/recycled/train.jsonl")
@@ -188,14 +169,14 @@ def test_data_before_and_after(results, written):  # noqa: F811
     assert found["waiting", "after"]["source"] == "not run"
 
 
-def test_scores_without_counts_of_tokens_leave_those_cells_empty(results):  # noqa: F811
+def test_scores_without_counts_of_tokens_leave_those_cells_empty(results):
     """Scores that somebody else published have none."""
     counts = ("tokens_instruction", "tokens_response")
     for path in layout.scores_paths(RUNS[2], "all").values():
         known = read_records(results / path, Score)
         write_records(results / path, [score.model_copy(update=dict.fromkeys(counts)) for score in known])
     tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables", ["data"])
-    found = {(row["run"], row["stage"]): row for row in rows(results / "tables", "data", "before_after")}
+    found = {(row["run"], row["stage"]): row for row in rows_of(results / "tables", "data", "before_after")}
     after = found["recycled", "after"]
     assert after["instruction_tokens"] == after["response_tokens"] == ""
     assert (after["records"], after["ifd"]) == ("2", "0.5")
@@ -215,8 +196,8 @@ def test_ten_records_are_chosen_by_their_hash_over_all_branches():
     assert examples.by_rule(reversed(entries)) == chosen  # the file's order does not matter
 
 
-def test_the_examples_are_the_files_texts(results, written):  # noqa: F811
-    found = rows(written, "examples")
+def test_the_examples_are_the_files_texts(results, written):
+    found = rows_of(written, "examples")
     assert len(found) == 16  # four records in four versions
     for row in found:
         pairs = {pair["id"]: pair for pair in map(json.loads, (results / row["source"]).open())}
@@ -227,19 +208,19 @@ def test_the_examples_are_the_files_texts(results, written):  # noqa: F811
     assert sum(row["chosen"] == "yes" for row in found) == 3
 
 
-def test_a_long_text_is_cut_for_reading_and_whole_in_the_csv(results):  # noqa: F811
+def test_a_long_text_is_cut_for_reading_and_whole_in_the_csv(results):
     path = results / layout.pairs_paths(RUNS[2], "all")["original"]
     long = [Pair(**{**pair.model_dump(), "output": "word " * 300}) for pair in read_records(path, Pair)]
     write_records(path, long)
     tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables", ["examples"])
-    assert {row["response"] for row in rows(results / "tables", "examples") if row["version"] == "original"} == {
+    assert {row["response"] for row in rows_of(results / "tables", "examples") if row["version"] == "original"} == {
         long[0].output
     }
     assert "word \N{HORIZONTAL ELLIPSIS}" not in (results / "tables" / "examples.csv").read_text()
     assert max(map(len, (results / "tables" / "examples.md").read_text().splitlines())) < 3000
 
 
-def test_a_train_file_that_went_missing_is_listed_and_nothing_fails(results):  # noqa: F811
+def test_a_train_file_that_went_missing_is_listed_and_nothing_fails(results):
     shutil.rmtree(results / "runs" / "recycled")
     tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     assert "Not run yet (2): recycled, waiting." in (results / "tables" / "alpaca_eval.md").read_text()
@@ -292,11 +273,11 @@ def value_of(path, name):
 
 @pytest.mark.parametrize("name", OF_BENCHMARK)
 def test_every_number_of_ours_is_in_the_file_that_its_row_names(ablated, name):
-    runs = [*RUNS, run("coin", method="random"), run("tenth", ratio=0.1)]
-    win_rate(ablated, "tenth", 60.0, {})
+    runs = [*RUNS, run_of("coin", method="random"), run_of("tenth", ratio=0.1)]
+    write_win_rate(ablated, "tenth", 60.0, {})
     tables.write_tables(ablated, runs, "all", ["as_is"], ["wizardlm"], COMPARE, ablated / "tables")
     traced = 0
-    for row in rows(ablated / "tables", name):
+    for row in rows_of(ablated / "tables", name):
         if row.get("kind", "runs") != "runs":
             continue
         for place, columns in OF_BENCHMARK[name].items():
@@ -310,8 +291,8 @@ def test_every_number_of_ours_is_in_the_file_that_its_row_names(ablated, name):
     assert traced >= {"pairwise": 5}.get(name, 9)
 
 
-def test_every_number_of_the_data_table_can_be_counted_again(results, written):  # noqa: F811
-    for row in rows(written, "data"):
+def test_every_number_of_the_data_table_can_be_counted_again(results, written):
+    for row in rows_of(written, "data"):
         if row["source"] in ("", "not run"):
             continue
         lines = [json.loads(line) for line in (results / row["source"]).open()]

@@ -5,8 +5,8 @@ import random
 from collections import Counter
 
 import pytest
-from test_methods import SETTINGS, score
 
+from helpers.scores import SETTINGS, score
 from srt.controls import STEP, draw
 from srt.methods import Candidate, contests, decide_all
 from srt.precision import Doubts, ErrorModel

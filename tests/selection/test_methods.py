@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from helpers.scores import SETTINGS, score
 from srt.methods import (
     Candidate,
     Preference,
@@ -20,17 +21,6 @@ from srt.methods import (
 from srt.records import Score
 from srt.runs import SELECTING
 from srt.settings import SelectionConfig
-
-SETTINGS = SelectionConfig(ifd_below=1.0, r_ifd_below=1.0, perplexity_prefers="higher", proxy_sample=9)
-
-
-def score(ifd: float | None, r_ifd: float | None = 0.5, nll: float = 1.0, status: str = "scored") -> Score:
-    nlls = {"nll_instruction": 1.0, "nll_response": 1.0, "nll_instruction_given_response": 1.0}
-    counts = {name.replace("nll", "tokens"): 5 for name in [*nlls, "nll_response_given_instruction"]}
-    ratios = {"ifd": ifd, "r_ifd": r_ifd}
-    reason = None if status == "scored" else "why"
-    rest = {"truncated": [], "status": status, "reason": reason}
-    return Score(id="x", **nlls, nll_response_given_instruction=nll, **counts, **ratios, **rest)
 
 
 def candidates(**given: Score | None) -> dict[str, Candidate]:

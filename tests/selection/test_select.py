@@ -1,38 +1,14 @@
 from pathlib import Path
 
 import pytest
-from test_methods import score
 
-from srt.records import InputError, LedgerEntry, Pair, ReflectedPair, read_records, write_records
+from helpers.scores import SETTINGS, VARIANTS, write_variants
+from srt.records import InputError, LedgerEntry, Pair, read_records
 from srt.selection import select
-from srt.settings import SelectionConfig
-
-SETTINGS = SelectionConfig(ifd_below=1.0, r_ifd_below=1.0, perplexity_prefers="higher", proxy_sample=9)
-VARIANTS = ("original", "instruction", "response", "both")
-
-
-def make(folder: Path, failed: dict[str, list[str]] | None = None) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Three records in four variants; `failed` names the records whose reflection failed, by variant."""
-    pairs, scores = {}, {}
-    for number, variant in enumerate(VARIANTS):
-        lost = (failed or {}).get(variant, [])
-        rows: list[Pair] = []
-        for name in "abc":
-            fields = {"id": name, "instruction": f"{variant} {name}", "output": f"answer {variant} {name}"}
-            status = {"status": "failed" if name in lost else "reflected", "reason": "cut off", "critique": None}
-            status |= {"outcome": "cut_off" if name in lost else "clean", "repairs": []}
-            rows.append(Pair(**fields) if variant == "original" else ReflectedPair(**fields, **status))
-        pairs[variant], scores[variant] = folder / f"{variant}.jsonl", folder / f"{variant}.scores.jsonl"
-        write_records(pairs[variant], rows)
-        state = {name: "failed" if name in lost else "scored" for name in "abc"}
-        ifd = 0.5 + number / 10
-        values = [score(ifd, 0.9 - number / 10, status=state[n]).model_copy(update={"id": n}) for n in "abc"]
-        write_records(scores[variant], values)
-    return pairs, scores
 
 
 def test_the_train_file_has_the_chosen_texts_and_the_ledger_all_records(tmp_path: Path) -> None:
-    pairs, scores = make(tmp_path, failed={"instruction": ["b"], "both": ["b"]})
+    pairs, scores = write_variants(tmp_path, failed={"instruction": ["b"], "both": ["b"]})
     select(tmp_path / "run", pairs, scores, "paper", 1.0, 0, SETTINGS)
     train = {pair.id: pair for pair in read_records(tmp_path / "run" / "train.jsonl", Pair)}
     assert train["a"].output == "answer both a"
@@ -42,13 +18,13 @@ def test_the_train_file_has_the_chosen_texts_and_the_ledger_all_records(tmp_path
 
 
 def test_a_fixed_variant_at_ratio_one_needs_no_scores(tmp_path: Path) -> None:
-    pairs, _ = make(tmp_path, failed={"both": ["c"]})
+    pairs, _ = write_variants(tmp_path, failed={"both": ["c"]})
     select(tmp_path / "run", {"both": pairs["both"]}, {}, "both", 1.0, 0, SETTINGS)
     assert [pair.id for pair in read_records(tmp_path / "run" / "train.jsonl", Pair)] == ["a", "b"]
 
 
 def test_records_are_joined_by_id_not_by_position(tmp_path: Path) -> None:
-    pairs, scores = make(tmp_path)
+    pairs, scores = write_variants(tmp_path)
     for path in (pairs["both"], scores["response"]):
         path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
     select(tmp_path / "run", pairs, scores, "paper", 1.0, 0, SETTINGS)
@@ -57,14 +33,14 @@ def test_records_are_joined_by_id_not_by_position(tmp_path: Path) -> None:
 
 
 def test_a_missing_variant_is_asked_for(tmp_path: Path) -> None:
-    pairs, scores = make(tmp_path)
+    pairs, scores = write_variants(tmp_path)
     del scores["both"]
     with pytest.raises(InputError, match="method paper: expected --scores both=FILE"):
         select(tmp_path / "run", pairs, scores, "paper", 1.0, 0, SETTINGS)
 
 
 def test_nothing_selected_is_an_error_and_writes_nothing(tmp_path: Path) -> None:
-    pairs, scores = make(tmp_path, failed={variant: list("abc") for variant in VARIANTS})
+    pairs, scores = write_variants(tmp_path, failed={variant: list("abc") for variant in VARIANTS})
     with pytest.raises(InputError, match="selected none of 3 records"):
         select(tmp_path / "run", pairs, scores, "released", 1.0, 0, SETTINGS)
     assert not (tmp_path / "run").exists()

@@ -4,51 +4,16 @@ import re
 import shlex
 
 import pytest
-from test_cli import COMMANDS, FUNCTIONS, help_of, sections_of
 
+from helpers.commands import ASKED, FUNCTIONS, help_of, sections_of, words_of
 from srt import cli
 from srt.config import as_flags, flag_fields, load, locate
 from srt.defaults import defaults, section_name
 from srt.methods import uses
-from srt.progress import begin
-from srt.settings import EXECUTION_FLAGS, ExecutionConfig, FinetuneConfig, OpenLlmConfig, Settings
+from srt.settings import EXECUTION_FLAGS, ExecutionConfig, FinetuneConfig, OpenLlmConfig
 
 pytestmark = pytest.mark.usefixtures("any_path")
 DEFAULTS = defaults()
-# What has no default, and so must be given.
-ASKED = {
-    "reflect": ["--model"],
-    "import reflections": ["--instruction", "--input", "--output", "--allowed-mismatches"],
-    "import scores": ["--teacher", "--loss", "--ppl", "--allowed-mismatches"],
-    "import train": ["--instruction", "--input", "--output", "--records"],
-    "evaluate alpaca-eval": ["--reference", "--judge"],
-    "evaluate pairwise": ["--judge"],
-    "evaluate mt-bench": ["--judge"],
-}
-GIVEN = {"--model": "M", "--judge": "config/judges/smollm2.yaml", "--allowed-mismatches": "0", "--records": "3"}
-
-
-@pytest.fixture
-def called(monkeypatch):
-    """The settings with which a step's function was called, by type."""
-    found: dict[type, Settings] = {}
-
-    def note(*args, **more):
-        sets = [
-            each.settings for value in args if isinstance(value, list) for each in value if hasattr(each, "settings")
-        ]
-        given = [*args, *more.values(), *sets]  # `generate` has a list of sets of questions
-        found.update({type(value): value for value in given if isinstance(value, Settings)})
-        begin()
-
-    for function in FUNCTIONS.values():
-        monkeypatch.setattr(function, note)
-    return found
-
-
-def words_of(command: str, with_asked: bool = True) -> list[str]:
-    asked = [word for flag in ASKED.get(command, []) for word in (flag, GIVEN.get(flag, "x"))] if with_asked else []
-    return [*command.split(), *COMMANDS[command].split(), *asked]
 
 
 @pytest.mark.parametrize("command", FUNCTIONS)

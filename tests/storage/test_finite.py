@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from test_replay import evaluated, row
-from test_selection import SETTINGS, make
 
+from helpers.judgments import evaluated, judgment
+from helpers.scores import SETTINGS, write_variants
 from srt import cli
 from srt.records import (
     Coherence,
@@ -49,7 +49,7 @@ def kept(folder: Path) -> dict[str, str | None]:
 def test_a_score_that_is_not_finite_is_null_and_wins_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture, text: str, method: str, field: str
 ) -> None:
-    pairs, scores = make(tmp_path)
+    pairs, scores = write_variants(tmp_path)
     for variant in ("instruction", "both"):
         replaced(scores[variant], "b", field, text)
     select(tmp_path / "run", pairs, scores, method, 1.0, 0, SETTINGS)
@@ -63,7 +63,7 @@ def test_a_score_that_is_not_finite_is_null_and_wins_nothing(
 @pytest.mark.parametrize("text", ["0", "0.0", "-0.5"])
 @pytest.mark.parametrize("field", ["ifd", "r_ifd"])
 def test_a_ratio_of_perplexities_that_is_not_above_0_is_null_too(tmp_path: Path, field: str, text: str) -> None:
-    pairs, scores = make(tmp_path)
+    pairs, scores = write_variants(tmp_path)
     replaced(scores["both"], "b", field, text)
     select(tmp_path / "run", pairs, scores, "paper", 1.0, 0, SETTINGS)
     assert kept(tmp_path / "run")["b"] != "both"
@@ -71,7 +71,7 @@ def test_a_ratio_of_perplexities_that_is_not_above_0_is_null_too(tmp_path: Path,
 
 @pytest.mark.parametrize("text", ODD)
 def test_a_coherence_that_is_not_finite_is_null(tmp_path: Path, text: str) -> None:
-    pairs, scores = make(tmp_path)
+    pairs, scores = write_variants(tmp_path)
     coherence = {variant: tmp_path / f"{variant}.coherence.jsonl" for variant in pairs}
     for variant, path in coherence.items():
         value = 0.9 if variant == "both" else 0.5
@@ -120,7 +120,7 @@ def test_an_evaluation_that_is_not_finite_is_refused_by_the_report(tmp_path: Pat
 
 
 def test_a_preference_that_is_nan_is_no_verdict(tmp_path: Path) -> None:
-    rows = [row("x", 2), row("y", 1), row("z", 2)]
+    rows = [judgment("x", 2), judgment("y", 1), judgment("z", 2)]
     (tmp_path / "a.json").write_text(json.dumps(rows).replace('"preference": 1', '"preference": NaN'))
     found = evaluated(tmp_path, "evaluate", "alpaca-eval", "--annotations", tmp_path / "a.json")
     assert (found.missing, found.value("wins"), found.metrics[0].n) == ({"no verdict in the annotations": 1}, 2, 2)
@@ -128,7 +128,7 @@ def test_a_preference_that_is_nan_is_no_verdict(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [text for text in ODD if text != "NaN"])
 def test_a_preference_that_is_infinite_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture, text: str) -> None:
-    (tmp_path / "a.json").write_text(json.dumps([row("x", 1)]).replace('"preference": 1', f'"preference": {text}'))
+    (tmp_path / "a.json").write_text(json.dumps([judgment("x", 1)]).replace('"preference": 1', f'"preference": {text}'))
     words = ["evaluate", "alpaca-eval", "--annotations", str(tmp_path / "a.json"), str(tmp_path / "out.json")]
     assert cli.main(words) == 2
     assert re.search("record 1: preference: expected 0, 1 to 2, or null, found -?inf", capfd.readouterr().err)
@@ -141,7 +141,7 @@ def test_a_preference_that_is_infinite_is_refused(tmp_path: Path, capfd: pytest.
 def test_annotations_of_two_models_are_refused_by_name(
     tmp_path: Path, capfd: pytest.CaptureFixture, place: str, one: str, other: str
 ) -> None:
-    rows = [row("x", 2) | {place: one}, row("y", 1) | {place: one}, row("x", 1) | {place: other}]
+    rows = [judgment("x", 2) | {place: one}, judgment("y", 1) | {place: one}, judgment("x", 1) | {place: other}]
     (tmp_path / "a.json").write_text(json.dumps(rows))
     words = ["evaluate", "alpaca-eval", "--annotations", str(tmp_path / "a.json"), str(tmp_path / "out.json")]
     assert cli.main(words) == 2
@@ -152,14 +152,14 @@ def test_annotations_of_two_models_are_refused_by_name(
 def test_a_row_without_a_model_before_one_with_it_is_another_models(
     tmp_path: Path, capfd: pytest.CaptureFixture
 ) -> None:
-    (tmp_path / "a.json").write_text(json.dumps([row("x", 2) | {"generator_2": None}, row("y", 1)]))
+    (tmp_path / "a.json").write_text(json.dumps([judgment("x", 2) | {"generator_2": None}, judgment("y", 1)]))
     words = ["evaluate", "alpaca-eval", "--annotations", str(tmp_path / "a.json"), str(tmp_path / "out.json")]
     assert cli.main(words) == 2
     assert "record 1: generator_2: expected 'ours', as in record 2, found None" in capfd.readouterr().err
 
 
 def test_outputs_of_two_models_are_refused_by_name(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
-    (tmp_path / "a.json").write_text(json.dumps([row("x", 2)]))
+    (tmp_path / "a.json").write_text(json.dumps([judgment("x", 2)]))
     outputs = [{"instruction": "x", "output": "b", "generator": name} for name in ("ours", "theirs")]
     (tmp_path / "o.json").write_text(json.dumps(outputs))
     words = ["evaluate", "alpaca-eval", "--annotations", tmp_path / "a.json", "--outputs", tmp_path / "o.json"]

@@ -7,7 +7,7 @@
 import os
 import stat
 
-from test_workflow import copy_of_tree, snakemake
+from helpers.tree import copy_of_tree, snakemake
 
 CONDA = """#!/bin/sh
 case "$1" in

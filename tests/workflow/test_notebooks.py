@@ -9,9 +9,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from test_report import COMPARE, RUNS, results  # noqa: F401 (a fixture)
 
 from helpers import ROOT
+from helpers.results import COMPARE, RUNS
 from srt import layout
 from srt.report import tables
 
@@ -33,7 +33,7 @@ def test_notebooks_are_short_and_committed_without_outputs(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_notebooks_run_and_save_their_figures(results: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_notebooks_run_and_save_their_figures(results: Path, tmp_path: Path) -> None:
     tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     columns = ("run", "dataset", "teacher", "student", "method", "ratio", "recipe", "seed")
     rows = [["-" if (value := getattr(run, column)) is None else str(value) for column in columns] for run in RUNS]

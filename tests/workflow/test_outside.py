@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-from test_bounded import Serving, reply
-from test_workflow import copy_of_tree, snakemake
 
+from helpers.serving import Serving, reply
+from helpers.tree import copy_of_tree, snakemake
 from srt import cli
 from srt.checks.whole import examine, lines
 from srt.config import default_config, table_of

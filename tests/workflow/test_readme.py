@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from snakemake.cli import get_argument_parser
-from test_workflow import snakemake
 
 from helpers import ROOT
 from helpers.fake_judge import FakeJudge
 from helpers.fake_teacher import KEY, MODEL, Running
 from helpers.fuzz_inputs import ABOUT, PAIR
+from helpers.tree import snakemake
 from srt import cli
 from srt.records import write_json
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_workflow import copy_of_tree, edited, planned, snakemake
 
 from helpers import release as released
+from helpers.tree import copy_of_tree, edited, planned, snakemake
 from srt.records import Evaluation, Pair, Score, read_json, read_records
 
 # The shipped rows of Alpaca, and one where the student itself scores the released reflections.

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from test_workflow import copy_of_tree, snakemake
 
+from helpers.tree import copy_of_tree, snakemake
 from srt import cli
 from srt.config import default_config, flag, parse, read_yaml, validated
 from srt.records import InputError, Pair, read_records

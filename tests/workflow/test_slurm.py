@@ -8,10 +8,10 @@ import sys
 from itertools import takewhile
 
 import pytest
-from test_workflow import copy_of_tree, edited, snakemake
 
 from helpers import TESTS
 from helpers.slurm import cluster
+from helpers.tree import copy_of_tree, edited, snakemake
 
 SLURM = TESTS / "helpers" / "slurm"
 PROGRAMS = ("sbatch", "srun", "squeue", "sacct", "sacctmgr", "scontrol", "scancel", "sinfo")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_workflow import copy_of_tree, edited, kill_all, planned, snakemake, start, unlock, wait_for
 
 from helpers import ROOT
+from helpers.tree import copy_of_tree, edited, kill_all, planned, snakemake, start, unlock, wait_for
 from srt import layout
 
 RUNS = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\nready\t-\t-\tready\tnone\t-\t-\t-\n"

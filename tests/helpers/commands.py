@@ -1,0 +1,145 @@
+"""The subcommands: what each must be given, which function it calls, which settings it reads."""
+
+import argparse
+import functools
+
+import pytest
+
+from srt import cli
+from srt.config import flag_fields, load, locate
+from srt.progress import begin
+from srt.settings import (
+    CalibrationConfig,
+    Settings,
+)
+
+CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1, missing_share=0.0)
+RELEASED = "config/released.yaml"  # which asks no teacher and trains nothing
+# The subcommands, their positional arguments and what else they must be given.
+COMMANDS = {
+    "prepare": "SOURCE PAIRS",
+    "reflect": "PAIRS REFLECTED --variant response",
+    "score": "PAIRS SCORES --model MODEL",
+    "gather": "PAIRS SCORES SHARD",
+    "coherence": "PAIRS COHERENCE --model MODEL",
+    "rescore": "OUT --pairs original=PAIRS --scores original=SCORES --method original --ratio 0.5 --model MODEL",
+    "agreement": "OUT --pairs original=PAIRS --scores original=SCORES --method original --ratio 0.5 --model MODEL",
+    "selection": "RUN_DIR --pairs original=PAIRS --method original --ratio 1",
+    "import reflections": "SOURCE ORIGINAL REFLECTED --variant both",
+    "import scores": "SOURCE PAIRS SCORES",
+    "import train": "SOURCE RUN_DIR",
+    "finetune": "TRAIN MODEL_DIR --model MODEL",
+    "generate": "QUESTIONS ANSWERS --model MODEL",
+    "evaluate alpaca-eval": "ANSWERS OUT",
+    "evaluate open-llm": "OUT --model MODEL",
+    "evaluate pairwise": "ANSWERS OPPONENT OUT --questions QUESTIONS",
+    "evaluate mt-bench": "ANSWERS OUT --questions QUESTIONS",
+    "evaluate calibrate-judge": "ANNOTATIONS OUT --judge config/judges/smollm2.yaml",
+    "report tables": "RESULTS --run-table RUNS",
+    "report figures": "RESULTS --run-table RUNS",
+    "report cards": "RESULTS --run-table RUNS",
+    "report html": "RESULTS --run-table RUNS",
+    "plan": "",
+    "explain": "ID",
+    "demo-model": "DIR",
+    "doctor": "",
+}
+FUNCTIONS = {
+    "prepare": "srt.prepare.prepare",
+    "reflect": "srt.reflect.reflect",
+    "score": "srt.score.score",
+    "coherence": "srt.coherence.coherence",
+    "rescore": "srt.rescore.rescore",
+    "agreement": "srt.agreement.agreement",
+    "selection": "srt.selection.select",
+    "import reflections": "srt.given.reflections.import_reflections",
+    "import scores": "srt.given.scores.import_scores",
+    "import train": "srt.given.train.import_train",
+    "finetune": "srt.finetune.finetune",
+    "generate": "srt.generate.generate",
+    "evaluate alpaca-eval": "srt.evaluation.alpaca_eval.evaluate",
+    "evaluate open-llm": "srt.evaluation.open_llm.evaluate",
+    "evaluate pairwise": "srt.evaluation.pairwise.evaluate",
+    "evaluate mt-bench": "srt.evaluation.mt_bench.evaluate",
+    "evaluate calibrate-judge": "srt.evaluation.calibration.calibrate",
+}
+
+
+@functools.cache
+def imported():
+    """The config's part that names what was made elsewhere; only this config has entries there."""
+    return load(locate(RELEASED))[0].given
+
+
+def sections_of(command, config):
+    """(section, flag prefix) of what a subcommand reads from a config."""
+    found = {
+        "prepare": [(next(iter(config.datasets.values())), "")],
+        "reflect": [(next(iter(config.teachers.values())), "")],
+        "score": [(config.score, "")],
+        "coherence": [(config.coherence, "")],
+        "rescore": [(config.score, ""), (config.selection, "")],
+        "agreement": [(config.score, ""), (config.selection, "")],
+        "selection": [(config.selection, "")],
+        "import reflections": [(imported().reflections["authors"]["alpaca"], "")],
+        "import scores": [(imported().scores["llama2-7b"]["alpaca"], "")],
+        "import train": [(imported().train["alpaca-7b-given"], "")],
+        "finetune": [(next(iter(config.recipes.values())), "")],
+        "generate": [(next(iter(config.generate.values())), "")],
+        "evaluate calibrate-judge": [(config.evaluate.calibration or CALIBRATION, "")],
+    }
+    if command in found:
+        return found[command]
+    if command == "evaluate open-llm":
+        return [(next(iter(config.evaluate.open_llm.values())), "")]
+    section = getattr(config.evaluate, command.removeprefix("evaluate ").replace("-", "_"))
+    return [(section, "")]
+
+
+def flags_of(settings, only=()):
+    """What of a section can be a flag."""
+    return {name: getattr(settings, name) for name in flag_fields(type(settings)) if not only or name in only}
+
+
+def help_of(command):
+    parser = cli.build_parser()
+    for word in command.split():
+        [choices] = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        parser = choices[word]
+    return parser.format_help()
+
+
+# What has no default, and so must be given.
+ASKED = {
+    "reflect": ["--model"],
+    "import reflections": ["--instruction", "--input", "--output", "--allowed-mismatches"],
+    "import scores": ["--teacher", "--loss", "--ppl", "--allowed-mismatches"],
+    "import train": ["--instruction", "--input", "--output", "--records"],
+    "evaluate alpaca-eval": ["--reference", "--judge"],
+    "evaluate pairwise": ["--judge"],
+    "evaluate mt-bench": ["--judge"],
+}
+ANY_VALUE = {"--model": "M", "--judge": "config/judges/smollm2.yaml", "--allowed-mismatches": "0", "--records": "3"}
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """The settings with which a step's function was called, by type."""
+    found: dict[type, Settings] = {}
+
+    def note(*args, **more):
+        sets = [
+            each.settings for value in args if isinstance(value, list) for each in value if hasattr(each, "settings")
+        ]
+        given = [*args, *more.values(), *sets]  # `generate` has a list of sets of questions
+        found.update({type(value): value for value in given if isinstance(value, Settings)})
+        begin()
+
+    for function in FUNCTIONS.values():
+        monkeypatch.setattr(function, note)
+    return found
+
+
+def words_of(command: str, with_asked: bool = True) -> list[str]:
+    asked = [word for flag in ASKED.get(command, []) for word in (flag, ANY_VALUE.get(flag, "x"))] if with_asked else []
+    return [*command.split(), *COMMANDS[command].split(), *asked]
