@@ -89,32 +89,40 @@ def test_booleans_and_awkward_texts_come_back_exactly(flag, text):
         assert flags_of(through_flags(section)) == flags_of(section)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("command", FUNCTIONS)
-def test_with_all_flags_given_no_config_file_is_read(monkeypatch, name, command):
-    config, _ = load(locate(name))
-    step, called = command.split()[0], []
-    monkeypatch.setattr("srt.config.load", refuse_to_read)
-    monkeypatch.setattr(FUNCTIONS[command], lambda *args, **more: called.extend([*args, *more.values()]))
+def words_with_all_flags(command, config):
+    """The command with the flag of every setting that it reads from the config, as the workflow gives them."""
     words = [*command.split(), *COMMANDS[command].split()]
-    expected = sections_of(command, config)
-    for section, prefix in expected:
-        without = ("source",) if command in ("prepare", "import train") else ()
-        words += shlex.split(as_flags(section, prefix, without=without))
-    keys = EXECUTION_FLAGS.get(step, ())
+    for section, prefix in sections_of(command, config):
+        words += shlex.split(as_flags(section, prefix, without=without(command)))
+    keys = EXECUTION_FLAGS.get(command.split()[0], ())
     words += shlex.split(as_flags(config.execution, only=keys)) if keys else []
     if "--endpoint" in help_of(command):
         for server, endpoint in config.execution.endpoints.items():
             words += ["--endpoint", f"{server}={endpoint.base_url},{endpoint.api_key_env}"]
-    words += ["--use-teacher", next(iter(config.teachers))] if command == "reflect" else []
-    assert cli.main(words) == 0
-    called += [each.settings for each in called[0]] if command == "generate" else []  # sets of questions
-    got = {type(value): value for value in called if isinstance(value, Settings)}
-    for section, _ in expected:
-        wanted = flags_of(section) | ({"source": "SOURCE"} if "source" in without else {})
-        assert flags_of(got[type(section)]) == wanted
-    if keys:
-        assert flags_of(got[ExecutionConfig], keys) == flags_of(config.execution, keys)
+    return words + (["--use-teacher", next(iter(config.teachers))] if command == "reflect" else [])
+
+
+def without(command):
+    """Settings that are arguments of this command, not flags."""
+    return ("source",) if command in ("prepare", "import train") else ()
+
+
+@pytest.mark.parametrize("command", FUNCTIONS)
+def test_with_all_flags_given_no_config_file_is_read(monkeypatch, command):
+    configs = [load(locate(name))[0] for name in CONFIGS]
+    called = []
+    monkeypatch.setattr("srt.config.load", refuse_to_read)
+    monkeypatch.setattr(FUNCTIONS[command], lambda *args, **more: called.extend([*args, *more.values()]))
+    for config in configs:
+        called.clear()
+        assert cli.main(words_with_all_flags(command, config)) == 0
+        called += [each.settings for each in called[0]] if command == "generate" else []  # sets of questions
+        got = {type(value): value for value in called if isinstance(value, Settings)}
+        for section, _ in sections_of(command, config):
+            wanted = flags_of(section) | dict.fromkeys(without(command), "SOURCE")
+            assert flags_of(got[type(section)]) == wanted
+        if keys := EXECUTION_FLAGS.get(command.split()[0], ()):
+            assert flags_of(got[ExecutionConfig], keys) == flags_of(config.execution, keys)
 
 
 def test_a_flag_overrides_the_config_file(monkeypatch):

@@ -1,5 +1,6 @@
 """A flag that has no effect beside the others is refused; a whole section, as the workflow gives it, may hold one."""
 
+import itertools
 import json
 import shlex
 from pathlib import Path
@@ -44,18 +45,15 @@ def test_the_issues_own_example(tmp_path: Path, capsys: pytest.CaptureFixture) -
     assert len(read_records(tmp_path / "run" / "ledger.jsonl", LedgerEntry)) == 3
 
 
-@pytest.mark.parametrize("command", SCORED)
-@pytest.mark.parametrize("method", SELECTING)
 @pytest.mark.parametrize("setting", FLAGS)
-def test_a_setting_that_the_method_does_not_read_is_refused(called, capsys, command, method, setting):
-    words = [command, *SCORED[command], "--pairs", f"{variants_of(method)[0]}=p.jsonl", "--method", method]
-    words += ["--ratio", "0.5"]
-    used = uses(method) | ({"proxy_sample"} if command == "agreement" else set())
-    code = cli.main([*words, *FLAGS[setting]])
-    assert code == (0 if setting in used else 2)
-    if code:
-        flag = FLAGS[setting][0]
-        assert capsys.readouterr().err.startswith(f"srt: {flag}: has no effect ")
+def test_a_setting_that_the_method_does_not_read_is_refused(called, capsys, setting):
+    for command, method in itertools.product(SCORED, SELECTING):
+        words = [command, *SCORED[command], "--pairs", f"{variants_of(method)[0]}=p.jsonl", "--method", method]
+        used = uses(method) | ({"proxy_sample"} if command == "agreement" else set())
+        code = cli.main([*words, "--ratio", "0.5", *FLAGS[setting]])
+        assert code == (0 if setting in used else 2), (command, method)
+        said = capsys.readouterr().err
+        assert said.startswith(f"srt: {FLAGS[setting][0]}: has no effect ") == (code == 2), (command, method)
 
 
 @pytest.mark.parametrize("method", SELECTING)
