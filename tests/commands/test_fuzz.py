@@ -10,6 +10,8 @@ import json
 import math
 import os
 import random
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,14 +66,23 @@ PIECES = (
     *("\x00", "\x1b[2J", "\ud800", "\u2028", "\ufeff", "\U0001f600", "\r", "\t", "9" * 5_000, " " * 300, "\u0663"),
     *("[{'model': 'model_1', 'rank': 1}", ", {'model': 'model_2', 'rank': 2}]", "((((", "**", "```", "```json\n", "> "),
 )
+WHOLE = (
+    "[New Instruction]Ask.[End][New Answer]Say.[End]",
+    '{"critique": "a", "instruction": "b", "response": "c"}',
+    "[{'model': 'model_1', 'rank': 1}, {'model': 'model_2', 'rank': 2}]",
+    "8 7\nThe first one is better.",
+)
 ODD = (None, True, -1, 0.5, 10**400, "x", "", "\ud800", [], [None], {}, {"x": 1}, math.nan, math.inf, [[]])
 
 
 def texts(name: str, number: int) -> Iterator[str]:
-    """Texts of pieces that parsers look for, in any order."""
+    """Texts of pieces that parsers look for, in any order; every fourth holds a whole answer."""
     rng = random.Random(name)
-    for _ in range(number):
-        yield "".join(rng.choices(PIECES, k=rng.randint(1, 8)))
+    for place in range(number):
+        pieces = rng.choices(PIECES, k=rng.randint(1, 8))
+        if place % 4 == 0:
+            pieces = [*pieces[: rng.randint(0, 2)], rng.choice(WHOLE), *pieces[len(pieces) - rng.randint(0, 1) :]]
+        yield "".join(pieces)
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -91,21 +102,30 @@ def test_every_answer_of_a_teacher_is_read_or_a_failure(name: str) -> None:
         read_style(f"config/prompts/{name}.yaml"),
         read_cleaning("config/prompts/answers.yaml"),
     )
+    read = 0
     for number, text in enumerate(texts(f"answers in {name}", 400)):
         for turn in (*style.instruction, *style.response):
             found = turn.read(Completion(text, 9, ("stop", "length", "odd")[number % 3]), cleaning)
             assert isinstance(found, Reading | Failure)
             if isinstance(found, Reading):
+                read += 1
                 assert all(isinstance(part, str) for part in found.fields.values())
-                style.leak_in("".join(found.fields.values()), text)
+                assert isinstance(style.leak_in("".join(found.fields.values()), text), str | None)
+    assert read > 5
 
 
 def test_every_verdict_of_a_judge_is_on_the_scale_or_none() -> None:
+    read = Counter[str]()
     for text in texts("verdicts", 1_500):
-        scores, grade = reading.scores(text), reading.grade(text)
-        assert scores is None or all(map(reading.is_score, scores)), text[:80]
-        assert grade is None or reading.is_score(grade), text[:80]
-        assert ranking(text) in ("", text)
+        for form, found in (("scores", reading.scores(text)), ("grade", [reading.grade(text)])):
+            if found is not None and found != [None]:
+                read[form] += 1
+                assert all(map(reading.is_score, found)), text[:80]
+        if ranked := ranking(text):
+            read["ranking"] += 1
+            assert ranked == text
+            assert set(re.findall(r"'rank': (\d)", ranked)) == {"1", "2"}
+    assert min(read[form] for form in ("scores", "grade", "ranking")) > 5, read
 
 
 @pytest.mark.parametrize("field", ["token", "logprob", "top_logprobs", "content"])
@@ -114,7 +134,10 @@ def test_log_probabilities_of_any_kind_are_read_or_left_out(field: str) -> None:
         top = {"token": " m", "logprob": -0.5} | ({field: value} if field in ("token", "logprob") else {})
         first = {"token": "m", "logprob": -0.5, "top_logprobs": value if field == "top_logprobs" else [top, top]}
         choice = {"logprobs": {"content": value if field == "content" else [first]}, "message": {"content": "m"}}
-        plain_names(of_choice(choice).as_choice())
+        named = plain_names(of_choice(choice).as_choice())
+        assert named["message"]["content"] == "m"
+        kept = (named["logprobs"] or {"content": []})["content"]
+        assert all(type(top["logprob"]) is float for place in kept for top in place["top_logprobs"])
 
 
 def test_every_line_of_a_journal_is_an_entry_or_passed_over(tmp_path: Path) -> None:

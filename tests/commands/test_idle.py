@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.commands import COMMANDS, FUNCTIONS, words_of
+from helpers.commands import words_of
 from helpers.scores import SETTINGS, write_variants
 from srt import cli
 from srt.config import as_flags, load, locate
@@ -195,4 +195,3 @@ def test_a_whole_section_as_the_workflow_gives_it_may_hold_what_has_no_effect(ca
     words += shlex.split(as_flags(config.execution, only=EXECUTION_FLAGS["reflect"]))
     assert cli.main([*words, "--endpoint", "x=http://a/v1"]) == 0
     assert called[type(teacher)] == teacher
-    assert {"reflect", "selection"} <= COMMANDS.keys() & FUNCTIONS.keys()

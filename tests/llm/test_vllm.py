@@ -46,7 +46,9 @@ def test_a_server_of_its_own_serves_both_phases_with_structured_outputs(
     assert len(answers) >= 2 * RECORDS
     assert len(whole) >= RECORDS / 2
     assert all({"critique", "response"} <= set(json.loads(text)) for text in whole)
-    assert all(log.stat().st_size for log in (tmp_path / "journal").rglob("server.log"))
+    logs = [*(tmp_path / "journal").rglob("server.log")]
+    assert logs
+    assert all(log.stat().st_size for log in logs)
 
 
 @pytest.mark.slow

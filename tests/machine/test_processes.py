@@ -128,10 +128,32 @@ def test_owner_gone_at_the_start_ends_the_job_at_once(environment):
     assert job.returncode == 137
 
 
+@pytest.fixture
+def watched(monkeypatch):
+    """The processes for which a watching thread was started."""
+    pids = []
+
+    class Noted:
+        def __init__(self, args, **_):
+            self.pid = args[0]
+
+        def start(self):
+            pids.append(self.pid)
+
+    monkeypatch.setattr(lifeline.threading, "Thread", Noted)
+    return pids
+
+
 @pytest.mark.parametrize("value", [None, "1@another-host.invalid"])
-def test_without_an_owner_here_nothing_is_watched(monkeypatch, value):
+def test_without_an_owner_here_nothing_is_watched(monkeypatch, watched, value):
     monkeypatch.delenv(lifeline.OWNER_VARIABLE, raising=False)
     if value is not None:
         monkeypatch.setenv(lifeline.OWNER_VARIABLE, value)
-    monkeypatch.setattr(lifeline.threading, "Thread", None)
     lifeline.watch_owner()
+    assert watched == []
+
+
+def test_an_owner_here_is_watched(monkeypatch, watched):
+    monkeypatch.setenv(lifeline.OWNER_VARIABLE, str(os.getpid()))
+    lifeline.watch_owner()
+    assert watched == [os.getpid()]

@@ -98,12 +98,13 @@ def test_an_end_within_an_answer_that_lacks_its_own_cuts_nothing(text: str, mark
 
 
 def test_what_looks_like_an_end_in_code_stays() -> None:
-    for text in (ELEMENT, "def f\n  1\nend", "<start>a</start>\n<end>b</end>"):
+    for text, alone in ((ELEMENT, Reading), ("def f\n  1\nend", Reading), ("<start>a</start>\n<end>b</end>", Failure)):
         found = better(f"{text}\n[End]")
         assert isinstance(found, Reading)
         assert found.fields["response"] == text
-        alone = better(text)
-        assert isinstance(alone, Failure) or alone.fields["response"] == text
+        found = better(text)  # without the end that was asked for
+        assert isinstance(found, alone)
+        assert isinstance(found, Failure) or found.fields["response"] == text
 
 
 @pytest.mark.parametrize(

@@ -109,9 +109,15 @@ def test_the_demos_deviations_are_its_settings(root):
 def test_the_values_named_as_the_papers_are_those_of_the_papers_config(root):
     """Every value that the file compares with is a key of its section, so that a rename cannot silence it."""
     config, runs = settings_of.load(root / "config/paper.yaml")
-    for entry in deviations.entries():
-        for section in deviations._sections(entry.section, config, runs).values() if entry.section else ():
-            assert entry.values.keys() <= section.model_dump().keys(), entry.topic
+    compared = [
+        (entry, section)
+        for entry in deviations.entries()
+        if entry.section
+        for section in deviations._sections(entry.section, config, runs).values()
+    ]
+    assert compared
+    for entry, section in compared:
+        assert entry.values.keys() <= section.model_dump().keys(), entry.topic
 
 
 def test_a_broken_deviations_file_is_refused(tmp_path, monkeypatch):

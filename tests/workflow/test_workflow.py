@@ -259,7 +259,9 @@ def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called
 
 def test_papermill_hands_the_notebooks_what_they_declare(plan):
     _, _, output = plan
-    for command in (command for command in commands_in(output) if command[0] == "papermill"):
+    commands = [command for command in commands_in(output) if command[0] == "papermill"]
+    assert len(commands) == len(layout.FIGURES)
+    for command in commands:
         given = {command[place + 1] for place, word in enumerate(command) if word == "-r"}
         notebook = json.loads((ROOT / next(word for word in command if word.startswith("notebooks/"))).read_text())
         cells = [cell for cell in notebook["cells"] if "parameters" in cell.get("metadata", {}).get("tags", [])]
