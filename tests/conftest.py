@@ -17,7 +17,7 @@ from helpers import ROOT, TESTS
 from srt.models import has_gpu
 
 # Their fixtures are there for every test.
-pytest_plugins = ["helpers.commands", "helpers.importing", "helpers.results"]
+pytest_plugins = ["helpers.commands", "helpers.importing", "helpers.results", "helpers.tiers"]
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

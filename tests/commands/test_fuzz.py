@@ -85,6 +85,7 @@ def texts(name: str, number: int) -> Iterator[str]:
         yield "".join(pieces)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_mutant_of_a_file_is_read_or_refused_in_one_line(group: str, tmp_path: Path) -> None:
     found, tried = [], 0

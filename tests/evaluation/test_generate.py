@@ -28,6 +28,7 @@ def run(tmp_path: Path, model: Path, prompt: str = "vicuna_v1.1", name: str = "a
     return read_records(out, Answer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompt", ["vicuna_v1.1", "alpaca", "chat"])
 def test_every_question_gets_one_answer(tmp_path: Path, tiny_llamas: dict[str, Path], prompt: str) -> None:
     answers = run(tmp_path, tiny_llamas["plain"], prompt)
@@ -38,6 +39,7 @@ def test_every_question_gets_one_answer(tmp_path: Path, tiny_llamas: dict[str, P
     assert meta["counts"]["answers"] == 2
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_in_the_journal_opens_no_model(
     tmp_path: Path, tiny_llamas: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,6 +48,7 @@ def test_an_answer_that_is_in_the_journal_opens_no_model(
     assert run(tmp_path, tiny_llamas["plain"], name="again") == first
 
 
+@pytest.mark.slow
 def test_a_second_turn_follows_the_first_answer(
     tmp_path: Path, tiny_llamas: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +73,7 @@ def test_a_second_turn_follows_the_first_answer(
             assert second == "USER: Two? ASSISTANT:"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["plain", "bos"])
 @pytest.mark.parametrize("question", ["Name a fruit.", "Is <|im_end|> or </s> a word?"])
 def test_a_question_is_tokenised_as_in_training(tiny_llamas: dict[str, Path], model: str, question: str) -> None:
@@ -88,6 +92,7 @@ def test_a_question_is_tokenised_as_in_training(tiny_llamas: dict[str, Path], mo
     assert both.count(tokenizer.eos_token_id) == 1
 
 
+@pytest.mark.slow
 def test_an_eos_that_the_tokenizer_adds_by_itself_is_taken_off(tiny_llamas: dict[str, Path]) -> None:
     tokenizer = load_tokenizer(str(tiny_llamas["plain"]), None)
     plain = token_ids(tokenizer, "Name a fruit.")
@@ -99,6 +104,7 @@ def test_an_eos_that_the_tokenizer_adds_by_itself_is_taken_off(tiny_llamas: dict
     assert token_ids(tokenizer, "Name a fruit.") == plain
 
 
+@pytest.mark.slow
 def test_a_turn_without_room_is_missing_and_ends_its_conversation(tmp_path: Path, tiny_llamas: dict[str, Path]) -> None:
     rows = [{"id": "a", "turns": ["word " * 600, "Two?"]}, {"id": "b", "turns": ["One?", "Two?"]}]
     (tmp_path / "q.json").write_text(json.dumps(rows))
@@ -156,6 +162,7 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return loaded
 
 
+@pytest.mark.slow
 def test_one_engine_gives_every_set_the_answers_that_an_engine_of_its_own_gives(
     tmp_path: Path, tiny_llamas: dict[str, Path], loads: list[str]
 ) -> None:
@@ -174,6 +181,7 @@ def test_one_engine_gives_every_set_the_answers_that_an_engine_of_its_own_gives(
         }
 
 
+@pytest.mark.slow
 def test_a_set_that_changes_alone_is_asked_alone(
     tmp_path: Path, tiny_llamas: dict[str, Path], loads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +201,7 @@ def test_a_set_that_changes_alone_is_asked_alone(
     assert all("pear" in request for request in asked)
 
 
+@pytest.mark.slow
 def test_sets_of_two_dtypes_have_two_engines_one_after_another(
     tmp_path: Path, tiny_llamas: dict[str, Path], loads: list[str]
 ) -> None:
@@ -200,6 +209,7 @@ def test_sets_of_two_dtypes_have_two_engines_one_after_another(
     assert loads == ["float32", "bfloat16"]
 
 
+@pytest.mark.slow
 def test_a_set_that_cannot_be_read_is_refused_before_the_model_is_loaded(
     tmp_path: Path, tiny_llamas: dict[str, Path], loads: list[str]
 ) -> None:

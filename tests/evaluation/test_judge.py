@@ -31,6 +31,7 @@ def slowly(request, count):
     return request["messages"][0]["content"]
 
 
+@pytest.mark.slow
 def test_kill_loses_nothing_that_was_answered(tmp_path):
     with FakeJudge(slowly) as fake:
         command = [sys.executable, "-c", JOB, str(TESTS), fake.endpoint.base_url, str(tmp_path)]

@@ -16,6 +16,8 @@ from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, judge_config
 from srt.evaluation.questions import read_questions
 from srt.records import Answer, Evaluation, read_json, write_json, write_records
 
+pytestmark = pytest.mark.slow
+
 N = 40
 KILLS = 5
 

@@ -19,6 +19,8 @@ from srt.journal import entries_of
 from srt.records import Evaluation, ItemValue, read_json, read_records
 from srt.settings import EXECUTION_FLAGS, OpenLlmConfig
 
+pytestmark = pytest.mark.slow
+
 EXECUTION = load()[0].execution.model_copy(update={"device": "cpu"})
 ASKED = [("Question: What melts?\nAnswer:", f" {choice}") for choice in ("ice", "a very old stone", "iron")]
 ASKED += [("word " * 300, "and"), ("<|im_start|>Q: Who?\nA:", " Nobody.")]  # the last one brings its own BOS
@@ -64,7 +66,6 @@ def wider(tiny_llamas, tmp_path_factory):
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("vllm_starts")
 @pytest.mark.parametrize("bos", [False, "default"])
 def test_vllm_gives_the_log_likelihoods_of_transformers(wider, tmp_path, bos):
@@ -126,7 +127,6 @@ def killed_in_the_middle(root, model, real, out, cache):
     return {key: value for folder in cache.glob("open_llm/*") for key, value in entries_of(folder).items()}
 
 
-@pytest.mark.slow
 def test_a_kill_and_another_batch_size_change_nothing(root, demo_model, real, tmp_path, monkeypatch):
     """One run is killed in the middle and goes on in batches of eight; the other goes through in batches of three.
 

@@ -333,6 +333,7 @@ def test_flags_write_null_and_booleans_as_yaml_does():
     assert [flag_text(value) for value in (None, True, False, 2e-5, "a b")] == ["null", "true", "false", "2e-05", "a b"]
 
 
+@pytest.mark.slow
 def test_importing_the_settings_imports_no_torch():
     import subprocess
     import sys

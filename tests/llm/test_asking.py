@@ -298,6 +298,7 @@ def test_what_a_batch_of_an_earlier_run_held_is_kept_though_it_is_asked_for_no_m
 # --- The whole step over real HTTP ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_ten_percent_faults_lose_no_record(tmp_path: Path) -> None:
     pairs(tmp_path, 500)
     with Running(log=tmp_path / "log", faults=0.1) as server:
@@ -310,6 +311,7 @@ def test_ten_percent_faults_lose_no_record(tmp_path: Path) -> None:
     assert sum(events.values()) - events["answered"] - events["asked"] > 30
 
 
+@pytest.mark.slow
 def test_twenty_kills_cost_no_more_than_what_was_under_way_and_change_no_byte(tmp_path: Path) -> None:
     window, killed = 16, tmp_path / "killed"
     for name in ("calm", "killed"):
@@ -335,6 +337,7 @@ def test_twenty_kills_cost_no_more_than_what_was_under_way_and_change_no_byte(tm
     assert sum(asked.values()) - len(asked) <= 20 * window
 
 
+@pytest.mark.slow
 def test_the_key_is_nowhere_that_the_run_leaves(tmp_path: Path) -> None:
     """In files, on both streams, in the arguments of processes: neither a good key nor one that the server echoes."""
     pairs(tmp_path, 60)
@@ -367,6 +370,7 @@ def test_the_key_is_nowhere_that_the_run_leaves(tmp_path: Path) -> None:
     assert sum("wrong-0123456789" in text or KEY in text for text in seen) == 0
 
 
+@pytest.mark.slow
 def test_a_spent_budget_ends_with_code_3_and_leaves_no_file(tmp_path: Path) -> None:
     pairs(tmp_path, 40)
     with Running(log=tmp_path / "log") as server:

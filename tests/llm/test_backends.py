@@ -29,6 +29,7 @@ def tiny(tiny_llamas: dict[str, Path]) -> TransformersBackend:
     )
 
 
+@pytest.mark.slow
 def test_batching_and_order_change_no_greedy_answer(tiny: TransformersBackend) -> None:
     prompts = ["Hi", "A much longer question about nothing in particular?", "Why is that so?"]
     together = dict(completed(tiny, requests(*prompts)))
@@ -36,6 +37,7 @@ def test_batching_and_order_change_no_greedy_answer(tiny: TransformersBackend) -
         assert dict(completed(tiny, requests(prompt)))[0] == together[i]
 
 
+@pytest.mark.slow
 def test_a_greedy_answer_is_transformers_own(tiny: TransformersBackend) -> None:
     import torch
 
@@ -46,6 +48,7 @@ def test_a_greedy_answer_is_transformers_own(tiny: TransformersBackend) -> None:
     assert (answer.tokens, answer.finish_reason) == (6, "length")
 
 
+@pytest.mark.slow
 def test_sampling_is_seeded(tiny: TransformersBackend) -> None:
     def drawn(seed: int) -> str:
         return dict(completed(tiny, requests("Hi", sampling=Sampling(1.0, 1.0, 1.0, seed))))[0].text
@@ -53,6 +56,7 @@ def test_sampling_is_seeded(tiny: TransformersBackend) -> None:
     assert drawn(1) == drawn(1) != drawn(2)
 
 
+@pytest.mark.slow
 def test_a_prompt_over_the_limit_is_refused_and_a_long_one_gets_the_room_that_is_left(
     tiny: TransformersBackend,
 ) -> None:
@@ -61,6 +65,7 @@ def test_a_prompt_over_the_limit_is_refused_and_a_long_one_gets_the_room_that_is
     assert answers[1].tokens == 64 - len(token_ids(tiny.tokenizer, (("user", "word " * 15),)))
 
 
+@pytest.mark.slow
 def test_a_long_prompt_shortens_nobody_else_s_answer(tiny: TransformersBackend) -> None:
     prompts = requests("Hi", "word " * 15, "Ho", new=30)
     alone = [dict(completed(tiny, [request]))[0] for request in prompts]
@@ -69,6 +74,7 @@ def test_a_long_prompt_shortens_nobody_else_s_answer(tiny: TransformersBackend) 
     assert together[1].tokens < 30 == together[0].tokens
 
 
+@pytest.mark.slow
 def test_a_plain_prompt_gets_exactly_the_bos_that_the_tokenizer_adds(tiny_llamas: dict[str, Path]) -> None:
     from srt.models import load_tokenizer
 

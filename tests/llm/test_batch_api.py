@@ -44,6 +44,7 @@ def events(server: Running) -> Counter[str]:
     return Counter(line["event"] for line in server.lines())
 
 
+@pytest.mark.slow
 def test_all_requests_are_answered_in_as_many_batches_as_the_limit_asks(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log") as server:
         backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(batch=3), tmp_path)
@@ -56,6 +57,7 @@ def test_all_requests_are_answered_in_as_many_batches_as_the_limit_asks(tmp_path
     assert read_json(tmp_path / "batches.json") == []
 
 
+@pytest.mark.slow
 def test_a_status_that_nobody_knows_is_no_end(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log", batch_status="queued") as server:
         backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(), tmp_path)
@@ -64,6 +66,7 @@ def test_a_status_that_nobody_knows_is_no_end(tmp_path: Path) -> None:
         assert events(server) == {"batch": 1, "in batch": 7}
 
 
+@pytest.mark.slow
 def test_what_a_batch_left_unanswered_is_asked_again_and_then_refused(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log", faults=0.7) as server:
         backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(), tmp_path)
@@ -82,6 +85,7 @@ def run(folder: Path, base_url: str, check: bool = True) -> subprocess.Completed
     return subprocess.run(job, env=env, check=check, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_a_kill_while_a_batch_is_created_pays_for_it_once(tmp_path: Path) -> None:
     """The server has made the batch and the job dies before it hears of it: the next run finds it by its token."""
     pairs(tmp_path, 30)
@@ -95,6 +99,7 @@ def test_a_kill_while_a_batch_is_created_pays_for_it_once(tmp_path: Path) -> Non
     assert [result.status for result in results] == ["reflected"] * 30
 
 
+@pytest.mark.slow
 def test_a_reply_that_is_lost_makes_no_second_batch(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log", slow_batches=1.0) as server:
         execution = execution_config(batch=50, request_seconds=0.3)
@@ -105,6 +110,7 @@ def test_a_reply_that_is_lost_makes_no_second_batch(tmp_path: Path) -> None:
     assert len(answers) == 7
 
 
+@pytest.mark.slow
 def test_a_full_disk_between_collection_and_journal_pays_for_nothing_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +173,7 @@ def test_odd_rows_of_a_batch_are_read_or_asked_again() -> None:
         assert batch_files.row(line.encode(), 1_000_000) is None
 
 
+@pytest.mark.slow
 def test_a_refused_key_among_a_batchs_rows_ends_the_run_once_the_others_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +208,7 @@ def test_batches_under_way_are_not_paid_for_again_by_asking_live(tmp_path: Path)
         refuse_open_batches(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_kill_between_submission_and_collection_pays_for_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -223,6 +231,7 @@ def test_a_kill_between_submission_and_collection_pays_for_it_once(
     assert len(read_records(tmp_path / "out.jsonl", ReflectedPair)) == 30
 
 
+@pytest.mark.slow
 def test_a_batch_costs_its_share_of_the_price(tmp_path: Path) -> None:
     pairs(tmp_path, 4)
     with Running() as server:

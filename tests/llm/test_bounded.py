@@ -69,6 +69,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("headers", [GZIPPED, {}], ids=["gzip", "unsaid gzip"])
 def test_a_bomb_takes_no_more_memory_than_the_limit(headers: dict[str, str]) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)

@@ -23,7 +23,7 @@ from srt.sequences import Sequencer
 from srt.settings import OpenLlmConfig
 from srt.sources import read_pairs
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 CONFIG, _ = load()
 HOW = CONFIG.execution.model_copy(update={"device": "cpu"})
 PAIRS = [

@@ -19,6 +19,8 @@ from helpers.fake_judge import execution_config, judge_config
 from helpers.judge_server import FAKE_SERVER, judged
 from srt import gpus, lifeline, pool, server, warm
 
+pytestmark = pytest.mark.slow
+
 SLOW_SECONDS = 60.0  # for what takes one, on a machine with other work
 JOB = """
 import sys, time

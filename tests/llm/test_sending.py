@@ -42,6 +42,7 @@ def outcomes(server: OpenServer, prompts: list[str], **execution: Any) -> dict[s
         sender.close()
 
 
+@pytest.mark.slow
 def test_every_fault_passes(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log", faults=0.5) as running:
         found = outcomes(OpenServer(running.base_url, KEY, MODEL), [f"p{i}" for i in range(60)], concurrency=30)
@@ -51,6 +52,7 @@ def test_every_fault_passes(tmp_path: Path) -> None:
     assert set(FAULTS) <= seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "key", "model", "said"),
     [
@@ -160,6 +162,7 @@ def test_refusals_differ_by_more_than_a_requests_own_id() -> None:
     assert without_ids(one) != without_ids(one.replace("2148", "300"))
 
 
+@pytest.mark.slow
 def test_an_outage_shorter_than_the_patience_costs_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("srt.sending.TRIES", 2)
     with Running(log=tmp_path / "log", outage=2.0) as running:

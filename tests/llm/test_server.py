@@ -67,6 +67,7 @@ def test_missing_model_folder(tmp_path):
         pass
 
 
+@pytest.mark.slow
 def test_server_is_up_inside_and_gone_after(tmp_path, served):
     model = served(FAKE_SERVER, str(tmp_path / "model"))
     with open_server(tmp_path / "log", model=model) as opened:
@@ -76,12 +77,14 @@ def test_server_is_up_inside_and_gone_after(tmp_path, served):
     assert pool._get(port, "/health", opened.api_key) is None
 
 
+@pytest.mark.slow
 def test_another_server_on_the_port_is_noticed(tmp_path, served):
     model = served(FAKE_SERVER, "somebody else's model")
     with pytest.raises(server.ServerError, match="another server answers"), open_server(tmp_path / "log", model=model):
         pass
 
 
+@pytest.mark.slow
 def test_death_names_the_log_and_its_last_line(tmp_path, served):
     model = served("import sys; sys.exit('out of memory')", "")
     with (
@@ -91,6 +94,7 @@ def test_death_names_the_log_and_its_last_line(tmp_path, served):
         pass
 
 
+@pytest.mark.slow
 def test_silence_names_the_log(tmp_path, served, monkeypatch):
     monkeypatch.setattr(pool, "START_SECONDS", 0.5)
     model = served("import time; time.sleep(60)", "")

@@ -48,6 +48,7 @@ def test_the_text_goes_before_the_first_user_turn() -> None:
     assert moved((("system", "One."), ("system", "Two."))) == (("user", "One.\n\nTwo."),)
 
 
+@pytest.mark.slow
 def test_a_template_that_refuses_the_role_is_asked_without_it(
     refusing: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_template_that_refuses_the_role_is_asked_without_it(
     assert "System role not supported" in said
 
 
+@pytest.mark.slow
 def test_a_model_that_takes_the_role_is_asked_as_before(
     tiny_llamas: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,6 +76,7 @@ def test_a_model_that_takes_the_role_is_asked_as_before(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("template", "words"),
     [
@@ -144,6 +147,7 @@ def test_an_old_entry_says_nothing_of_it() -> None:
     assert completion_of(json.loads(json.dumps({"finish_reason": "stop", "moved": MOVED}))).moved == MOVED
 
 
+@pytest.mark.slow
 def test_fault_11_of_the_collection(shared_data: Path, tiny_llamas: dict[str, Path]) -> None:
     tokenizer = models.load_tokenizer(str(tiny_llamas["plain"]), None)
     tokenizer.chat_template = json.loads((shared_data / "faults/11_system_template.txt").read_text(), strict=False)

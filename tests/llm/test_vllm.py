@@ -14,6 +14,8 @@ from srt.prepare import prepare
 from srt.records import ReflectedPair, read_records
 from srt.reflect import reflect
 
+pytestmark = pytest.mark.slow
+
 CONFIG, _ = load()
 RECORDS = 24
 EXECUTION = CONFIG.execution.model_copy(update={"concurrency": RECORDS})
@@ -25,7 +27,6 @@ def vllm_processes() -> list[int]:
     return [child.pid for child in children if "vllm" in " ".join(child.cmdline())]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("vllm_starts")
 def test_a_server_of_its_own_serves_both_phases_with_structured_outputs(
     demo_model: Path, shared_data: Path, tmp_path: Path
@@ -51,7 +52,6 @@ def test_a_server_of_its_own_serves_both_phases_with_structured_outputs(
     assert all(log.stat().st_size for log in logs)
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("vllm_starts")
 def test_vllm_in_process_takes_requests_in_while_others_are_answered(demo_model: Path, tmp_path: Path) -> None:
     greedy = Sampling(0.0, 1.0, 1.1, 0)

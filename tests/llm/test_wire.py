@@ -80,6 +80,7 @@ def test_every_odd_reply_of_a_teacher_is_its_own_record_s_affair(tmp_path: Path)
     assert again == dict.fromkeys(set(NOT_FATAL) - set(READ), 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", list(ODD))
 def test_a_teacher_that_sends_nothing_else_ends_the_run_with_one_line_or_failed_records(
     tmp_path: Path, shape: str, capsys: pytest.CaptureFixture[str]
@@ -164,6 +165,7 @@ def judge(folder: Path, server: OddServer, form: str, percent: int = 100) -> int
 ORDERS = {"pairwise": 2, "alpaca-eval": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", list(ORDERS))
 def test_every_odd_reply_of_a_judge_is_its_own_question_s_affair(
     tmp_path: Path, form: str, capfd: pytest.CaptureFixture[str]
@@ -189,6 +191,7 @@ def test_every_odd_reply_of_a_judge_is_its_own_question_s_affair(
     assert again == dict.fromkeys(failed, orders)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", list(ODD))
 def test_a_judge_that_sends_nothing_else_ends_the_job_with_one_line(
     tmp_path: Path, shape: str, capsys: pytest.CaptureFixture[str]

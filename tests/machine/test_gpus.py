@@ -33,6 +33,7 @@ def machine(tmp_path, monkeypatch, cards):
         process.communicate()
 
 
+@pytest.mark.slow
 def test_two_jobs_get_two_gpus_and_the_third_waits_for_one(machine):
     first, second = machine(), machine()
     held = {process.stdout.readline().strip(): process for process in (first, second)}
@@ -44,6 +45,7 @@ def test_two_jobs_get_two_gpus_and_the_third_waits_for_one(machine):
     assert third.stdout.readline().strip() == "['1']"
 
 
+@pytest.mark.slow
 def test_a_job_for_both_waits_without_holding_one(machine):
     first = machine()
     assert first.stdout.readline().strip() == "['0']"
@@ -52,6 +54,7 @@ def test_a_job_for_both_waits_without_holding_one(machine):
     assert machine().stdout.readline().strip() == "['1']"
 
 
+@pytest.mark.slow
 def test_one_gpu_under_two_numbers_is_one_slot(machine):
     """A cluster may call any GPU number 0; a slot is the GPU's own."""
     assert machine(**{gpus.VISIBLE: "1"}).stdout.readline().strip() == "['1']"
@@ -61,6 +64,7 @@ def test_one_gpu_under_two_numbers_is_one_slot(machine):
     assert again.poll() is None
 
 
+@pytest.mark.slow
 def test_a_launchers_process_takes_the_gpu_of_its_rank(machine):
     assert machine(LOCAL_RANK="1").stdout.readline().strip() == "['1']"
     assert machine(LOCAL_RANK="0").stdout.readline().strip() == "['0']"
@@ -126,6 +130,7 @@ def test_memory_is_that_of_the_smallest_visible_gpu(cards, monkeypatch, named, e
     assert gpus.memory_gb() == expected
 
 
+@pytest.mark.slow
 def test_mig_instances_are_slots_of_their_own(machine, cards):
     cards([IN_MIG_MODE])
     held = {machine().stdout.readline().strip(), machine().stdout.readline().strip()}

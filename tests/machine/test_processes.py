@@ -57,6 +57,7 @@ def environment():
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_server_and_its_child_die_with_a_killed_job(tmp_path, environment, whole_group):
     noted = tmp_path / "pids"
@@ -68,6 +69,7 @@ def test_server_and_its_child_die_with_a_killed_job(tmp_path, environment, whole
     wait_for(lambda: gone(pids))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ignores_sigterm", [False, True])
 def test_stop_leaves_nothing(tmp_path, ignores_sigterm):
     prefix = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" if ignores_sigterm else ""
@@ -80,6 +82,7 @@ def test_stop_leaves_nothing(tmp_path, ignores_sigterm):
     assert lifeline.session_members(process.pid) == []
 
 
+@pytest.mark.slow
 def test_stop_finds_what_a_killed_lifeline_left(tmp_path):
     with (tmp_path / "log").open("wb") as output:
         process = lifeline.start([sys.executable, "-c", SERVER, str(tmp_path / "pids")], env=os.environ, output=output)
@@ -91,6 +94,7 @@ def test_stop_finds_what_a_killed_lifeline_left(tmp_path):
     assert gone(pids)
 
 
+@pytest.mark.slow
 def test_children_of_a_command_that_ended_die_too(tmp_path):
     code = SERVER.replace("time.sleep(600)\n", "sys.exit(3)\n")
     with (tmp_path / "log").open("wb") as output:
@@ -99,6 +103,7 @@ def test_children_of_a_command_that_ended_die_too(tmp_path):
     wait_for(lambda: gone(pids_in(tmp_path / "pids")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pidfd", [True, False])
 def test_job_and_descendants_die_with_their_owner(tmp_path, environment, pidfd):
     owner = subprocess.Popen(["sleep", "600"])
@@ -115,6 +120,7 @@ def test_job_and_descendants_die_with_their_owner(tmp_path, environment, pidfd):
     wait_for(lambda: gone(pids))
 
 
+@pytest.mark.slow
 def test_owner_gone_at_the_start_ends_the_job_at_once(environment):
     owner = subprocess.Popen(["true"])
     owner.wait()

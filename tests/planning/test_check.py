@@ -64,6 +64,7 @@ def test_the_fixture_is_right(values: Values) -> None:
     assert told(values) == []
 
 
+@pytest.mark.slow
 def test_a_dry_run_with_seven_errors_prints_seven_lines(tmp_path: Path) -> None:
     """Seven kinds at once: key, path, endpoint, key's variable, suite, template, method."""
     tree = copy_of_tree(tmp_path / "tree")
@@ -464,6 +465,7 @@ def test_every_rule_of_the_workflow_is_known() -> None:
     assert rules == READS.keys() | of_others
 
 
+@pytest.mark.slow
 def test_targets_that_need_neither_files_nor_keys_need_none(tmp_path: Path) -> None:
     tree = copy_of_tree(tmp_path / "tree")
     environment = {"OPENAI_API_KEY": "", "SRT_TEACHER_API_KEY": ""}

@@ -167,6 +167,7 @@ def test_the_exit_code_says_that_a_gpu_cannot_be_used(monkeypatch, capsys):
 # Reading the machine.
 
 
+@pytest.mark.slow
 def test_this_machine_is_read_without_torch_or_vllm():
     code = "import sys; from srt import machine; machine.hub = lambda: 'offline'; print(machine.read())\n"
     code += "print([name for name in ('torch', 'vllm', 'transformers') if name in sys.modules])"
@@ -245,6 +246,7 @@ def test_the_driver_is_asked_through_nvml(monkeypatch, tmp_path, error, expected
     assert machine.driver() == expected
 
 
+@pytest.mark.slow
 def test_a_first_sum_says_why_it_fails(monkeypatch):
     monkeypatch.setattr(machine, "TRY_CUDA", "raise RuntimeError('no kernel image')")
     assert machine.try_cuda() == "RuntimeError: no kernel image"

@@ -162,7 +162,8 @@ def test_running_again_asks_for_the_failed_records_alone(run) -> None:
 def test_a_changed_prompt_is_no_finished_reflection(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     style = Path("config/prompts/tags.yaml").read_text()
     (tmp_path / "tags.yaml").write_text(style)
-    monkeypatch.setattr("test_reflect.SETTINGS", SETTINGS.model_copy(update={"prompts": str(tmp_path / "tags.yaml")}))
+    changed = SETTINGS.model_copy(update={"prompts": str(tmp_path / "tags.yaml")})
+    monkeypatch.setitem(globals(), "SETTINGS", changed)
     run(lambda prompt: Completion("no tags", 2, "stop"))
     (tmp_path / "tags.yaml").write_text(style.replace("Be frank", "Be very frank"))
     _, model = run(lambda prompt: Completion("no tags", 2, "stop"))
@@ -221,6 +222,7 @@ def test_only_winners_of_phase_one_are_reflected_under_the_plan_selected(run, tm
     assert [r.id for r in results] == ["r0", "r2"]  # r2 is a tie, which keeps the original
 
 
+@pytest.mark.slow
 def test_first_records_that_are_too_long_for_a_model_of_ours_stop_no_run(tmp_path: Path, monkeypatch) -> None:
     """Through a model in process and through vLLM's server of ours alike; only where all are, the run has failed."""
     rows = [Pair(id=f"r{i}", instruction=f"Say {i}.", output=f"{i}") for i in range(10)]

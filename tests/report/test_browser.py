@@ -17,7 +17,8 @@ from srt.report.html import write_html
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
 )
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed: the report was not opened")
+NO_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed: the report was not opened")
+pytestmark = [pytest.mark.slow, NO_CHROMIUM]
 QUIET = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync", "--disable-default-apps"),
     *("--disable-background-networking", "--disable-component-update", "--disable-extensions"),

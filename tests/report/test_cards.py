@@ -40,11 +40,13 @@ def carded(results):
     return results
 
 
+@pytest.mark.slow
 def test_a_run_has_the_cards_of_what_it_made(carded):
     found = sorted(path.relative_to(carded).as_posix() for path in carded.rglob("*_CARD.md"))
     assert found == ["runs/as_is/DATA_CARD.md", "runs/recycled/DATA_CARD.md", "runs/recycled/MODEL_CARD.md"]
 
 
+@pytest.mark.slow
 def test_the_data_card_says_licence_origin_hash_and_what_was_dropped(carded):
     header, body = parsed(carded / layout.DATA_CARD.format(run="recycled"))
     assert header["license"] == "cc-by-nc-4.0"
@@ -63,6 +65,7 @@ def test_the_data_card_says_licence_origin_hash_and_what_was_dropped(carded):
     assert "none; these are the original records" in original
 
 
+@pytest.mark.slow
 def test_the_model_card_says_recipe_and_every_metric_with_its_file(carded):
     header, body = parsed(carded / layout.MODEL_CARD.format(run="recycled"))
     assert (header["license"], header["base_model"]) == ("other", "base/tiny")
@@ -73,6 +76,7 @@ def test_the_model_card_says_recipe_and_every_metric_with_its_file(carded):
     assert "| alpaca_eval | win_rate | 22.125 | 3.500 | 6 |" in body
 
 
+@pytest.mark.slow
 def test_nothing_that_a_model_wrote_is_markup_in_a_card(results):
     path = results / layout.LEDGER.format(run="recycled")
     entries = read_records(path, LedgerEntry)
@@ -121,6 +125,7 @@ def test_the_repository_can_be_cited_and_found(root):
     assert set(catalog) == {"mandatory-flags", "software-stack-deployment", "report"}
 
 
+@pytest.mark.slow
 def test_somebodys_own_train_file_has_a_data_card_too(results):
     columns = {"dataset": "toy", "teacher": "sage", "student": "tiny", "ratio": None, "recipe": None, "seed": None}
     theirs = Run(run="as_is", method="given", **columns)
@@ -131,6 +136,7 @@ def test_somebodys_own_train_file_has_a_data_card_too(results):
     assert "None" not in text.replace("None:", "")
 
 
+@pytest.mark.slow
 def test_the_data_card_counts_what_of_the_source_was_not_used(results):
     counts = {"read": 5, "empty": 1, "duplicates": 0, "written": 4}
     meta = {"origin": {"file": "x.json"}, "counts": counts, "not_used": {"a system text": 2}}

@@ -12,6 +12,8 @@ from srt.records import write_records
 from srt.report import bars, figures, scatter, style, tables
 from srt.report.scatter import KINDS, Point
 
+pytestmark = pytest.mark.slow
+
 
 def grey(color):
     red, green, blue = to_rgb(color)

@@ -70,6 +70,7 @@ def test_without_an_evaluation_all_is_the_papers(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_the_first_lines_of_the_page_say_it(results, written):
     write_html(results, RUNS, "all", None, results / "report.html")
     body = (results / "report.html").read_text().partition("<main>")[2]
@@ -175,6 +176,7 @@ def test_seeds_are_the_run_tables(results):
     assert len(seeds) == 3
 
 
+@pytest.mark.slow
 def test_the_commit_is_gits_word(tmp_path):
     assert making.commit(tmp_path / "nowhere").startswith("not known")
 
@@ -202,6 +204,7 @@ def test_the_ledgers_in_short_name_a_record_of_each_kind(results):
     assert kinds[0].example == min("01", key=lambda name: hashlib.sha256(name.encode()).hexdigest())
 
 
+@pytest.mark.slow
 def test_the_page_shows_config_commit_and_links(results, written, root):
     chosen = root / "config/config.yaml"
     write_html(results, RUNS, "all", None, results / "report.html", chosen)

@@ -93,6 +93,7 @@ def test_a_missing_evaluation_is_empty_in_the_csv_and_listed_for_reading(written
     assert "recycled" not in said
 
 
+@pytest.mark.slow
 def test_without_an_evaluation_the_papers_rows_stand_there_and_ours_are_empty(results: Path) -> None:
     shutil.rmtree(results / "runs")
     tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
@@ -289,6 +290,7 @@ def test_a_broken_reported_file_is_refused(
         sources.reported.__wrapped__()
 
 
+@pytest.mark.slow
 def test_figures_are_the_same_file_twice(results: Path, written: Path) -> None:
     for _ in range(2):
         figures.save(figures.pairwise(written), results / "figures", "pairwise")
@@ -300,6 +302,7 @@ def test_figures_are_the_same_file_twice(results: Path, written: Path) -> None:
     assert sorted(now) == ["ifd_distributions.pdf", "ifd_distributions.png", "pairwise.pdf", "pairwise.png"]
 
 
+@pytest.mark.slow
 def test_score_vs_data_draws_our_runs_where_they_belong(written: Path) -> None:
     left, right = figures.score_vs_data(written).axes
     for axes, value in ((left, 22.125), (right, 33.5)):
@@ -331,6 +334,7 @@ def test_no_scores_is_said_in_the_figure(tmp_path: Path) -> None:
     assert [text.get_text() for text in figure.texts] == ["No run has scores."]
 
 
+@pytest.mark.slow
 def test_html_escapes_opens_offline_and_says_what_is_missing(results: Path, written: Path) -> None:
     figures.save(figures.pairwise(written), results / "figures", "pairwise")
     write_html(results, RUNS, "all", "Mind <this> & that.", results / "report.html")
@@ -353,6 +357,7 @@ def test_html_escapes_opens_offline_and_says_what_is_missing(results: Path, writ
     assert not list(results.glob(".*partial"))
 
 
+@pytest.mark.slow
 def test_html_without_a_notice_and_without_tables(results: Path, written: Path) -> None:
     write_html(results, RUNS, "all", None, results / "report.html")
     assert 'class="notice"' not in (results / "report.html").read_text()
@@ -433,6 +438,7 @@ def test_every_benchmark_is_read_with_its_error_and_n(written: Path) -> None:
         assert f"| {label}: ours | {label}: SE | {label}: n | {label}: paper |" in header
 
 
+@pytest.mark.slow
 def test_the_figure_shows_the_reproducing_profile_alone(two_profiles: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = {}
     panel = scatter._panel

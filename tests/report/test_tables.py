@@ -15,6 +15,7 @@ from srt.report.sources import ReportedWinRate
 # --- From nothing --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_from_nothing_every_table_and_figure_is_there_with_ours_empty(tmp_path):
     tables.write_tables(tmp_path, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, tmp_path / "tables")
     figures.draw(tmp_path, RUNS, "all", layout.FIGURES)

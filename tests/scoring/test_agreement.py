@@ -11,6 +11,8 @@ from srt.config import load
 from srt.records import Pair, write_records
 from srt.score import score
 
+pytestmark = pytest.mark.slow
+
 CONFIG, _ = load()
 VARIANTS = ("original", "instruction", "response", "both")
 SELECTION = CONFIG.selection.model_copy(update={"proxy_sample": 12, "ifd_below": 9.0, "r_ifd_below": 9.0})

@@ -7,6 +7,8 @@ from srt.coherence import coherence
 from srt.config import load
 from srt.records import Coherence, Pair, ReflectedPair, read_records, write_records
 
+pytestmark = pytest.mark.slow
+
 CONFIG, _ = load()
 
 

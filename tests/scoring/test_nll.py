@@ -11,7 +11,7 @@ from srt.records import InputError
 from srt.scorer import Scorer
 from srt.sequences import Target
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 WORDS = 96
 KINDS = ("llama", "mistral", "gpt2", "bloom", "mpt", "falcon", "gpt_neo", "rwkv", "qwen3_5_text", "bamba", "lfm2")
 

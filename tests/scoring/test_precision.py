@@ -175,6 +175,7 @@ def versions(tmp_path: Path, tiny_llamas: dict[str, Path]):
 EXACT = CONFIG.score.model_copy(update={"dtype": "bfloat16", "precision": "exact"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", [("paper", 1.0), ("ifd", 0.25)])
 def test_a_rescored_selection_is_that_of_float32(versions, tmp_path: Path, choice: tuple[str, float]) -> None:
     pairs, scores, model = versions
@@ -195,6 +196,7 @@ def test_a_rescored_selection_is_that_of_float32(versions, tmp_path: Path, choic
     assert 0 < meta["error"]["scale"] < 1
 
 
+@pytest.mark.slow
 def test_another_students_scores_are_refused(versions, tmp_path: Path, tiny_llamas: dict[str, Path]) -> None:
     pairs, scores, _ = versions
     out, full = tmp_path / "rescored.jsonl", ("paper", 1.0, 0, SELECTION, EXACT, CONFIG.execution, tmp_path / "cache")
@@ -203,6 +205,7 @@ def test_another_students_scores_are_refused(versions, tmp_path: Path, tiny_llam
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_scores_of_different_settings_are_refused_in_one_selection(versions, tmp_path: Path) -> None:
     pairs, scores, _ = versions
     mixed = {**scores["float32"], "both": scores["bfloat16"]["both"]}

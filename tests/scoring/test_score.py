@@ -19,6 +19,8 @@ from srt.sequences import Target
 from srt.settings import ExecutionConfig, ScoreConfig
 from srt.sources import read_pairs
 
+pytestmark = pytest.mark.slow
+
 CONFIG, _ = load()
 NLLS = [name for name in Score.model_fields if name.startswith("nll")]
 
@@ -166,7 +168,6 @@ def test_an_nll_that_is_not_finite_is_null(some: Path, tmp_path: Path, tiny_llam
     assert "not finite" in str(scores[0].reason)
 
 
-@pytest.mark.slow
 def test_real_records_with_the_real_model(tmp_path: Path, shared_data: Path, demo_model: Path) -> None:
     records = json.loads((shared_data / "alpaca" / "cherry_alpaca_5_percent.json").read_text())
     chosen = [r for r in records if r["input"]][:3] + [r for r in records if not r["input"]][:3]
@@ -267,7 +268,6 @@ def test_out_of_memory_halves_the_budget_and_goes_on(
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling needs a C++ compiler, and g++ is not here")
-@pytest.mark.slow
 def test_compiled_layers_score_the_same(
     some: Path, tmp_path: Path, tiny_llamas: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -328,7 +328,6 @@ def hostile_pairs(count: int) -> list[Pair]:
     return pairs
 
 
-@pytest.mark.slow
 def test_hostile_records_are_all_accounted_for(tmp_path: Path, tiny_llamas: dict[str, Path]) -> None:
     pairs = hostile_pairs(200)
     write_records(tmp_path / "pairs.jsonl", pairs)

@@ -115,6 +115,7 @@ def wait_for(is_so: Any) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [("a", "b"), ("a", "z")], ids=["the same order", "opposite orders"])
 def test_two_teachers_of_one_journal_ask_each_request_once(tmp_path: Path, names: tuple[str, str]) -> None:
     with Slow(0.2) as server:
@@ -124,12 +125,14 @@ def test_two_teachers_of_one_journal_ask_each_request_once(tmp_path: Path, names
     assert sum(received) == REQUESTS
 
 
+@pytest.mark.slow
 def test_two_judges_of_one_journal_ask_each_request_once(tmp_path: Path) -> None:
     with Slow(0.2) as server:
         ended(*[start(JUDGE, server.url, tmp_path, name, REQUESTS, WINDOW) for name in ("a", "b")])
         assert server.asked == Counter({f"case {i}": 1 for i in range(REQUESTS)})
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_had_under_way_is_asked_by_the_other(tmp_path: Path) -> None:
     with Slow(0.3) as server:
         both = [start(TEACHER, server.url, tmp_path, name, REQUESTS, WINDOW, "live", "k", "m") for name in "ab"]
@@ -141,6 +144,7 @@ def test_what_a_killed_process_had_under_way_is_asked_by_the_other(tmp_path: Pat
         assert server.asked.total() <= REQUESTS + WINDOW  # what was on the wire
 
 
+@pytest.mark.slow
 def test_two_processes_submit_no_request_in_two_batches(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log") as server:
         ended(*[start(TEACHER, server.base_url, tmp_path, name, 30, 9, "batch", KEY, MODEL) for name in "ab"])
@@ -148,6 +152,7 @@ def test_two_processes_submit_no_request_in_two_batches(tmp_path: Path) -> None:
     assert events["in batch"] == 30
 
 
+@pytest.mark.slow
 def test_the_batches_of_a_killed_process_are_collected_by_another(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log", batch_looks=60) as server:
         first = start(TEACHER, server.base_url, tmp_path, "a", 30, 9, "batch", KEY, MODEL)
@@ -162,6 +167,7 @@ def test_the_batches_of_a_killed_process_are_collected_by_another(tmp_path: Path
     assert [read_json(state) for state in tmp_path.glob("*/*/batches.json")] == [[], []]
 
 
+@pytest.mark.slow
 def test_asking_live_pays_for_nothing_that_a_batch_of_another_job_holds(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log", batch_looks=60) as server:
         batched = start(TEACHER, server.base_url, tmp_path, "a", 30, 9, "batch", KEY, MODEL)

@@ -62,6 +62,7 @@ def test_damage_is_skipped_and_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "1 damaged lines are skipped" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_the_entry_that_did_not_fit_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     command = [sys.executable, "-c", FILLS, str(path)]
@@ -76,6 +77,7 @@ def test_a_full_disk_loses_the_entry_that_did_not_fit_and_nothing_else(tmp_path:
     journal.close()
 
 
+@pytest.mark.slow
 def test_a_second_process_on_one_journal_is_refused(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "a.jsonl")
     code = "import sys; from pathlib import Path; from srt.journal import Journal; Journal(Path(sys.argv[1]))"

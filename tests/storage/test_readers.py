@@ -381,6 +381,7 @@ def test_a_bom_in_a_run_table_is_read(shared_data: Path) -> None:
     assert read_runs(shared_data / "faults/13b_bom_run_table.tsv")
 
 
+@pytest.mark.slow
 def test_a_config_that_is_odd_ends_a_step_with_one_line_and_code_2(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(read_text(default_config()) + LAUGHS)
     command = [sys.executable, "-m", "srt.cli", "plan", "--config", str(tmp_path / "c.yaml")]

@@ -16,7 +16,7 @@ from srt.examples import IGNORED
 from srt.records import InputError
 from srt.sources import read_pairs
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 LAYOUTS = ("padded", "grouped", "padding_free")
 
 

@@ -13,7 +13,7 @@ from helpers.training import assert_equal_weights, execution, recipe, run
 from srt import finetune as step
 from srt.checkpoints import MARKER, SAVING, alone, newest_checkpoint
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 SETTINGS, HOW = recipe(epochs=3.0), execution(save_steps=2)

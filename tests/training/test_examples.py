@@ -8,7 +8,7 @@ from srt.prompts import SEPARATORS, fill, training_prompt
 from srt.records import Pair
 from srt.sources import read_pairs
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.mark.parametrize("name", ["smollm2", "llama"])

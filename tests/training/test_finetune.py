@@ -14,7 +14,7 @@ from srt.report.sources import setup
 from srt.runs import Run
 from srt.trainer import PACKAGES
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 def test_accumulation_changes_nothing(train_file, tiny_base, tmp_path):

@@ -14,7 +14,7 @@ from srt.records import InputError
 from srt.saving import RECORD
 from srt.settings import EXECUTION_FLAGS
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 @pytest.fixture

@@ -11,10 +11,7 @@ from srt.examples import IGNORED
 from srt.records import InputError
 from srt.trainer import load_weights
 
-pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
-    pytest.mark.filterwarnings("ignore"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 LAYOUTS = ("padded", "grouped", "padding_free")
 
 
@@ -182,7 +179,6 @@ def test_a_checkpoint_of_the_layout_that_is_not_honoured_is_not_gone_on_with(tmp
     assert trainer.args.output_dir == str(tmp_path / "checkpoints")
 
 
-@pytest.mark.slow
 def test_several_processes_take_the_same_layout(folder_of, tmp_path, train_file):
     folder = folder_of("bloom")
     tiny_tokenizer().save_pretrained(folder)

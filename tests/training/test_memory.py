@@ -12,6 +12,8 @@ from srt import memory
 from srt.records import InputError
 from srt.settings import FinetuneConfig
 
+pytestmark = pytest.mark.slow
+
 LORA = {"adapter": "lora", "lora_rank": 64, "lora_alpha": 128.0, "lora_dropout": 0.05, "dtype": "bfloat16"}
 QLORA = {**LORA, "adapter": "qlora", "weights": "bfloat16", "optimizer": "paged_adamw_8bit"}
 PURE = {"dtype": "bfloat16", "weights": "bfloat16", "optimizer": "paged_adamw_8bit"}

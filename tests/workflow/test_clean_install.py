@@ -1,4 +1,4 @@
-"""What an ordinary machine's first command does, from the real package index (`make test-install`)."""
+"""What an ordinary machine's first command does, from the real package index (`make test-more`)."""
 
 import importlib.util
 import json
@@ -10,7 +10,7 @@ from packaging.utils import canonicalize_name
 
 from helpers import ROOT
 
-pytestmark = pytest.mark.install
+pytestmark = pytest.mark.more
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,11 @@
 import os
 import stat
 
+import pytest
+
 from helpers.tree import copy_of_tree, snakemake
+
+pytestmark = pytest.mark.slow
 
 CONDA = """#!/bin/sh
 case "$1" in

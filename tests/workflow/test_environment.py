@@ -201,6 +201,7 @@ def test_every_run_table_belongs_to_a_config(root):
 INSTALLER = "requirements/install.py"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", [MACHINE_PATH, REGISTRY_HOST])
 def test_no_file_names_a_machine_path_or_a_registry_host(root, pattern):
     if not (root / ".git").exists():
@@ -237,6 +238,7 @@ def test_the_patterns_find_what_they_look_for(pattern, text, matches):
 ANY_OF = ("PAIRS", "IMPORTED", "REPLAYED")
 
 
+@pytest.mark.slow
 def test_the_results_folder_says_what_lies_in_it(root):
     """In git, so that a fresh clone has it; every pattern of the layout stands in results/README.md as it is."""
     text = (root / "results" / "README.md").read_text()

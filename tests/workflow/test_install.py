@@ -120,6 +120,7 @@ def pip_here():
 # Which torch.
 
 
+@pytest.mark.slow
 def test_a_cpu_build_at_hand_is_taken_and_nobody_else_is_asked(index, env, monkeypatch, wheels):
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels / "links"))
     torch = install.choose(pip_here(), "2.13.0")
@@ -128,6 +129,7 @@ def test_a_cpu_build_at_hand_is_taken_and_nobody_else_is_asked(index, env, monke
     assert not [path for _, path in index.asked if path.startswith("/pytorch")]
 
 
+@pytest.mark.slow
 def test_else_the_cpu_build_of_pytorch_s_own_index(index, env):
     torch = install.choose(pip_here(), "2.13.0")
     assert (torch.version, torch.has_cuda) == ("2.13.0+cpu", False)
@@ -135,6 +137,7 @@ def test_else_the_cpu_build_of_pytorch_s_own_index(index, env):
     assert f"from {index.address}/pytorch/" in torch.about
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["silent", "empty", "gone"])
 def test_else_the_cuda_build_with_its_size(index, env, wrong, monkeypatch):
     if wrong == "silent":
@@ -149,12 +152,14 @@ def test_else_the_cuda_build_with_its_size(index, env, wrong, monkeypatch):
     assert torch.about.endswith("gives none), 3 MB")
 
 
+@pytest.mark.slow
 def test_torch_is_chosen_before_it_is_downloaded(index, env):
     install.choose(pip_here(), "2.13.0")
     whole = [path for method, path in index.asked if method == "GET" and path.endswith(".whl")]
     assert whole == [], "a wheel was fetched whole"
 
 
+@pytest.mark.slow
 def test_what_pip_is_told_for_other_installations_is_not_followed(index, env, tmp_path, monkeypatch):
     (tmp_path / "pip.conf").write_text("[global]\nverbose = 1\n[install]\nuser = true\nno-deps = true\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
@@ -170,6 +175,7 @@ def test_a_build_for_the_cpu_says_nothing_else(version, expected):
     assert install.is_for_the_cpu({"metadata": {"version": version, "requires_dist": ["filelock"]}}) is expected
 
 
+@pytest.mark.slow
 def test_no_torch_at_all_is_one_line(index, env):
     with pytest.raises(install.InstallError, match=r"pip finds no torch==9\.9"):
         install.choose(pip_here(), "9.9")
@@ -290,6 +296,7 @@ def test_a_link_to_another_disk_stays_one(tmp_path, monkeypatch):
     assert (tmp_path / "scratch" / "venv" / install.WHOLE).exists()
 
 
+@pytest.mark.slow
 def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path, monkeypatch):
     environment = tmp_path / ".venv"
     (environment / "bin").mkdir(parents=True)
@@ -316,6 +323,7 @@ def test_a_machine_that_the_lock_is_not_for_is_refused_in_one_line(python, syste
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_two_installations_wait_for_each_other(tmp_path, capsys):
     code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import install, pathlib, time\n"
     code += f"with install.only_one(pathlib.Path({str(tmp_path)!r})):\n    print('in', flush=True); time.sleep(60)"
@@ -332,6 +340,7 @@ def end_later(process):
     subprocess.Popen([sys.executable, "-c", f"import os, time; time.sleep(1); os.kill({process.pid}, 9)"])
 
 
+@pytest.mark.slow
 def test_the_makefile_finds_a_python_that_starts(tmp_path):
     make = shutil.which("make")
     assert make, "the project is called by make"

@@ -84,6 +84,7 @@ def test_sections_of_another_kind_are_told_in_the_same_words() -> None:
         assert line == f"c.yaml: datasets: expected keys with their values, found {value!r}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", [True, False], ids=["named", "by default"])
 def test_a_key_that_stands_twice_in_the_config_stops_the_dry_run(tmp_path: Path, given: bool) -> None:
     tree = copy_of_tree(tmp_path / "tree")
@@ -98,6 +99,7 @@ def test_a_key_that_stands_twice_in_the_config_stops_the_dry_run(tmp_path: Path,
     assert re.findall(r"^srt: .*", err, re.MULTILINE) == [told]
 
 
+@pytest.mark.slow
 def test_a_default_config_that_is_no_text_stops_the_dry_run(tmp_path: Path) -> None:
     tree = copy_of_tree(tmp_path / "tree")
     config = tree / "config/config.yaml"

@@ -23,6 +23,8 @@ from srt.report import escaping
 from srt.report.html import coded
 from srt.styles import read_style
 
+pytestmark = pytest.mark.slow
+
 CLEANING = read_cleaning("config/prompts/answers.yaml")
 STYLES = {name: read_style(f"config/prompts/{name}.yaml") for name in ("tags", "json", "turns")}
 TAGS = STYLES["tags"].instruction[0].tags

@@ -158,6 +158,7 @@ def test_a_target_behind_the_config_file_is_found() -> None:
         check_flags("snakemake --cores all --configfile config/released.yaml results/report.html")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", sorted({c.removesuffix(" -n") for c in COMMANDS if WHAT[c][0] == PLANNED}))
 def test_the_workflows_commands_can_be_planned(command: str) -> None:
     code, out, err = snakemake(ROOT, *shlex.split(command)[1:], "-n", "--nolock")
@@ -166,6 +167,7 @@ def test_the_workflows_commands_can_be_planned(command: str) -> None:
     assert code != 0 or "This was a dry-run" in out + err
 
 
+@pytest.mark.slow
 def test_a_second_config_file_is_refused() -> None:
     code, out, err = snakemake(ROOT, "-n", "--nolock", "--configfile", "config/released.yaml", "config/config.yaml")
     assert code == 2, out + err
@@ -212,6 +214,7 @@ def starting(words: str) -> str:
     return found
 
 
+@pytest.mark.slow
 def test_from_raw_data_to_a_train_file(at: Path) -> None:
     for step in ("srt prepare", "srt score", "srt selection"):
         run(starting(step))
@@ -219,12 +222,14 @@ def test_from_raw_data_to_a_train_file(at: Path) -> None:
     run(starting("srt explain"))
 
 
+@pytest.mark.slow
 def test_recomputed_rows(at: Path) -> None:
     run(starting("srt evaluate alpaca-eval"))
     run(starting("srt evaluate pairwise"), **{"scores.jsonl": "judgments.jsonl"})
     assert json.loads((at / "row.json").read_text())["benchmark"] == "pairwise"
 
 
+@pytest.mark.slow
 def test_what_an_endpoint_answers(at: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SRT_TEACHER_API_KEY", KEY)
     run(starting("srt prepare"))

@@ -11,6 +11,8 @@ from helpers import release as released
 from helpers.tree import copy_of_tree, edited, planned, snakemake
 from srt.records import Evaluation, Pair, Score, read_json, read_records
 
+pytestmark = pytest.mark.slow
+
 # The shipped rows of Alpaca, and one where the student itself scores the released reflections.
 RUNS = """run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed
 recycled-alpaca-7b-v2.0\t-\t-\trecycled-alpaca-7b-v2.0\tnone\t-\t-\t-
@@ -77,7 +79,6 @@ def selected(tree: Path, name: str) -> list[Pair]:
     return read_records(tree / f"results-released/runs/{name}/train.jsonl", Pair)
 
 
-@pytest.mark.slow
 def test_a_release_is_an_entry_point_at_every_step(tree: Path, records: released.Rows) -> None:
     plan = planned(tree, "--configfile", "released.yaml")
     for rule in ("reflected", "finetuned", "answers", "alpaca_eval"):

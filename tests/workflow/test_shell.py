@@ -117,6 +117,7 @@ def commands(tree: Path, config: str) -> list[list[str]]:
     return [[word.replace(str(tree), "") for word in shlex.split(line)] for line in found]
 
 
+@pytest.mark.slow
 def test_every_text_of_a_config_reaches_its_command_as_it_is(tmp_path: Path) -> None:
     """The commands of a config of nasty texts are, word for word, those of plain texts."""
     found, marks = [], []
@@ -202,6 +203,7 @@ PLACES = {  # where the name of a map's entry, or a text, stands in a config
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES, ids=".".join)
 def test_what_no_command_or_file_can_be_called_is_refused(place: tuple[str, ...], tmp_path: Path) -> None:
     for text in PLACES[place]:

@@ -13,6 +13,8 @@ from helpers import TESTS
 from helpers.slurm import cluster
 from helpers.tree import copy_of_tree, edited, snakemake
 
+pytestmark = pytest.mark.slow
+
 SLURM = TESTS / "helpers" / "slurm"
 PROGRAMS = ("sbatch", "srun", "squeue", "sacct", "sacctmgr", "scontrol", "scancel", "sinfo")
 # One program in the place of all. `sbatch` notes its line and runs the job at once, as Slurm would on a node; `srun`

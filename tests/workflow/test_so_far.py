@@ -14,6 +14,8 @@ from helpers import ROOT
 from helpers.tree import copy_of_tree, edited, kill_all, planned, snakemake, start, unlock, wait_for
 from srt import layout
 
+pytestmark = pytest.mark.slow
+
 RUNS = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\nready\t-\t-\tready\tnone\t-\t-\t-\n"
 RESULT = "results/runs/ready/evaluation/alpaca_eval.json"
 MADE_AGAIN = {"replayed": 1, "tables": 1, "figure": len(layout.FIGURES), "html": 1, "all": 1}
@@ -58,7 +60,6 @@ def texts(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): path.read_text() for path in paths}
 
 
-@pytest.mark.slow
 def test_what_is_drawn_so_far_leaves_an_evaluation_to_be_made(tree: Path) -> None:
     assert planned(tree) == MADE_AGAIN
     run(tree, "so_far", "table_1", "figure_pairwise")
@@ -82,7 +83,6 @@ def test_what_is_drawn_so_far_leaves_an_evaluation_to_be_made(tree: Path) -> Non
     assert texts(tree / "results") == finished
 
 
-@pytest.mark.slow
 def test_an_evaluation_that_is_killed_while_it_is_made_again_is_listed(tree: Path) -> None:
     run(tree)
     (tree / "hold").touch()

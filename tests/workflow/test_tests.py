@@ -1,13 +1,16 @@
-"""The tests themselves: what several share stands in tests/helpers under a public name."""
+"""The tests themselves: what several share stands in tests/helpers under a public name; a unit test is one."""
 
 import ast
 import contextlib
+import multiprocessing
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from helpers import TESTS
+from helpers import TESTS, tiers
 
 FILES = sorted({*TESTS.rglob("*.py")} - {Path(__file__)})  # this one has examples of what is wrong
 
@@ -63,3 +66,39 @@ def test_no_test_imports_another_test_or_a_private_name_of_a_helper(wrong) -> No
 )
 def test_such_an_import_is_found(line: str, wrong) -> None:
     assert any(wrong(module, name) for module, name in imported(line))
+
+
+STARTS = {
+    "subprocess": lambda: subprocess.run(["true"], check=True),
+    "fork": os.fork,
+    "posix_spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
+    "system": lambda: os.system("true"),  # noqa: S605
+    "multiprocessing": lambda: multiprocessing.get_context("fork").Process(target=int).start(),
+}
+
+
+@pytest.mark.parametrize("how", STARTS)
+def test_a_unit_test_that_starts_a_process_fails_by_its_name(how: str, request: pytest.FixtureRequest) -> None:
+    with pytest.raises(pytest.fail.Exception, match="is a unit test and starts a process: mark it slow") as failed:
+        STARTS[how]()
+    assert request.node.nodeid in str(failed.value)
+    assert len(tiers.started) == 1
+    tiers.started.clear()  # else it fails at its end as well
+
+
+@pytest.mark.parametrize("fixture", sorted(tiers.MODELS))
+def test_a_unit_test_that_asks_for_a_model_fails_by_its_name(fixture: str, request: pytest.FixtureRequest) -> None:
+    class Asking:
+        nodeid, fixturenames = "the test", ["tmp_path", fixture]
+
+        def get_closest_marker(self, name: str) -> None:
+            return None
+
+    with pytest.raises(pytest.fail.Exception, match=f"the test is a unit test and asks for a model.*{fixture}"):
+        tiers.pytest_runtest_setup(Asking())
+
+
+def test_a_file_of_slow_tests_alone_is_known_by_its_first_mark() -> None:
+    whole = {path.name for path in FILES if tiers.WHOLE_FILE.search(path.read_text(encoding="utf-8"))}
+    assert {"test_finetune.py", "test_workflow.py", "test_clean_install.py"} <= whole
+    assert not whole & {"test_cli.py", "test_asking.py", "tiers.py"}

@@ -33,6 +33,8 @@ from helpers.tree import (
 from srt import cli, config, layout
 from srt.settings import EXECUTION_FLAGS, ExecutionConfig, Settings
 
+pytestmark = pytest.mark.slow
+
 PROFILE_LINE = "Using workflow specific profile profiles/default for setting default command line arguments."
 CONFIGS = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml", "config/released.yaml")
 
@@ -284,7 +286,6 @@ def test_each_table_and_figure_is_a_target_that_starts_no_run(finished, tmp_path
         assert planned(tree, *TARGETS) == dict.fromkeys(TARGETS, 1)
 
 
-@pytest.mark.slow
 def test_from_a_fresh_clone_every_table_and_figure_is_drawn(tmp_path):
     tree = copy_of_tree(tmp_path / "tree")
     code, out, err = snakemake(tree, "so_far", "figure_pairwise", "table_open_llm", "--cores", "1")
@@ -646,7 +647,6 @@ def scoring_tree(tmp_path, tiny_llamas):
     return tree, edited(tree, change)
 
 
-@pytest.mark.slow
 def test_shards_make_the_same_file_and_another_number_of_them_reruns_nothing(scoring_tree):
     tree, name = scoring_tree
     target = "results/scores/smollm2/demo/original.jsonl"
@@ -674,7 +674,6 @@ def test_shards_make_the_same_file_and_another_number_of_them_reruns_nothing(sco
     assert planned(tree, target, "--configfile", sharded(2, "cache3")) == {}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_killed_snakemake_leaves_no_orphan(scoring_tree, whole_group):
     tree, name = scoring_tree
