@@ -10,7 +10,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 MODEL := models/smollm2-135m-instruct/config.json
 
-.PHONY: demo tables test test-install test-more check lock unlock
+.PHONY: demo tables test test-unit test-more check lock unlock
 
 demo: $(INSTALLED) $(MODEL) unlock
 	$(BIN)/snakemake --cores $(CORES)
@@ -23,17 +23,18 @@ tables: $(INSTALLED) unlock
 	$(BIN)/snakemake --cores 1 so_far $(if $(CONFIG),--configfile "$(CONFIG)")
 	@ls "$(RESULTS)"/so_far/report.html "$(RESULTS)"/so_far/tables/*.md "$(RESULTS)"/so_far/figures/*.png
 
+# What CI runs: the checks, and every test but those of test-more.
 test: $(INSTALLED) $(MODEL) check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
-# Installs anew as on an ordinary machine, without pip's configuration: the CPU environment, and the GPU lock's dry run.
-# Minutes, and gigabytes from the package index; CI does not run it.
-test-install: $(INSTALLED)
-	$(BIN)/python -m pytest -m install --durations=0 tests/workflow/test_clean_install.py
+# The tests without the marker `slow`, which start no process and run no model: under a minute on two cores.
+test-unit: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not more"
 
-# The demo through a real Slurm on this machine (apt-get install slurm-wlm munge), half an hour; without Slurm it says so.
+# What needs gigabytes or half an hour, or more than the environment: clean installs as on an ordinary machine, the GPU
+# lock's dry run, and the demo through a real Slurm (apt-get install slurm-wlm munge; without it, it says so).
 test-more: $(INSTALLED) $(MODEL)
-	$(BIN)/python -m pytest -m more -v --durations=0 tests/workflow/test_slurm.py
+	$(BIN)/python -m pytest -m more -v --durations=0
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -420,6 +420,7 @@ def test_a_missing_input_file_is_refused(refused, step):
     assert "o such file" in line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["./none", "none", "models/7b/none", "{}/none"])
 @pytest.mark.parametrize("step", ["score", "coherence", "reflect", "finetune", "generate", "open-llm", "alpaca-eval"])
 def test_a_missing_model_folder_is_refused(refused, tmp_path, step, model):
@@ -450,6 +451,7 @@ def test_a_missing_model_folder_is_refused(refused, tmp_path, step, model):
     assert line.startswith(f"srt: {model}: no such model folder")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["score", "coherence", "reflect", "finetune", "generate"])
 def test_a_name_that_is_neither_a_folder_nor_on_the_hub_is_refused(refused, tmp_path, monkeypatch, step):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # where no folder `models` is, this is a hub name, and the hub is away

@@ -12,6 +12,8 @@ from srt.records import Evaluation, InputError, read_json
 from srt.server import ServerError
 from srt.settings import CalibrationConfig
 
+pytestmark = pytest.mark.slow
+
 MODELS = ("weak", "fair", "strong")
 
 

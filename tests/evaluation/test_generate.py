@@ -134,6 +134,7 @@ def test_the_frame_is_said_once_and_each_turn_is_whole() -> None:
     assert third.startswith("### Instruction:\nThree?")
 
 
+@pytest.mark.slow
 def test_a_missing_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such model folder"):
         run(tmp_path, tmp_path / "none")

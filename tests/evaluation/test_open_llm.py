@@ -14,6 +14,8 @@ from srt.evaluation.suites import Suite, load_tasks
 from srt.records import Evaluation, InputError, read_json
 from srt.settings import OpenLlmConfig
 
+pytestmark = pytest.mark.slow
+
 EXECUTION = load()[0].execution.model_copy(update={"device": "cpu"})
 DEMO_SUITE = "config/tasks/demo.yaml"
 DATA = "config/demo/items"
@@ -243,7 +245,6 @@ def test_the_mean_of_means_and_its_error_by_hand():
     assert mean_of_means([(None, None), (20.0, 4.0)], [0, 2]) == (None, None)
 
 
-@pytest.mark.slow
 def test_arc_equals_plain_log_likelihoods(demo_model, tmp_path):
     """ARC's normalised accuracy on the demo's items, recomputed without lm-eval."""
     import torch

@@ -10,6 +10,8 @@ from srt.config import load, locate, read_yaml, validated
 from srt.evaluation.suites import HUB, Suite, load_tasks, read_suite
 from srt.records import InputError
 
+pytestmark = pytest.mark.slow
+
 PROFILES = ("config/tasks/open_llm_v1.yaml", "config/tasks/open_llm_today.yaml")
 FEW = ["mmlu_anatomy", "mmlu_high_school_geography"]  # two of the eight subjects that are beside the project
 

@@ -4,7 +4,6 @@ import random
 
 import pandas as pd
 import pytest
-import sklearn
 
 from srt.evaluation import win_rate
 from srt.evaluation.win_rate import length_controlled
@@ -72,6 +71,8 @@ def test_what_was_not_judged_is_left_out_and_the_order_does_not_matter(difficult
 
 def test_the_package_is_as_before(difficulty):
     glm = win_rate.package().metrics.glm_winrate
+    import sklearn
+
     download, routing = glm.hf_hub_download, sklearn.get_config()["enable_metadata_routing"]
     length_controlled(*judged(1.0, 0.0), difficulty)
     assert glm.hf_hub_download is download

@@ -38,7 +38,7 @@ class FakeJudge:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def _reply(self, authorization, body):
         if authorization != f"Bearer {KEY}":

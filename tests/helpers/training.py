@@ -3,14 +3,10 @@
 import json
 
 from helpers import ROOT
-from srt import finetune as step
-from srt.attention import implementation
-from srt.batches import plan
 from srt.config import load
 from srt.examples import tokenize
 from srt.records import Pair
 from srt.settings import ExecutionConfig, FinetuneConfig
-from srt.trainer import make_trainer, training_arguments
 
 SMOLLM2 = ROOT / "models" / "smollm2-135m-instruct"
 CORPUS = [
@@ -89,6 +85,8 @@ def tiny_model(tokenizer, settings=None):
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
+    from srt.attention import implementation
+
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -106,6 +104,8 @@ def tiny_model(tokenizer, settings=None):
 
 
 def run(train, base, out, settings=None, how=None, seed=3):
+    from srt import finetune as step
+
     step.finetune(train, out, str(base), None, seed, settings or recipe(), how or execution(), out.parent / "cache")
     return json.loads((out / step.RECORD).read_text())
 
@@ -131,6 +131,9 @@ def losses(record):
 
 def trainer_of(records, settings, device_batch, folder, model=None, tokenizer=None):
     """A trainer over the records, not yet started, and its examples."""
+    from srt.batches import plan
+    from srt.trainer import make_trainer, training_arguments
+
     tokenizer = tokenizer or tiny_tokenizer()
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     examples = tokenize(records, tokenizer, settings, "train.jsonl")

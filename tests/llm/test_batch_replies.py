@@ -39,7 +39,7 @@ class Api:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         self.at = OpenServer(f"http://127.0.0.1:{self.server.server_port}/v1", "key-of-the-test", "m")
 
     def answer(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:

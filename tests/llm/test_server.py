@@ -120,6 +120,7 @@ def test_a_model_is_laid_out_over_gpus_with_a_share_of_their_memory(monkeypatch)
     assert "--enforce-eager" not in command
 
 
+@pytest.mark.slow
 def test_a_number_of_gpus_that_does_not_divide_the_heads_is_one_line(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama", "num_attention_heads": 32}')
     with pytest.raises(InputError, match="cannot be laid out over 3 GPUs: expected a divisor of its 32 heads"):

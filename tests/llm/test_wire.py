@@ -59,6 +59,7 @@ def statuses(folder: Path) -> dict[str, str]:
     return {pair.id: pair.status for pair in read_records(folder / "out.jsonl", ReflectedPair)}
 
 
+@pytest.mark.slow
 def test_every_odd_reply_of_a_teacher_is_its_own_record_s_affair(tmp_path: Path) -> None:
     pairs_of(tmp_path, [*GOOD, *NOT_FATAL])
     usable = {*GOOD, *READ}

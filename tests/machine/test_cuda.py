@@ -111,6 +111,7 @@ def test_a_build_of_vllm_that_fits_is_taken(monkeypatch, packages, kind):
     models.require_vllm(kind)
 
 
+@pytest.mark.slow
 def test_vllm_starts_its_processes_anew_whatever_this_one_has_touched(monkeypatch):
     from srt.inprocess import ready_vllm
     from srt.settings import ExecutionConfig

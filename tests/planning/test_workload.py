@@ -62,6 +62,7 @@ def measured(paper: Path) -> Path:
     return paper
 
 
+@pytest.mark.slow
 def test_the_paper_s_plan_is_as_it_was(measured: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A change is looked at and copied: the failure names the file."""
     assert cli.main(["plan", "--config", str(measured)]) == 0

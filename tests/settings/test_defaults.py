@@ -112,6 +112,7 @@ def test_a_name_of_the_config_file_needs_that_file(called, capsys):
     assert "--use-recipe: names a part of --config FILE, which is not given" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_plan_of_the_demo_says_that_it_is_the_demos(capsys):
     assert cli.main(["plan", "--json"]) == 0
     assert "no --config: the plan of the demo (config/config.yaml)" in capsys.readouterr().err

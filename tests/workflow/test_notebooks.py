@@ -16,6 +16,7 @@ from srt import layout
 from srt.report import tables
 
 NOTEBOOKS = ROOT / "notebooks"
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", layout.FIGURES)
@@ -32,7 +33,6 @@ def test_notebooks_are_short_and_committed_without_outputs(name: str) -> None:
     assert notebook.metadata.kernelspec.name == "python3"
 
 
-@pytest.mark.slow
 def test_notebooks_run_and_save_their_figures(results: Path, tmp_path: Path) -> None:
     tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     columns = ("run", "dataset", "teacher", "student", "method", "ratio", "recipe", "seed")

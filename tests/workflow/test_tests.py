@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import multiprocessing
 import os
 import subprocess
@@ -34,6 +35,11 @@ def imported(text: str) -> Iterator[tuple[str, str]]:
             yield from ((node.module or "", alias.name) for alias in node.names)
 
 
+@functools.cache
+def all_imports() -> list[tuple[Path, str, str]]:
+    return [(path.relative_to(TESTS), *each) for path in FILES for each in imported(path.read_text(encoding="utf-8"))]
+
+
 def of_a_test(module: str, name: str) -> bool:
     return any(part.startswith("test_") for part in [*module.split("."), name])
 
@@ -45,13 +51,7 @@ def private_to_tests(module: str, name: str) -> bool:
 
 @pytest.mark.parametrize("wrong", [of_a_test, private_to_tests])
 def test_no_test_imports_another_test_or_a_private_name_of_a_helper(wrong) -> None:
-    found = [
-        f"{path.relative_to(TESTS)}: from {module} import {name}"
-        for path in FILES
-        for module, name in imported(path.read_text(encoding="utf-8"))
-        if wrong(module, name)
-    ]
-    assert not found
+    assert not [f"{path}: from {module} import {name}" for path, module, name in all_imports() if wrong(module, name)]
 
 
 @pytest.mark.parametrize(
