@@ -20,7 +20,7 @@ from typing import Any
 
 from common import ROOT
 
-from srt.config import locate
+from srt.storage.shipped import locate
 
 ALLOWED = 5.0  # seconds
 

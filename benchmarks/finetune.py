@@ -22,13 +22,14 @@ from typing import Any
 from common import child, records_file
 from score import SHAPES, peak_gb
 
-from srt import attention, memory, models
-from srt.batches import StepSampler, plan
-from srt.config import load
-from srt.examples import Examples, load_tokenizer, tokenize
+from srt.experiment.config import load
+from srt.llm import loading
+from srt.prepare.sources import read_pairs
 from srt.settings import ExecutionConfig, FinetuneConfig
-from srt.sources import read_pairs
-from srt.trainer import load_weights, make_trainer, training_arguments
+from srt.training import attention, memory
+from srt.training.batches import StepSampler, plan
+from srt.training.examples import Examples, load_tokenizer, tokenize
+from srt.training.trainer import load_weights, make_trainer, training_arguments
 
 
 def settings_of(args: argparse.Namespace, mode: str) -> tuple[FinetuneConfig, ExecutionConfig]:
@@ -65,7 +66,7 @@ def build(args: argparse.Namespace, recipe: FinetuneConfig) -> Any:
 
     layers, hidden, intermediate, heads = SHAPES[args.shape]
     config = LlamaConfig(
-        vocab_size=len(models.load_tokenizer(args.model, None)),
+        vocab_size=len(loading.load_tokenizer(args.model, None)),
         hidden_size=hidden,
         intermediate_size=intermediate,
         num_hidden_layers=layers,

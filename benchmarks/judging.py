@@ -20,14 +20,17 @@ from pathlib import Path
 
 from common import ROOT, greedy
 
-from srt.config import load, read_judge
 from srt.evaluation.pairwise import evaluate
 from srt.evaluation.questions import read_questions
-from srt.records import Answer, read_json, write_json, write_records
+from srt.experiment.config import load
+from srt.experiment.judges import read_judge
 from srt.settings import Endpoint, PairwiseConfig
+from srt.storage.files import write_json, write_records
+from srt.storage.readers import read_json
+from srt.storage.records import Answer
 
 sys.path.insert(0, str(ROOT / "tests"))
-from fake_teacher import KEY, MODEL, Running, latency
+from helpers.fake_teacher import KEY, MODEL, Running, latency
 
 KEY_VARIABLE = "SRT_BENCHMARK_KEY"
 JUDGE = "config/judges/gpt4.yaml"

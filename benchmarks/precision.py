@@ -22,15 +22,16 @@ from typing import Any
 
 from common import records_file
 
-from srt.config import load
-from srt.layout import meta_of
-from srt.records import VARIANTS, LedgerEntry, Pair, Score, read_json, read_records, write_records
-from srt.rescore import rescore
-from srt.score import score
-from srt.selection import select
-from srt.sequences import NLLS
+from srt.experiment.config import load
+from srt.prepare.sources import read_pairs
+from srt.scoring.rescore import rescore
+from srt.scoring.score import score
+from srt.selection.select import select
 from srt.settings import ScoreConfig
-from srt.sources import read_pairs
+from srt.storage.files import read_records, write_records
+from srt.storage.readers import read_json
+from srt.storage.records import NLLS, VARIANTS, LedgerEntry, Pair, Score
+from srt.storage.sidecars import meta_of
 
 CHOICES = (("paper", 1.0), ("paper", 0.1), ("released", 0.5), ("ifd", 0.05), ("r_ifd", 0.5), ("perplexity", 0.1))
 

@@ -15,12 +15,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from srt.config import load
-from srt.prompts import joined
-from srt.records import Pair, ReflectedPair, Score, read_records, write_records
-from srt.score import score
-from srt.sources import read_pairs
-from srt.styles import read_style
+from srt.experiment.config import load
+from srt.llm.prompts import joined
+from srt.prepare.sources import read_pairs
+from srt.reflection.styles import read_style
+from srt.scoring.score import score
+from srt.storage.files import read_records, write_records
+from srt.storage.records import Pair, ReflectedPair, Score
 
 
 def share_of_own(pairs: Sequence[Pair], model: str, cache: Path) -> float:

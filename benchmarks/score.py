@@ -22,14 +22,15 @@ from typing import Any
 
 from common import child, records_file
 
-from srt import models
-from srt.config import load
-from srt.prompts import guess_prompt, student_template
-from srt.records import Pair, write_records
-from srt.score import score
-from srt.scorer import Scorer
-from srt.sequences import Sequencer, Target
-from srt.sources import read_pairs
+from srt.experiment.config import load
+from srt.llm import loading
+from srt.llm.prompts import guess_prompt, student_template
+from srt.prepare.sources import read_pairs
+from srt.scoring.nll import Scorer
+from srt.scoring.score import score
+from srt.scoring.sequences import Sequencer, Target
+from srt.storage.files import write_records
+from srt.storage.records import Pair
 
 # Layers, hidden, intermediate, heads: Llama 2's shapes with random weights; `tiny` for the memory of the data alone.
 SHAPES = {"tiny": (2, 64, 128, 2), "7b": (32, 4096, 11008, 32), "13b": (40, 5120, 13824, 40)}
@@ -40,11 +41,11 @@ def build(args: argparse.Namespace, dtype: str) -> Any:
     import torch
 
     if not args.shape:
-        return models.load_model(args.model, None, dtype, args.device)
+        return loading.load_model(args.model, None, dtype, args.device)
     from transformers import LlamaConfig, LlamaForCausalLM
 
     layers, hidden, intermediate, heads = SHAPES[args.shape]
-    vocabulary = len(models.load_tokenizer(args.model, None))
+    vocabulary = len(loading.load_tokenizer(args.model, None))
     config = LlamaConfig(
         vocab_size=vocabulary,
         hidden_size=hidden,
@@ -123,7 +124,7 @@ def targets_of(args: argparse.Namespace) -> list[Target]:
     """The different sequences of the records."""
     settings = load()[0].score
     template, guess = student_template(settings.template), guess_prompt(settings.guess_prompt)
-    sequencer = Sequencer(models.load_tokenizer(args.model, None), template, guess, settings.max_length)
+    sequencer = Sequencer(loading.load_tokenizer(args.model, None), template, guess, settings.max_length)
     found = sequencer.all_targets(records(args))
     return list({t.key: t for of_pair in found for t in of_pair.values() if t.tokens}.values())
 
@@ -180,7 +181,7 @@ def memory(args: argparse.Namespace, count: int) -> dict[str, Any]:
         folder = Path(name)
         args.shape = "tiny"
         build(args, "float32").save_pretrained(folder / "model")
-        models.load_tokenizer(args.model, None).save_pretrained(folder / "model")
+        loading.load_tokenizer(args.model, None).save_pretrained(folder / "model")
         write_records(folder / "pairs.jsonl", pairs)
         execution = config.execution.model_copy(
             update={"score_batch_tokens": args.batch_tokens, "score_compile": "off"}

@@ -23,14 +23,14 @@ from typing import Any
 
 from common import greedy
 
-from srt.backends import Request, Sampling
-from srt.config import load
-from srt.endpoint import EndpointBackend
-from srt.server import OpenServer
-from srt.teacher import Teacher
+from srt.experiment.config import load
+from srt.llm.asking import Teacher
+from srt.llm.endpoint import EndpointBackend
+from srt.llm.requests import Request, Sampling
+from srt.llm.servers import OpenServer
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from fake_teacher import KEY, MODEL, Running, latency
+from helpers.fake_teacher import KEY, MODEL, Running, latency
 
 BATCH = 10
 

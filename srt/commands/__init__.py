@@ -1,7 +1,7 @@
 """The subcommands: the arguments of each step, and the call of its function."""
 
 from srt.commands.evaluate import evaluate
-from srt.commands.given import import_
+from srt.commands.imports import import_
 from srt.commands.results import demo_model, doctor, explain, plan, report
 from srt.commands.steps import (
     agreement,

@@ -8,16 +8,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from srt import cli, idle
-from srt.checks.arguments import read_model, read_variant
-from srt.config import validated
-from srt.defaults import DEFAULTS, tell
-from srt.errors import shown
-from srt.methods import uses
-from srt.outputs import Output
-from srt.records import VARIANTS, InputError
-from srt.runs import SELECTING, variants_of
+from srt.commands import flags, idle
+from srt.commands.inputs import read_model, read_variant
+from srt.commands.outputs import Output
+from srt.selection.registry import SELECTING, uses, variants_of
 from srt.settings import ExecutionConfig, GenerateConfig, ReflectConfig, SelectionConfig, Settings
+from srt.settings.defaults import DEFAULTS, tell
+from srt.settings.values import validated
+from srt.storage.errors import InputError, shown
+from srt.storage.records import VARIANTS
 
 Steps = Any  # argparse's own class of subparsers is private
 FILES = ("pairs", "scores", "coherence")  # what a selection reads of each variant
@@ -34,16 +33,16 @@ def step(
     about_config = f"config file, for what is not given as a flag; {DEFAULTS} where not given"
     parser.add_argument("--config", type=Path, default=None, help=about_config)
     for kind in kinds:
-        cli.add_settings(parser, kind)
+        flags.add_settings(parser, kind)
     parser.set_defaults(call=call, parser=parser)
     return parser
 
 
-def named(parser: argparse.ArgumentParser, *flags: str) -> None:
+def named(parser: argparse.ArgumentParser, *names: str) -> None:
     """`--use-...` flags that name an entry of the config file's maps."""
-    for flag in flags:
-        about = f"a name under `{cli.NAMED[flag]}:` of the config file; the only one where there is no choice"
-        parser.add_argument(f"--use-{flag}", metavar="NAME", default=None, help=about)
+    for name in names:
+        about = f"a name under `{flags.NAMED[name]}:` of the config file; the only one where there is no choice"
+        parser.add_argument(f"--use-{name}", metavar="NAME", default=None, help=about)
 
 
 def writes(parser: argparse.ArgumentParser, argument: argparse.Action, output: Output | None = None) -> None:
@@ -103,16 +102,16 @@ def teacher(parser: argparse.ArgumentParser) -> None:
 
 def refuse_idle_of_teacher(args: argparse.Namespace, settings: ReflectConfig) -> None:
     """InputError for a flag that the teacher's backend, or the variant, has no use for."""
-    cli.refuse_idle(args, ReflectConfig, idle.of_reflection(settings))
-    cli.refuse_idle(args, ExecutionConfig, idle.of_backend(settings.backend))
+    flags.refuse_idle(args, ReflectConfig, idle.of_reflection(settings))
+    flags.refuse_idle(args, ExecutionConfig, idle.of_backend(settings.backend))
     if settings.backend != "openai":
         why = dict.fromkeys(("base_url", "endpoint"), f"with --backend {settings.backend}: expected openai")
     else:
         why = {"endpoint": "with --base-url"} if args.base_url else {}
     if args.variant == "instruction":
         why["scores"] = "with --variant instruction, which is reflected before phase 1"
-    in_config = {"endpoint"} if cli.is_whole(args, ReflectConfig) else set()  # where every server is named
-    cli.refuse_given({name for name in why if getattr(args, name)} - in_config, why)
+    in_config = {"endpoint"} if flags.is_whole(args, ReflectConfig) else set()  # where every server is named
+    flags.refuse_given({name for name in why if getattr(args, name)} - in_config, why)
 
 
 def choice(parser: argparse.ArgumentParser) -> None:
@@ -149,13 +148,13 @@ def files(args: argparse.Namespace) -> tuple[dict[str, Path], ...]:
 def selection(args: argparse.Namespace, reads: Sequence[str] = ()) -> SelectionConfig:
     """The selection's settings; InputError for what neither the method nor the step (`reads`) makes use of."""
     used = {*uses(args.method), *reads}
-    settings = cli.resolve(args, SelectionConfig, lambda config: config.selection, shown=used)
+    settings = flags.resolve(args, SelectionConfig, lambda config: config.selection, shown=used)
     if "seed" in used and args.seed is None:
         tell("arguments", "by default", {"seed": SEED})
     why = idle.of_selection(args.method, reads)
-    cli.refuse_idle(args, SelectionConfig, why)
-    if not cli.is_whole(args, SelectionConfig):
-        cli.refuse_given([name for name in ("seed", "coherence") if getattr(args, name) not in (None, [])], why)
+    flags.refuse_idle(args, SelectionConfig, why)
+    if not flags.is_whole(args, SelectionConfig):
+        flags.refuse_given([name for name in ("seed", "coherence") if getattr(args, name) not in (None, [])], why)
     return settings
 
 
@@ -186,7 +185,7 @@ def question_set(words: Sequence[str], first: GenerateConfig) -> tuple[str, Path
     expected = f"expected QUESTIONS ANSWERS and settings as KEY=VALUE (of {', '.join(GenerateConfig.model_fields)})"
     if not rest or not changes.keys() <= GenerateConfig.model_fields.keys():
         raise InputError(f"--also: {expected}, found {' '.join(words)!r}")
-    given = cli.given_settings(argparse.Namespace(**changes), GenerateConfig)
+    given = flags.given_settings(argparse.Namespace(**changes), GenerateConfig)
     settings = validated(GenerateConfig, {**first.model_dump(), **given}, "--also")
     return source, Path(rest[0]), settings
 

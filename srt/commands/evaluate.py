@@ -6,12 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from srt import cli, idle
-from srt.checks.arguments import read_file, read_source
-from srt.commands import arguments
+from srt.commands import arguments, flags, idle
 from srt.commands.arguments import Steps
-from srt.config import judge_name, read_judge
-from srt.records import InputError
+from srt.commands.inputs import read_file, read_source
+from srt.experiment.judges import read_judge
 from srt.settings import (
     ALPACA_EVAL,
     FORMS,
@@ -24,6 +22,8 @@ from srt.settings import (
     PairwiseConfig,
     Settings,
 )
+from srt.settings.evaluation import judge_name
+from srt.storage.errors import InputError
 
 
 def evaluate(steps: Steps) -> None:
@@ -41,21 +41,21 @@ def _judged(parser: argparse.ArgumentParser, kind: type[Settings]) -> None:
     arguments.out(parser, "out", "the evaluation's JSON to write")
     arguments.cache(parser)
     arguments.server(parser)
-    cli.add_settings(parser, kind)
-    cli.add_execution(parser, "evaluate")
+    flags.add_settings(parser, kind)
+    flags.add_execution(parser, "evaluate")
 
 
 def _judge(args: argparse.Namespace, file: str) -> dict[str, Any]:
     """The judge of a file, where it answers, and what the step may use."""
-    from srt.checks.paths import require_paths
+    from srt.planning.paths import require_paths
 
     judge = read_judge(file)
     require_paths(judge, lambda key: f"{file}: {key}")
-    cli.refuse_idle(args, ExecutionConfig, idle.of_judge(judge.serve))
-    if judge.serve and args.endpoint and not cli.is_whole(args, ExecutionConfig):
-        cli.refuse_given(["endpoint"], {"endpoint": f"with a judge that is served here, as {file} says"})
-    endpoint = None if judge.serve else cli.endpoint(args, judge_name(file))
-    return {"judge": judge, "endpoint": endpoint, "execution": cli.execution(args), "cache": args.cache}
+    flags.refuse_idle(args, ExecutionConfig, idle.of_judge(judge.serve))
+    if judge.serve and args.endpoint and not flags.is_whole(args, ExecutionConfig):
+        flags.refuse_given(["endpoint"], {"endpoint": f"with a judge that is served here, as {file} says"})
+    endpoint = None if judge.serve else flags.endpoint(args, judge_name(file))
+    return {"judge": judge, "endpoint": endpoint, "execution": flags.execution(args), "cache": args.cache}
 
 
 def _questions(parser: argparse.ArgumentParser) -> None:
@@ -69,7 +69,7 @@ def _alpaca_eval(benchmarks: Steps) -> None:
         if args.annotations is not None:
             _refuse_judging(args, AlpacaEvalConfig, "--annotations")
             from srt.evaluation.replay import replay_alpaca_eval
-            from srt.sources import located
+            from srt.prepare.sources import located
 
             outputs = located(args.outputs) if args.outputs else None
             replay_alpaca_eval(located(args.annotations), outputs, _alone(args, "--annotations", "answers"))
@@ -79,9 +79,9 @@ def _alpaca_eval(benchmarks: Steps) -> None:
         _all_given(args, "answers")
         given = [name for name in ("outputs", "section") if getattr(args, name) is not None]
         why = {"outputs": "without --annotations"} | ({} if args.config else {"section": "without --config"})
-        cli.refuse_given(given, why)
+        flags.refuse_given(given, why)
         section = args.section or ALPACA_EVAL
-        settings = cli.resolve(args, AlpacaEvalConfig, lambda config: getattr(config.evaluate, section))
+        settings = flags.resolve(args, AlpacaEvalConfig, lambda config: getattr(config.evaluate, section))
         evaluate(args.answers, args.out, settings, **_judge(args, settings.judge))
 
     parser = arguments.step(
@@ -102,9 +102,9 @@ def _open_llm(benchmarks: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.evaluation.open_llm import evaluate
 
-        settings = cli.resolve(args, OpenLlmConfig, cli.named(args, "profile"))
-        cli.refuse_idle(args, ExecutionConfig, idle.of_leaderboard(settings))
-        execution, profile = cli.execution(args), cli.only(args, "profile")
+        settings = flags.resolve(args, OpenLlmConfig, flags.named(args, "profile"))
+        flags.refuse_idle(args, ExecutionConfig, idle.of_leaderboard(settings))
+        execution, profile = flags.execution(args), flags.only(args, "profile")
         evaluate(args.model, arguments.revision(args), args.out, settings, execution, args.cache, profile)
 
     parser = arguments.step(benchmarks, "open-llm", call, "Open LLM Leaderboard v1: ARC, HellaSwag, MMLU, TruthfulQA.")
@@ -112,8 +112,8 @@ def _open_llm(benchmarks: Steps) -> None:
     arguments.named(parser, "profile")
     arguments.model(parser)
     arguments.cache(parser)
-    cli.add_settings(parser, OpenLlmConfig)
-    cli.add_execution(parser, "evaluate")
+    flags.add_settings(parser, OpenLlmConfig)
+    flags.add_execution(parser, "evaluate")
 
 
 def _pairwise(benchmarks: Steps) -> None:
@@ -121,14 +121,14 @@ def _pairwise(benchmarks: Steps) -> None:
         if args.judgments is not None:
             _refuse_judging(args, PairwiseConfig, "--judgments", "questions")
             from srt.evaluation.replay import replay_pairwise
-            from srt.sources import located
+            from srt.prepare.sources import located
 
             replay_pairwise(located(args.judgments), _alone(args, "--judgments", "answers", "opponent"))
             return
         from srt.evaluation.pairwise import evaluate
 
         _all_given(args, "answers", "opponent", "questions")
-        settings = cli.resolve(args, PairwiseConfig, lambda config: config.evaluate.pairwise)
+        settings = flags.resolve(args, PairwiseConfig, lambda config: config.evaluate.pairwise)
         judge = _judge(args, settings.judge)
         evaluate(args.answers, args.opponent, args.out, args.questions, settings, **judge)
 
@@ -148,7 +148,7 @@ def _mt_bench(benchmarks: Steps) -> None:
         from srt.evaluation.mt_bench import evaluate
 
         _all_given(args, "questions")
-        settings = cli.resolve(args, MtBenchConfig, lambda config: config.evaluate.mt_bench)
+        settings = flags.resolve(args, MtBenchConfig, lambda config: config.evaluate.mt_bench)
         evaluate(args.answers, args.out, args.questions, settings, **_judge(args, settings.judge))
 
     parser = arguments.step(benchmarks, "mt-bench", call, "MT-Bench: a judge grades both turns of a conversation.")
@@ -160,9 +160,9 @@ def _mt_bench(benchmarks: Steps) -> None:
 def _calibrate_judge(benchmarks: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.evaluation.calibration import calibrate
-        from srt.sources import located
+        from srt.prepare.sources import located
 
-        settings = cli.resolve(args, CalibrationConfig, lambda config: config.evaluate.calibration)
+        settings = flags.resolve(args, CalibrationConfig, lambda config: config.evaluate.calibration)
         annotations = [located(source) for source in args.annotations]
         calibrate(
             annotations, args.out, args.judge, args.form or _forms(args.judge), settings, **_judge(args, args.judge)
@@ -184,11 +184,11 @@ def _calibrate_judge(benchmarks: Steps) -> None:
 
 def _refuse_judging(args: argparse.Namespace, kind: type[Settings], replayed: str, *names: str) -> None:
     """InputError for a flag that only a judge has use for, beside the judgments that are there."""
-    given = {**cli.given_settings(args, kind), **cli.given_settings(args, ExecutionConfig)}
+    given = {**flags.given_settings(args, kind), **flags.given_settings(args, ExecutionConfig)}
     given |= {name: getattr(args, name) for name in ("endpoint", "cache", *names)}
     default = args.parser.get_default("cache")
     known = [name for name, value in given.items() if value not in (None, [], default)]
-    cli.refuse_given(known, dict.fromkeys(known, f"with {replayed}"))
+    flags.refuse_given(known, dict.fromkeys(known, f"with {replayed}"))
 
 
 def _forms(file: str) -> list[str]:

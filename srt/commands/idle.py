@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from srt.methods import uses
-from srt.records import InputError
+from srt.selection.registry import uses
 from srt.settings import SENDING, VLLM, GenerateConfig, OpenLlmConfig, ReflectConfig, SelectionConfig
+from srt.storage.errors import InputError
 
 Why = dict[str, str]  # field: why it has no effect, in words
 # What of `execution:` each backend reads.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from srt import cli
-from srt.checks.arguments import read_file, read_source, read_variant
-from srt.commands import arguments
+from srt.commands import arguments, flags
 from srt.commands.arguments import Steps
-from srt.records import InputError
+from srt.commands.inputs import read_file, read_source, read_variant
 from srt.settings import SOURCE, GivenReflections, GivenScores, GivenTrain
+from srt.storage.errors import InputError
 
 NAMES = "the name under `given:` of the config file, for what is not given as flags"
 
@@ -25,9 +24,9 @@ def import_(steps: Steps) -> None:
 
 def _reflections(kinds: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
-        from srt.given.reflections import import_reflections
+        from srt.imports.reflections import import_reflections
 
-        settings = cli.resolve(
+        settings = flags.resolve(
             args,
             GivenReflections,
             lambda config: config.given.reflections.get(args.use_teacher, {}).get(args.use_dataset),
@@ -46,14 +45,14 @@ def _reflections(kinds: Steps) -> None:
     )
     parser.add_argument("--use-teacher", metavar="NAME", default=None, help=NAMES)
     parser.add_argument("--use-dataset", metavar="NAME", default=None, help=NAMES)
-    cli.add_settings(parser, GivenReflections)
+    flags.add_settings(parser, GivenReflections)
 
 
 def _scores(kinds: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
-        from srt.given.scores import import_scores
+        from srt.imports.scores import import_scores
 
-        settings = cli.resolve(
+        settings = flags.resolve(
             args,
             GivenScores,
             lambda config: config.given.scores.get(args.use_student, {}).get(args.use_dataset),
@@ -87,14 +86,14 @@ def _scores(kinds: Steps) -> None:
         )
     parser.add_argument("--use-student", metavar="NAME", default=None, help=NAMES)
     parser.add_argument("--use-dataset", metavar="NAME", default=None, help=NAMES)
-    cli.add_settings(parser, GivenScores)
+    flags.add_settings(parser, GivenScores)
 
 
 def _train(kinds: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
-        from srt.given.train import import_train
+        from srt.imports.train import import_train
 
-        settings = cli.resolve(args, GivenTrain, lambda config: config.given.train.get(args.use_run))
+        settings = flags.resolve(args, GivenTrain, lambda config: config.given.train.get(args.use_run))
         import_train(args.source, args.run_dir, settings, arguments.assignments(args.pairs, "--pairs"))
 
     parser = arguments.step(kinds, "train", call, "A finished train file, matched with the versions of its data set.")
@@ -103,4 +102,4 @@ def _train(kinds: Steps) -> None:
     about = "a version of the data set; with these every record must be in one of them"
     parser.add_argument("--pairs", type=read_variant, action="append", default=[], metavar="VARIANT=FILE", help=about)
     parser.add_argument("--use-run", metavar="NAME", default=None, help=NAMES)
-    cli.add_settings(parser, GivenTrain)
+    flags.add_settings(parser, GivenTrain)

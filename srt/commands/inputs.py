@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from srt.checks.finding import Finding, lines_in, refuse
-from srt.defaults import flag
-from srt.records import InputError
+from srt.settings.defaults import flag
+from srt.storage.errors import InputError
+from srt.storage.findings import Finding, lines_in, refuse
 
 
 def read_file(text: str) -> Path:
@@ -57,18 +57,19 @@ def label(action: argparse.Action) -> str:
 
 def require_settings(args: argparse.Namespace, section: BaseModel, prefix: str = "") -> None:
     """InputError with a line for every file or folder that a section of settings names and that is of no use."""
-    from srt.checks.paths import require_paths
+    from srt.planning.paths import require_paths
 
     known = {action.dest: label(action) for action in args.parser._actions} if hasattr(args, "parser") else {}
     require_paths(section, lambda key: known.get(f"{prefix}{key}".replace("-", "_"), flag(key, prefix)))
 
 
 def _looks() -> Mapping[Any, Any]:
-    from srt.checks import paths
-    from srt.models import require
+    from srt.llm.loading import require
+    from srt.planning import paths
+    from srt.settings.places import require_file
 
     return {
-        read_file: paths.require_file,
+        read_file: require_file,
         read_source: paths.require_source,
         read_model: require,
         read_variant: lambda text: paths.require_source(text.partition("=")[2] or text),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from srt.atomic import refuse_other_kind
-from srt.errors import InputError
+from srt.storage.atomic import refuse_other_kind
+from srt.storage.errors import InputError
 
 PARTIAL = 24  # characters that the name of a file has more while it is written
 

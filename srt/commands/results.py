@@ -6,13 +6,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from srt import config as settings_of
-from srt import layout
 from srt.commands import arguments
 from srt.commands.arguments import Steps
-from srt.outputs import Output
-from srt.progress import say
-from srt.records import InputError
+from srt.commands.outputs import Output
+from srt.experiment import layout
+from srt.experiment.config import default_config
+from srt.experiment.table import read_runs
+from srt.storage.errors import InputError
+from srt.storage.progress import say
+from srt.storage.yaml_files import read_yaml
 
 
 def report(steps: Steps) -> None:
@@ -24,22 +26,22 @@ def report(steps: Steps) -> None:
         _write_tables(args, args.only or layout.TABLES)
 
     def figures(args: argparse.Namespace) -> None:
-        from srt.report.figures import draw, tables_of
+        from srt.report.figures.draw import draw, tables_of
 
         only = args.only or layout.FIGURES
         _write_tables(args, tables_of(only))
-        draw(args.results, settings_of.read_runs(args.run_table), args.responses, only, _out(args))
+        draw(args.results, read_runs(args.run_table), args.responses, only, _out(args))
 
     def html(args: argparse.Namespace) -> None:
-        from srt.report.html import write_html
+        from srt.report.page.html import write_html
 
-        runs = settings_of.read_runs(args.run_table)
+        runs = read_runs(args.run_table)
         write_html(args.results, runs, args.responses, args.notice or None, _out(args) / layout.REPORT, args.config)
 
     def cards(args: argparse.Namespace) -> None:
-        from srt.report.cards import write_cards
+        from srt.report.page.cards import write_cards
 
-        runs, licences = settings_of.read_runs(args.run_table), _named(args.licence, "--licence", "DATASET=LICENCE")
+        runs, licences = read_runs(args.run_table), _named(args.licence, "--licence", "DATASET=LICENCE")
         kinds = args.kind or ["data", "model"]
         notice, out = args.notice or None, _out(args)
         write_cards(args.results, runs, args.responses, licences, notice, kinds, only=args.only, out=out)
@@ -91,9 +93,9 @@ def _report_arguments(part: argparse.ArgumentParser, name: str) -> None:
 
 
 def _write_tables(args: argparse.Namespace, only: Sequence[str]) -> None:
-    from srt.report.tables import write_tables
+    from srt.report.tables.write import write_tables
 
-    runs, compare = settings_of.read_runs(args.run_table), _compared(args.compare)
+    runs, compare = read_runs(args.run_table), _compared(args.compare)
     out = (_out(args) / layout.TABLE).parent
     write_tables(args.results, runs, args.responses, args.opponent, args.questions, compare, out, only)
 
@@ -122,13 +124,13 @@ def plan(steps: Steps) -> None:
         import dataclasses
         import json
 
-        from srt import forecast, workload
-        from srt.checks.finding import lines_of
-        from srt.checks.whole import examine
-        from srt.plan import plan, told
+        from srt.planning import forecast, workload
+        from srt.planning.check import examine
+        from srt.planning.plan import plan, told
+        from srt.storage.findings import lines_of
 
-        path = args.config or settings_of.default_config()
-        examined = examine(settings_of.read_yaml(path), str(path))
+        path = args.config or default_config()
+        examined = examine(read_yaml(path), str(path))
         config, runs = examined.whole()
         if args.config is None:
             say("no --config: the plan of the demo (config/config.yaml)")
@@ -156,7 +158,7 @@ def explain(steps: Steps) -> None:
     """`srt explain ID`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.explain import explain
+        from srt.report.explain import explain
 
         print(explain(args.id, args.results))
 
@@ -170,7 +172,7 @@ def demo_model(steps: Steps) -> None:
     """`srt demo-model DIR`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.demo_model import demo_model
+        from srt.prepare.demo_model import demo_model
 
         demo_model(args.folder)
 
@@ -184,17 +186,18 @@ def doctor(steps: Steps) -> None:
     """`srt doctor`."""
 
     def call(args: argparse.Namespace) -> int:
-        from srt import doctor, machine
+        from srt.machine import facts, health
+        from srt.planning.doctor import told
 
         try:
-            found = machine.read()
-            findings = doctor.examine(found)
-            print(doctor.told(findings), flush=True)
+            found = facts.read()
+            findings = health.examine(found)
+            print(told(findings), flush=True)
         except ImportError as error:
-            raise InputError(f"{error.name} is not installed: {doctor.GPU_LOCK}, or make demo for the CPU") from None
-        wrong = doctor.is_wrong(findings)
+            raise InputError(f"{error.name} is not installed: {health.GPU_LOCK}, or make demo for the CPU") from None
+        wrong = health.is_wrong(findings)
         if args.smoke:
-            device = args.device or ("cuda" if doctor.has_gpu(found) else None)
+            device = args.device or ("cuda" if health.has_gpu(found) else None)
             wrong = not _smoke(device, args.model) or wrong
         return 2 if wrong else 0
 
@@ -211,7 +214,7 @@ def doctor(steps: Steps) -> None:
 
 def _smoke(device: str | None, model: Path | None) -> bool:
     """Print the smoke test's lines; whether none failed."""
-    from srt.smoke import NEEDS, Outcome, smoke
+    from srt.planning.smoke import NEEDS, Outcome, smoke
 
     why = "no GPU that can be used: see above; --device cpu tries it without"
     outcomes = smoke(device, model) if device else (Outcome(step, "skipped", why=why) for step in NEEDS)

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srt import cli, idle
-from srt.checks.arguments import read_file, read_source, read_variant
-from srt.commands import arguments
+from srt.commands import arguments, flags, idle
 from srt.commands.arguments import Steps
-from srt.outputs import Output
-from srt.records import InputError
+from srt.commands.inputs import read_file, read_source, read_variant
+from srt.commands.outputs import Output
 from srt.settings import (
     SOURCE,
     CoherenceConfig,
@@ -24,16 +22,17 @@ from srt.settings import (
     ScoreConfig,
     SelectionConfig,
 )
+from srt.storage.errors import InputError
 
 
 def prepare(steps: Steps) -> None:
     """`srt prepare SOURCE PAIRS`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.prepare import idle_on_file, prepare
+        from srt.prepare.prepare import idle_on_file, prepare
 
-        settings = cli.resolve(args, PrepareConfig, cli.named(args, "dataset"))
-        cli.refuse_idle(args, PrepareConfig, idle_on_file(args.source))
+        settings = flags.resolve(args, PrepareConfig, flags.named(args, "dataset"))
+        flags.refuse_idle(args, PrepareConfig, idle_on_file(args.source))
         prepare(args.source, args.pairs, settings)
 
     parser = arguments.step(steps, "prepare", call, "Read a source of pairs, check it and give every record an id.")
@@ -42,27 +41,27 @@ def prepare(steps: Steps) -> None:
     )
     arguments.out(parser, "pairs", "the JSONL to write")
     arguments.named(parser, "dataset")
-    cli.add_settings(parser, PrepareConfig)
+    flags.add_settings(parser, PrepareConfig)
 
 
 def reflect(steps: Steps) -> None:
     """`srt reflect PAIRS REFLECTED --variant V`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.reflect import reflect
-        from srt.teacher import teacher_journals
+        from srt.llm.asking import teacher_journals
+        from srt.reflection.reflect import reflect
 
-        settings, name = cli.resolve(args, ReflectConfig, cli.named(args, "teacher")), cli.only(args, "teacher")
+        settings, name = flags.resolve(args, ReflectConfig, flags.named(args, "teacher")), flags.only(args, "teacher")
         arguments.refuse_idle_of_teacher(args, settings)
         reflect(
             args.pairs,
             args.reflected,
             args.variant,
             settings,
-            cli.execution(args),
+            flags.execution(args),
             args.journal or teacher_journals(args.cache),
-            cli.endpoint(args, name) if settings.backend == "openai" else None,
-            cli.price(args, name),
+            flags.endpoint(args, name) if settings.backend == "openai" else None,
+            flags.price(args, name),
             arguments.assignments(args.scores, "--scores"),
         )
 
@@ -83,22 +82,22 @@ def reflect(steps: Steps) -> None:
     arguments.cache(parser)
     arguments.teacher(parser)
     arguments.named(parser, "teacher")
-    cli.add_settings(parser, ReflectConfig)
-    cli.add_execution(parser, "reflect")
+    flags.add_settings(parser, ReflectConfig)
+    flags.add_execution(parser, "reflect")
 
 
 def score(steps: Steps) -> None:
     """`srt score PAIRS SCORES --model M`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.score import score
+        from srt.scoring.score import score
 
-        settings, shard = cli.resolve(args, ScoreConfig, lambda config: config.score), arguments.shard(args.shard)
+        settings, shard = flags.resolve(args, ScoreConfig, lambda config: config.score), arguments.shard(args.shard)
         if settings.precision == "exact":
-            cli.refuse_idle(
+            flags.refuse_idle(
                 args, ScoreConfig, {"precision": "on `srt score`: `srt rescore` scores again what is in doubt"}
             )
-        model, revision, execution = args.model, arguments.revision(args), cli.execution(args)
+        model, revision, execution = args.model, arguments.revision(args), flags.execution(args)
         score(args.pairs, args.scores, model, revision, settings, execution, args.cache, shard)
 
     parser = arguments.step(steps, "score", call, "Compute the student's IFD and r-IFD of every pair.")
@@ -108,15 +107,15 @@ def score(steps: Steps) -> None:
     arguments.cache(parser)
     about = "score only every N-th pair from the I-th on; `srt gather` joins the parts"
     parser.add_argument("--shard", metavar="I/N", default="1/1", help=about)
-    cli.add_settings(parser, ScoreConfig)
-    cli.add_execution(parser, "score")
+    flags.add_settings(parser, ScoreConfig)
+    flags.add_execution(parser, "score")
 
 
 def gather(steps: Steps) -> None:
     """`srt gather PAIRS SCORES SHARD...`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.score import gather
+        from srt.scoring.score import gather
 
         gather(args.pairs, args.scores, args.shards)
 
@@ -131,29 +130,29 @@ def coherence(steps: Steps) -> None:
     """`srt coherence PAIRS COHERENCE --model M`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.coherence import coherence
+        from srt.scoring.coherence import coherence
 
-        settings = cli.resolve(args, CoherenceConfig, lambda config: config.coherence)
-        coherence(args.pairs, args.out, args.model, arguments.revision(args), settings, cli.execution(args))
+        settings = flags.resolve(args, CoherenceConfig, lambda config: config.coherence)
+        coherence(args.pairs, args.out, args.model, arguments.revision(args), settings, flags.execution(args))
 
     parser = arguments.step(steps, "coherence", call, "Compute the cosine of instruction and response (an ablation).")
     parser.add_argument("pairs", metavar="PAIRS", type=read_file, help="Alpaca-style JSON, JSONL or Parquet")
     arguments.writes(parser, parser.add_argument("out", metavar="COHERENCE", type=Path, help="the JSONL to write"))
     arguments.model(parser)
-    cli.add_settings(parser, CoherenceConfig)
-    cli.add_execution(parser, "coherence")
+    flags.add_settings(parser, CoherenceConfig)
+    flags.add_execution(parser, "coherence")
 
 
 def selection(steps: Steps) -> None:
     """`srt selection RUN_DIR --pairs VARIANT=FILE ... --scores VARIANT=FILE ... --method M --ratio R`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.selection import select
+        from srt.selection.select import select
 
         settings = arguments.selection(args)
         pairs, scores, coherence = arguments.files(args)
         if args.rescored and not args.scores:
-            cli.refuse_given(["rescored"], {"rescored": "without --scores"})
+            flags.refuse_given(["rescored"], {"rescored": "without --scores"})
         select(
             args.run_dir,
             pairs,
@@ -171,14 +170,14 @@ def selection(steps: Steps) -> None:
     arguments.choice(parser)
     about = "what `srt rescore` computed again in float32: stands in place of the scores"
     parser.add_argument("--rescored", metavar="FILE", type=read_file, default=None, help=about)
-    cli.add_settings(parser, SelectionConfig)
+    flags.add_settings(parser, SelectionConfig)
 
 
 def rescore(steps: Steps) -> None:
     """`srt rescore RESCORED --pairs VARIANT=FILE ... --scores VARIANT=FILE ... --method M --ratio R --model M`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.rescore import rescore
+        from srt.scoring.rescore import rescore
 
         rescore(*_scored_choice(args))
 
@@ -190,7 +189,7 @@ def agreement(steps: Steps) -> None:
     """`srt agreement OUT --pairs VARIANT=FILE ... --scores VARIANT=FILE ... --method M --ratio R --model M`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.agreement import agreement
+        from srt.scoring.agreement import agreement
 
         agreement(*_scored_choice(args, reads=["proxy_sample"]))
 
@@ -204,9 +203,9 @@ def _add_scored_choice(parser: argparse.ArgumentParser, step: str, out: str) -> 
     arguments.choice(parser)
     arguments.model(parser)
     arguments.cache(parser)
-    cli.add_settings(parser, SelectionConfig)
-    cli.add_settings(parser, ScoreConfig)
-    cli.add_execution(parser, step)
+    flags.add_settings(parser, SelectionConfig)
+    flags.add_settings(parser, ScoreConfig)
+    flags.add_execution(parser, step)
 
 
 def _scored_choice(args: argparse.Namespace, reads: Sequence[str] = ()) -> tuple[Any, ...]:
@@ -223,8 +222,8 @@ def _scored_choice(args: argparse.Namespace, reads: Sequence[str] = ()) -> tuple
         arguments.ratio(args.ratio),
         args.seed or arguments.SEED,
         settings,
-        cli.resolve(args, ScoreConfig, lambda config: config.score),
-        cli.execution(args),
+        flags.resolve(args, ScoreConfig, lambda config: config.score),
+        flags.execution(args),
         args.cache,
         coherence,
     )
@@ -234,9 +233,9 @@ def finetune(steps: Steps) -> None:
     """`srt finetune TRAIN MODEL_DIR --model M`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.finetune import finetune
+        from srt.training.finetune import finetune
 
-        settings = cli.resolve(args, FinetuneConfig, cli.named(args, "recipe"))
+        settings = flags.resolve(args, FinetuneConfig, flags.named(args, "recipe"))
         finetune(
             args.train,
             args.model_dir,
@@ -244,7 +243,7 @@ def finetune(steps: Steps) -> None:
             arguments.revision(args),
             args.seed,
             settings,
-            cli.execution(args),
+            flags.execution(args),
             args.cache,
         )
 
@@ -255,25 +254,25 @@ def finetune(steps: Steps) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the data order")
     arguments.cache(parser)
     arguments.named(parser, "recipe")
-    cli.add_settings(parser, FinetuneConfig)
-    cli.add_execution(parser, "finetune")
+    flags.add_settings(parser, FinetuneConfig)
+    flags.add_execution(parser, "finetune")
 
 
 def generate(steps: Steps) -> None:
     """`srt generate QUESTIONS ANSWERS --model M [--also QUESTIONS ANSWERS [KEY=VALUE ...]]...`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.generate import Wanted, generate
+        from srt.evaluation.generate import Wanted, generate
 
-        settings = cli.resolve(args, GenerateConfig, cli.named(args, "decoding"))
-        cli.refuse_idle(args, GenerateConfig, idle.of_answers(settings))
-        cli.refuse_idle(args, ExecutionConfig, idle.of_backend(settings.backend))
+        settings = flags.resolve(args, GenerateConfig, flags.named(args, "decoding"))
+        flags.refuse_idle(args, GenerateConfig, idle.of_answers(settings))
+        flags.refuse_idle(args, ExecutionConfig, idle.of_backend(settings.backend))
         wanted = [Wanted(args.questions, args.answers, settings)]
         wanted += [Wanted(*arguments.question_set(words, settings)) for words in args.also]
         outs = [each.out.absolute() for each in wanted]
         if len(set(outs)) < len(outs):
             raise InputError("--also: ANSWERS: expected another file for each set of questions")
-        execution = cli.execution(args)
+        execution = flags.execution(args)
         generate(wanted, args.model, arguments.revision(args), args.prompt, execution, args.cache)
 
     parser = arguments.step(steps, "generate", call, "Answer the questions of benchmarks.")
@@ -294,5 +293,5 @@ def generate(steps: Steps) -> None:
     )
     arguments.cache(parser)
     arguments.named(parser, "decoding")
-    cli.add_settings(parser, GenerateConfig)
-    cli.add_execution(parser, "generate")
+    flags.add_settings(parser, GenerateConfig)
+    flags.add_execution(parser, "generate")

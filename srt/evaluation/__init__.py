@@ -1,1 +1,1 @@
-"""The benchmarks: one module each, one result schema (`srt.records.Evaluation`)."""
+"""The benchmarks: one module each, one result schema (`srt.storage.records.Evaluation`)."""

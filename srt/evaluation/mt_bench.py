@@ -10,16 +10,19 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from srt.config import locate, read_yaml, validated
-from srt.evaluation import reading
+from srt.evaluation import _reading as reading
+from srt.evaluation._judge_records import described, versions
 from srt.evaluation.judge import asking, form_of, inert
-from srt.evaluation.judge_records import described, versions
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
 from srt.evaluation.result import write_result
-from srt.prompts import fill
-from srt.records import Evaluation, InputError, Metric
+from srt.evaluation.statistics import mean_and_error
+from srt.llm.prompts import fill
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, MtBenchConfig, Settings
-from srt.statistics import mean_and_error
+from srt.settings.values import validated
+from srt.storage.errors import InputError
+from srt.storage.records import Evaluation, Metric
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 
 class GradingPrompt(Settings):
@@ -82,7 +85,7 @@ def evaluate(
         )
     evaluation = Evaluation(
         benchmark=out.stem,
-        metrics=grade_metrics(asked_of, grades),
+        metrics=_grade_metrics(asked_of, grades),
         judge=described(judge, settings.judge, prompt.model_dump_json()),
         task_versions=questions_version(questions, asked_of),
         settings=settings.model_dump(),
@@ -131,7 +134,7 @@ def _means(questions: Sequence[Question], grades: Mapping[str, float]) -> dict[s
     return {key: fmean(found) for key, found in known.items() if len(found) == len(of_turns[key])}
 
 
-def grade_metrics(questions: Sequence[Question], grades: Mapping[str, float]) -> list[Metric]:
+def _grade_metrics(questions: Sequence[Question], grades: Mapping[str, float]) -> list[Metric]:
     """The mean grade (1 to 10) with its standard error over the questions; the same per turn and per category.
 
     A question counts in `score` and its category by the mean of its turns, where all of them have a grade.

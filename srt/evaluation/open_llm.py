@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from srt import layout, models
-from srt.evaluation.likelihoods import SOFTMAX_DTYPE, JournaledModel
+from srt.evaluation._likelihoods import SOFTMAX_DTYPE, JournaledModel
 from srt.evaluation.result import item_id, write_result
+from srt.evaluation.statistics import mean_and_error
 from srt.evaluation.suites import FEWSHOT_SEED, Benchmark, Suite, load_tasks, read_suite
-from srt.journal import content_key
-from srt.records import Evaluation, Metric
+from srt.experiment import layout
+from srt.llm import loading
 from srt.settings import ExecutionConfig, OpenLlmConfig
-from srt.statistics import mean_and_error
+from srt.storage.journal import content_key
+from srt.storage.records import Evaluation, Metric
 
 
 def evaluate(
@@ -52,7 +53,7 @@ def evaluate(
     """
     import lm_eval
 
-    models.require(model)
+    loading.require(model)
     suite, where = read_suite(settings.suite)
     tasks, sources = load_tasks(suite, settings.data, where)
     backend = JournaledModel(model, revision, suite.bos, settings, execution, cache, str(out))

@@ -10,17 +10,20 @@ from typing import Any, Literal
 
 from pydantic import Field, JsonValue
 
-from srt.config import locate, read_yaml, validated
-from srt.evaluation import reading
+from srt.evaluation import _reading as reading
+from srt.evaluation._judge_records import described, versions
+from srt.evaluation._reading import Scores
 from srt.evaluation.judge import Judge, asking, form_of, inert
-from srt.evaluation.judge_records import described, versions
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
-from srt.evaluation.reading import Scores
 from srt.evaluation.result import write_result
-from srt.prompts import fill
-from srt.records import Evaluation, InputError, Metric
+from srt.evaluation.statistics import mean_and_error
+from srt.llm.prompts import fill
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, PairwiseConfig, Settings
-from srt.statistics import mean_and_error
+from srt.settings.values import validated
+from srt.storage.errors import InputError
+from srt.storage.records import Evaluation, Metric
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 Verdict = Literal["win", "tie", "lose"]
 POINTS: dict[Verdict, int] = {"win": 1, "tie": 0, "lose": -1}

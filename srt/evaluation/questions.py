@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srt.errors import shown
-from srt.journal import content_key
-from srt.prompts import joined
-from srt.records import Answer, InputError, Record, read_records
-from srt.sources import located, read_rows
+from srt.llm.prompts import joined
+from srt.prepare.sources import located, read_rows
+from srt.storage.errors import InputError, shown
+from srt.storage.files import read_records
+from srt.storage.journal import content_key
+from srt.storage.records import Answer, Record
 
 TEXT_KEYS = ("instruction", "Instruction", "text", "question", "prompt", "conversations")
 ID_KEYS = ("id", "question_id", "idx")
@@ -36,16 +37,16 @@ class Question(Record):
     def asked(self) -> list[tuple[str, str]]:
         """(id of the answer, text) of every turn; a question of one turn keeps its own id."""
         texts = [self.question, *self.turns]
-        return [(turn_id(self.id, number) if self.turns else self.id, text) for number, text in enumerate(texts, 1)]
+        return [(_turn_id(self.id, number) if self.turns else self.id, text) for number, text in enumerate(texts, 1)]
 
 
-def turn_id(question: str, turn: int) -> str:
+def _turn_id(question: str, turn: int) -> str:
     """The id of the answer to one turn of a conversation, counted from 1."""
     return f"{question}/{turn}"
 
 
 def read_questions(source: str) -> list[Question]:
-    """The questions of a JSON list, JSONL or Parquet file, or of such a file on the hub (`srt.sources.located`).
+    """The questions of a JSON list, JSONL or Parquet file, here or on the hub (`srt.prepare.sources.located`).
 
     A question's text stands under one of TEXT_KEYS or, for a conversation, as the list `turns`; its id under one of
     ID_KEYS (without one, a hash of the text; a repeat gets `-2`, `-3`), the reference's answer under `output`.

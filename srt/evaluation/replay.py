@@ -8,14 +8,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from srt.evaluation._reading import Scores, is_score, outside_scale
 from srt.evaluation.judge import UNREADABLE
 from srt.evaluation.pairwise import Verdict, points_of, score_metrics, verdict
 from srt.evaluation.questions import text_id
-from srt.evaluation.reading import Scores, is_score, outside_scale
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import win_metrics, win_shares
-from srt.journal import content_key
-from srt.records import Evaluation, InputError, read_json, read_lines
+from srt.storage.errors import InputError
+from srt.storage.journal import content_key
+from srt.storage.readers import read_json, read_lines
+from srt.storage.records import Evaluation
 
 NO_VERDICT = "no verdict in the annotations"
 NO_JUDGMENT = "no judgment of the answer"

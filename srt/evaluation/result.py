@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from srt.layout import items_of
-from srt.records import Evaluation, ItemValue, write_json, write_records
+from srt.storage.files import write_json, write_records
+from srt.storage.records import Evaluation, ItemValue
+from srt.storage.sidecars import items_of
 
 
 def item_id(benchmark: str, task: str, number: int) -> str:

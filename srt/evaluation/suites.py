@@ -10,13 +10,15 @@ from typing import Any, Literal, cast
 
 from pydantic import Field, field_validator, model_validator
 
-from srt.checks.finding import did_you_mean
-from srt.config import locate, read_yaml, validated
-from srt.evaluation.items import read_items
-from srt.progress import say
-from srt.prompts import fill
-from srt.records import InputError
+from srt.evaluation._items import read_items
+from srt.llm.prompts import fill
 from srt.settings import Settings
+from srt.settings.values import validated
+from srt.storage.errors import InputError
+from srt.storage.findings import did_you_mean
+from srt.storage.progress import say
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 FEWSHOT_SEED = 1234  # lm-eval's own default
 HUB = "the hub"
@@ -53,7 +55,7 @@ class SuiteBenchmark(Settings):
 class Suite(Settings):
     """A suite file. A benchmark that it leaves out is reported as missing."""
 
-    reported: Literal["open_llm"] | None = Field(description="the block of srt/reported.yaml that it reproduces")
+    reported: Literal["open_llm"] | None = Field(description="the block of srt/report/reported.yaml that it reproduces")
     bos: Literal[False, "default"] = Field(description="false: no BOS; default: as lm-eval's backend does by itself")
     mean: Literal["subjects", "items"] = Field(description="several tasks count alike, or by their number of items")
     benchmarks: dict[Benchmark, SuiteBenchmark] = Field(min_length=1)

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from srt.errors import InputError
-from srt.readers import read_text
-from srt.records import Metric
+from srt.storage.errors import InputError
+from srt.storage.readers import read_text
+from srt.storage.records import Metric
 
 LC_WIN_RATE = "lc_win_rate"
 

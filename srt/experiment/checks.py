@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
-from srt import layout
-from srt.checks.finding import Finding, did_you_mean, expected_one_of
-from srt.checks.paths import findings_at
-from srt.checks.types import Spot
-from srt.config import judge_name, read_judge
-from srt.errors import shown
-from srt.given.check import given_findings
-from srt.runs import SELECTED_METHODS, Run
+from srt.experiment import layout
+from srt.experiment._imported import given_findings
+from srt.experiment.judges import read_judge
+from srt.experiment.runs import Run
+from srt.selection.registry import SELECTED_METHODS
 from srt.settings import MT_BENCH, Config
 from srt.settings.base import Place, check_name
-from srt.settings.evaluation import form_of_benchmark
+from srt.settings.evaluation import form_of_benchmark, judge_name
+from srt.settings.places import findings_at, read
+from srt.settings.types import Spot
+from srt.storage.errors import shown
+from srt.storage.findings import Finding, did_you_mean, expected_one_of
 
 
 def name_findings(config: Config, runs: Sequence[Run], names: Collection[str], where: str) -> Iterator[Finding]:
@@ -122,7 +124,7 @@ def _judge_findings(config: Config, where: str) -> Iterator[Finding]:
             yield Finding(where, "evaluate", f"the judge's name is that of its file: {error}, found {file!r}")
     for benchmark, file in config.evaluate.judge_files().items():
         key, form = f"evaluate.{benchmark}.judge", form_of_benchmark(benchmark)
-        found = findings_at(Spot(key, file, Place.JUDGE, config.evaluate), where)
+        found = findings_at(Spot(key, file, Place.JUDGE, config.evaluate), partial(read, read_judge), where)
         yield from found
         if not found and getattr(read_judge(file), form) is None:
             yield Finding(where, key, f"{file} is asked in the form {form}, which is null there")

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from srt.config import judge_name
-from srt.runs import FIXED_METHODS, Run, variants_of
+from srt.experiment.runs import Run
+from srt.selection.registry import FIXED_METHODS, variants_of
 from srt.settings import ALPACA_EVAL, MT_BENCH, Config
+from srt.settings.evaluation import judge_name
 from srt.settings.given import Variant
+from srt.storage.sidecars import items_of, meta_of
 
 PAIRS = "data/{pairs}.jsonl"  # any of the next three
 ORIGINAL = "data/{dataset}/original.jsonl"
@@ -61,17 +63,7 @@ def coherence_of(pairs: str) -> str:
     return "coherence/{student}/" + pairs.removeprefix("data/")
 
 
-def meta_of(path: str) -> str:
-    """The sidecar with the settings and versions behind a JSONL artefact."""
-    return path.removesuffix(".jsonl") + ".meta.json"
-
-
-def items_of(evaluation: str) -> str:
-    """The values of an evaluation by question, beside it."""
-    return evaluation.removesuffix(".json") + ".items.jsonl"
-
-
-def pairs_pattern(variant: str, responses: str) -> str:
+def _pairs_pattern(variant: str, responses: str) -> str:
     """The pattern of a variant's pairs under a plan for the response reflection (`all` or `selected`)."""
     if variant == "original":
         return ORIGINAL
@@ -94,14 +86,14 @@ def reads_scores(run: Run) -> bool:
 
 def pairs_paths(run: Run, responses: str) -> dict[str, str]:
     """variant: path below the results folder, for what the run reads."""
-    return {v: pairs_pattern(v, responses).format(variant=v, **_names(run)) for v in variants_read(run)}
+    return {v: _pairs_pattern(v, responses).format(variant=v, **_names(run)) for v in variants_read(run)}
 
 
 def scores_paths(run: Run, responses: str) -> dict[str, str]:
     """variant: path of the scores, for what the run's method compares or ranks."""
     if not reads_scores(run):
         return {}
-    patterns = {v: scores_of(pairs_pattern(v, responses)) for v in variants_read(run)}
+    patterns = {v: scores_of(_pairs_pattern(v, responses)) for v in variants_read(run)}
     return {v: pattern.format(variant=v, **_names(run)) for v, pattern in patterns.items()}
 
 
@@ -150,7 +142,7 @@ def imported_scores(config: Config) -> dict[str, ImportedScores]:
     for student, by_dataset in config.given.scores.items():
         for dataset, given in by_dataset.items():
             names = {"dataset": dataset, "teacher": given.teacher, "student": student}
-            pairs = {v: pairs_pattern(v, "all").format(variant=v, **names) for v in given.files}
+            pairs = {v: _pairs_pattern(v, "all").format(variant=v, **names) for v in given.files}
             scores = {v: scores_of(path).format(**names) for v, path in pairs.items()}
             for variant in given.files:
                 beside: dict[str, tuple[str, str]] = {
@@ -164,7 +156,7 @@ def coherence_paths(run: Run, responses: str) -> dict[str, str]:
     """variant: path of the coherence file, for runs whose method reads it."""
     if run.method != "coherence":
         return {}
-    patterns = {v: coherence_of(pairs_pattern(v, responses)) for v in variants_read(run)}
+    patterns = {v: coherence_of(_pairs_pattern(v, responses)) for v in variants_read(run)}
     return {v: pattern.format(variant=v, **run.model_dump()) for v, pattern in patterns.items()}
 
 

@@ -1,44 +1,15 @@
-"""The run table's row, where an ablation is written, and the names of the methods that it can choose."""
+"""The run table's row, where an ablation is written, and what several rows make together."""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections import Counter
+from collections.abc import Sequence
 
 from pydantic import Field, model_validator
 
+from srt.selection.registry import FIXED_METHODS, Method
 from srt.settings import Settings
 from srt.settings.base import Name
-
-Method = Literal[
-    "none",
-    "original",
-    "instruction",
-    "response",
-    "both",
-    "paper",
-    "released",
-    "random",
-    "length",
-    "ifd",
-    "r_ifd",
-    "perplexity",
-    "coherence",
-    "given",
-]
-METHODS: tuple[str, ...] = get_args(Method)
-SELECTING = tuple(name for name in METHODS if name not in ("none", "given"))
-FIXED_METHODS = ("original", "instruction", "response", "both")
-
-
-def variants_of(method: str) -> tuple[str, ...]:
-    """The variants that a method of selection reads: of a fixed one its own; two phases can choose any of four."""
-    return (method,) if method in FIXED_METHODS else FIXED_METHODS
-
-
-# What chooses at random, so that what a method gains can be told from what any choice would.
-CONTROLS = ("random", "length")
-# Under the plan `selected` only the winners by IFD have a reflected response.
-SELECTED_METHODS = ("none", "original", "instruction", "paper", "released", "ifd")
 
 
 class Run(Settings):
@@ -89,3 +60,22 @@ class Run(Settings):
         given = [name for name in columns if getattr(self, name) is not None]
         if given:
             raise ValueError(f"method {self.method} {why}: expected '-' in the column {given[0]}")
+
+
+def choosing(runs: Sequence[Run]) -> list[Run]:
+    """The runs that choose between versions, the published selector's first, then the paper's."""
+    order = ("released", "paper")
+    found = [run for run in runs if run.method not in (*FIXED_METHODS, "given", "none")]
+    return sorted(found, key=lambda run: order.index(run.method) if run.method in order else len(order))
+
+
+def series(run: Run) -> str:
+    """What runs of one series share, in words."""
+    return f"{run.dataset}, {run.method}, {run.student}"
+
+
+def in_series(runs: Sequence[Run]) -> list[Run]:
+    """The runs of those series that have more than one ratio, by series and ratio."""
+    ratios = Counter(name for name, _ in {(series(run), run.ratio) for run in runs if run.method != "none"})
+    kept = [run for run in runs if run.method != "none" and ratios[series(run)] > 1]
+    return sorted(kept, key=lambda run: (series(run), run.ratio or 0))

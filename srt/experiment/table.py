@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from srt.checks.finding import Finding
-from srt.checks.values import Reading
-from srt.runs import Run
+from srt.experiment.runs import Run
+from srt.settings.values import Reading
+from srt.storage.errors import InputError
+from srt.storage.findings import Finding, refuse
+from srt.storage.readers import tab_rows
 
 MISSING, UNKNOWN = "is missing", "is not a known"  # what is wrong with a column, and so in every row
 
@@ -24,7 +29,7 @@ class Table:
     findings: list[Finding] = field(default_factory=list)
 
 
-def examine_rows(rows: Sequence[tuple[int, Mapping[str, Any]]], file: str) -> Table:
+def _examine_rows(rows: Sequence[tuple[int, Mapping[str, Any]]], file: str) -> Table:
     """The runs in a table's rows, (line from 1, cells by column), of which every cell is text, a number or null."""
     table = Table()
     told: set[str] = set()
@@ -54,3 +59,35 @@ def _of_whole(names: Sequence[str], rows: int, file: str) -> Iterator[Finding]:
             yield Finding(file, "", f"run {name!r} occurs twice, expected unique names")
     if not rows:
         yield Finding(file, "", "has no runs, expected at least one row under the header")
+
+
+def read_runs(path: Path) -> list[Run]:
+    """The run table; InputError with a line for every row and column that is wrong."""
+    table = table_of(path)
+    refuse(table.findings)
+    return table.runs
+
+
+def table_of(path: Path) -> Table:
+    """The run table as far as it can be read, and what is wrong with it."""
+    try:
+        return _examine_rows([(line, _typed_row(row)) for line, row in _rows(path)], str(path))
+    except InputError as error:
+        return Table(findings=[Finding("", "", str(error))])
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    if not os.path.exists(path):  # also of a name that is too long
+        raise InputError(f"{path}: no such run table")
+    return tab_rows(path)
+
+
+def _typed_row(row: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for column, text in row.items():
+        value: Any = None if text == "-" else text
+        if value is not None and column in ("ratio", "seed"):
+            with contextlib.suppress(ValueError):  # what is no number stays text, which the strict type refuses by name
+                value = float(value) if column == "ratio" else int(value)
+        values[column] = value
+    return values

@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srt import models
-from srt.given.rows import TEXTS, Misfits, Row, aligned, origin, read_texts, same, short
-from srt.layout import meta_of
-from srt.progress import say, say_counts
-from srt.records import InputError, Pair, ReflectedPair, read_records, write_json, write_records
+from srt.imports._rows import TEXTS, Misfits, Row, aligned, origin, read_texts, same, short
 from srt.settings import GivenReflections
+from srt.storage import packages
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_json, write_records
+from srt.storage.progress import say, say_counts
+from srt.storage.records import Pair, ReflectedPair
+from srt.storage.sidecars import meta_of
 
 BASE = {"instruction": "original", "response": "original", "both": "instruction"}
 LETTERS = 4  # of a word that says what a text is about
@@ -47,7 +49,7 @@ def import_reflections(
     """Write the `ReflectedPair`s of a variant, with what was checked and counted in the sidecar.
 
     Args:
-        source: the file, a row for each record of the data set's source, in its order (`srt.sources.located`).
+        source: the file, a row for each record of the data set's source, in its order (`srt.prepare.sources.located`).
         original: the prepared pairs.
         out: JSONL of `ReflectedPair`, the same ids.
         variant: `instruction`, `response` or `both`.
@@ -248,7 +250,7 @@ def _write(
         "reasons": dict(reasons),
         "repairs": dict(repairs),
         "shares_more_words_with": dict(shared),
-        "versions": models.versions("selective-reflection-tuning"),
+        "versions": packages.versions("selective-reflection-tuning"),
     }
     write_json(Path(meta_of(str(out))), meta)
     write_records(out, results)

@@ -1,9 +1,9 @@
 """Published scores as a student's: checked line by line and against one another, then written as `srt score` would.
 
-The published scorer writes for each record `{"ppl": [4], "loss": [4]}` in the order of `srt.sequences.NLLS`. Where it
-fails it writes 0, where truncation left no target token NaN, and for an empty response nothing: all of these are null
-here, with the reason (PROTOCOL.md, known faults). The ratios are those of the published perplexities, so that equal and
-nearly equal ones are told apart as in the published selection.
+The published scorer writes for each record `{"ppl": [4], "loss": [4]}` in the order of `srt.storage.records.NLLS`.
+Where it fails it writes 0, where truncation left no target token NaN, and for an empty response nothing: all of these
+are null here, with the reason (PROTOCOL.md, known faults). The ratios are those of the published perplexities, so that
+equal and nearly equal ones are told apart as in the published selection.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from srt import models
-from srt.finite import is_finite
-from srt.given.rows import Misfits, Row, aligned, origin, read_mapped
-from srt.layout import meta_of
-from srt.progress import say
-from srt.records import InputError, Pair, ReflectedPair, Score, read_records, write_json, write_records
-from srt.sequences import NLLS, RATIOS, count_name
+from srt.imports._rows import Misfits, Row, aligned, origin, read_mapped
+from srt.prepare.sources import read_pairs
 from srt.settings import GivenScores
-from srt.sources import read_pairs
+from srt.storage import packages
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_json, write_records
+from srt.storage.finite import is_finite
+from srt.storage.progress import say
+from srt.storage.records import NLLS, RATIOS, Pair, ReflectedPair, Score, count_name
+from srt.storage.sidecars import meta_of
 
 ROUNDING = 1e-3  # relative, between ppl and exp(loss): the published scorer computes both in float32
 EQUAL = 2e-3  # nats, between two losses of the same text
@@ -49,7 +50,7 @@ def import_scores(
     of a text are the hardest, so that over many records the loss falls with the length; in another order it does not.
 
     Args:
-        source: the file, a row for each record of the data set's source, in its order (`srt.sources.located`).
+        source: the file, a row for each record of the data set's source, in its order (`srt.prepare.sources.located`).
         pairs: what was scored.
         out: JSONL of `Score`, the ids of `pairs`.
         student: whose scores these are, for the sidecar.
@@ -243,7 +244,7 @@ def _write(out: Path, scores: Sequence[Score], told: Mapping[str, Any], settings
         "given": told,
         "counts": {"scored": len(scores) - failed, "null": failed},
         "reasons": dict(reasons),
-        "versions": models.versions("selective-reflection-tuning"),
+        "versions": packages.versions("selective-reflection-tuning"),
     }
     write_json(Path(meta_of(str(out))), meta)
     write_records(out, scores)

@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from srt.given.rows import TEXTS, Row, origin, read_texts, short
-from srt.layout import meta_of
-from srt.progress import say
-from srt.records import InputError, LedgerEntry, Pair, ReflectedPair, write_json, write_records
+from srt.imports._rows import TEXTS, Row, origin, read_texts, short
+from srt.prepare.sources import read_pairs, with_ids
 from srt.settings import GivenTrain
-from srt.sources import read_pairs, with_ids
+from srt.storage.errors import InputError
+from srt.storage.files import write_json, write_records
+from srt.storage.progress import say
+from srt.storage.records import LedgerEntry, Pair, ReflectedPair
+from srt.storage.sidecars import meta_of
 
 FIRST = ("both", "response", "instruction", "original")  # which version a text is taken for that several have
 

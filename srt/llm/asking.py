@@ -10,14 +10,14 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
-from srt.backends import REFUSED, Backend, Completion, Request
-from srt.claims import Aside
-from srt.completions import ThoughtCounts
-from srt.journal import Journal, content_key, entries_of, journals_of
-from srt.progress import track
-from srt.refusals import Refusals
+from srt.llm import spending
+from srt.llm.completions import ThoughtCounts
+from srt.llm.refusals import Refusals
+from srt.llm.requests import REFUSED, Backend, Completion, Request
 from srt.settings import Limits, Price
-from srt.spending import Budget, BudgetError, completion_of, cost_of, endings_of, estimated_usage, is_answer, spent_of
+from srt.storage.claims import Aside
+from srt.storage.journal import Journal, content_key, entries_of, journals_of
+from srt.storage.progress import track
 
 REFRESH_SECONDS = 5.0  # between two looks at what jobs beside this one have been answered, and have spent
 
@@ -60,7 +60,7 @@ class Known:
 
     def __init__(self, identity: str, entries: Mapping[str, Any], price: Price | None, batch: bool) -> None:
         self.identity, self.entries, self.price, self.batch = identity, entries, price, batch
-        self.spent = spent_of(entries.values(), price)
+        self.spent = spending.spent_of(entries.values(), price)
         self.thoughts, self.moved = ThoughtCounts(), 0  # moved: answers to prompts whose system text was put elsewhere
 
     @classmethod
@@ -80,7 +80,7 @@ class Known:
         """
         answers = 0
         while (request := talk.request()) is not None and (key := self.key(request)) in self.entries:
-            completion = completion_of(self.entries[key])
+            completion = spending.completion_of(self.entries[key])
             self.thoughts.add(completion.said().thoughts, reused=True)
             self.moved += completion.moved is not None
             talk.receive(completion)
@@ -123,12 +123,12 @@ class Teacher(Known):
         batch: bool = False,
         limits: Limits | None = None,
     ) -> None:
-        self.budget = Budget.read(budget, price)
+        self.budget = spending.Budget.read(budget, price)
         self.journal = Journal(journals_of(journals, identity) / f"{content_key(name)[:16]}.jsonl")
         super().__init__(identity, self.journal.entries, price, batch)
         self.received = self.reused = 0
         self._reserved = 0.0
-        self._refusals = Refusals(identity, self.journal, limits, endings_of(self.entries.values()))
+        self._refusals = Refusals(identity, self.journal, limits, spending.endings_of(self.entries.values()))
         self._open = opened
         self._backend: Backend | None = None
         self._refreshed = self._last = time.monotonic()
@@ -152,7 +152,7 @@ class Teacher(Known):
 
         Raises:
             BudgetError: the budget does not allow the next request; all that was asked has been received.
-            InputError, ServerError: the endpoint cannot be used (`srt.sending`), or is of no use (`Refusals`).
+            InputError, ServerError: the endpoint cannot be used (`srt.llm.sending`), or is of no use (`Refusals`).
         """
         for _ in track(self._ended(talks), len(talks), label, self._told):
             pass
@@ -174,7 +174,9 @@ class Teacher(Known):
                 elif (most := self._most(request)) is None:
                     ready.appendleft(talk)
                     if not asked:
-                        raise BudgetError(self._stopped_with(sum(self.replay(t)[0] is not None for t in ready)))
+                        raise spending.BudgetError(
+                            self._stopped_with(sum(self.replay(t)[0] is not None for t in ready))
+                        )
                     break  # what is under way is reserved at its longest, and will need less
                 elif self.journal.claim(key):
                     self._opened().submit(key, request)
@@ -229,8 +231,8 @@ class Teacher(Known):
                 entry |= {"turn": done.talks[0].turn, "characters": done.request.characters}
             if completion.prompt_tokens is None or (completion.text and not completion.tokens):
                 asked = done.request.characters if done else 0
-                entry |= estimated_usage(completion, asked, self.spent.characters_per_token)
-            entry["cost"] = cost_of(entry["prompt_tokens"], entry["tokens"], self.price, self.batch)
+                entry |= spending.estimated_usage(completion, asked, self.spent.characters_per_token)
+            entry["cost"] = spending.cost_of(entry["prompt_tokens"], entry["tokens"], self.price, self.batch)
             entries.append((key, entry))
         self.journal.add_all(entries)
         self._last = time.monotonic()
@@ -242,7 +244,7 @@ class Teacher(Known):
         if time.monotonic() - self._refreshed > after:
             self._refreshed = time.monotonic()
             for value in self.journal.refresh():
-                if is_answer(value):
+                if spending.is_answer(value):
                     self.spent.add(value, self.price)
 
     def _most(self, request: Request) -> float | None:

@@ -13,20 +13,20 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from srt import batch_files
-from srt.backends import REFUSED, Completion, Request
-from srt.batch_replies import Batch, all_batches, create, retrieve, upload
-from srt.batch_states import STATE, alone, others_states, read_state
-from srt.bounded import MB
-from srt.endpoint import arguments_of, completion
-from srt.errors import writing
-from srt.failures import PassingError, RefusedError, meaning_of, printable
-from srt.progress import say, say_counts
-from srt.records import InputError, write_json
-from srt.sending import Sender
-from srt.server import OpenServer, ServerError
+from srt.llm import _batch_files as batch_files
+from srt.llm._batch_replies import Batch, all_batches, create, retrieve, upload
+from srt.llm._batch_states import STATE, alone, others_states, read_state
+from srt.llm._bounded import MB
+from srt.llm.endpoint import arguments_of, completion
+from srt.llm.failures import PassingError, RefusedError, meaning_of, printable
+from srt.llm.requests import REFUSED, Completion, Request
+from srt.llm.sending import Sender
+from srt.llm.servers import OpenServer, ServerError
+from srt.llm.wire import count, received_value
 from srt.settings import ExecutionConfig
-from srt.wire import count, received_value
+from srt.storage.errors import InputError, writing
+from srt.storage.files import write_json
+from srt.storage.progress import say, say_counts
 
 POLL_SECONDS = 30.0
 MOST_REQUESTS = 50_000  # OpenAI's limits for one batch: requests, and 200 MB; half of that is enough

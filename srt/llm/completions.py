@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-from srt.progress import say
+from srt.storage.progress import say
 
 # What was done about an answer's thoughts, as it is counted.
 REMOVED = "thoughts before the answer"

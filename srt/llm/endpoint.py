@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from srt import limits, models
-from srt.backends import REFUSED, Completion, Request, Speaker, messages, room, token_ids, why_refused
-from srt.records import InputError
-from srt.sending import Answered, Refusal, Sender
-from srt.server import NO_KEY, OpenServer, Served, ServerError, key_in, vllm_server
+from srt.llm import limits, loading
+from srt.llm._rendering import messages, room, token_ids, why_refused
+from srt.llm.requests import REFUSED, Completion, Request, Speaker
+from srt.llm.sending import Answered, Refusal, Sender
+from srt.llm.server import vllm_server
+from srt.llm.servers import NO_KEY, OpenServer, Served, ServerError, key_in
+from srt.llm.wire import Received, received
 from srt.settings import Endpoint, ExecutionConfig
-from srt.wire import Received, received
+from srt.storage.errors import InputError
 
 TEACHER_KEY, OPENAI_KEY = "SRT_TEACHER_API_KEY", "OPENAI_API_KEY"
 OPENAI_HOST = "api.openai.com"  # where `max_tokens` is no longer taken by every model
@@ -172,7 +174,7 @@ class ServedBackend:
     """A vLLM server that is this backend's alone while it is open; prompts are token ids, so no BOS is added twice."""
 
     def __init__(self, speaker: Speaker, execution: ExecutionConfig, log: Path, gpus: int) -> None:
-        self.tokenizer = models.load_tokenizer(speaker.model, speaker.revision)
+        self.tokenizer = loading.load_tokenizer(speaker.model, speaker.revision)
         self.max_total_tokens, self.limits = speaker.max_total_tokens, limits.of(speaker.model, speaker.revision)
         self._ready: list[tuple[str, Completion]] = []
         self._open = contextlib.ExitStack()

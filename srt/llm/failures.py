@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from srt.records import InputError
-from srt.server import NO_KEY, OpenServer, ServerError
+from srt.llm.servers import NO_KEY, OpenServer, ServerError
+from srt.storage.errors import InputError
 
 FATAL_CODES = ("model_not_found", "invalid_api_key")
 QUOTA = "insufficient_quota"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any
 
-from srt import limits, models
-from srt.backends import Completion, Request, Sampling, Speaker, room, token_ids, why_refused
+from srt.llm import devices, limits, loading
+from srt.llm._rendering import room, token_ids, why_refused
+from srt.llm.devices import cpu_environment
+from srt.llm.requests import Completion, Request, Sampling, Speaker
 from srt.settings import ExecutionConfig
 
 BATCHES_IN_HAND = 32  # batches of prompts from which transformers takes those of similar length
@@ -18,9 +19,9 @@ class TransformersBackend:
     """In process with transformers: prompts of similar length in batches, padded on the left."""
 
     def __init__(self, speaker: Speaker, execution: ExecutionConfig, gpus: int = 1) -> None:
-        self.tokenizer = models.load_tokenizer(speaker.model, speaker.revision)
-        self.device = models.device(execution.device, gpus)
-        self.model = models.load_model(speaker.model, speaker.revision, speaker.dtype, self.device, spread=gpus)
+        self.tokenizer = loading.load_tokenizer(speaker.model, speaker.revision)
+        self.device = devices.device(execution.device, gpus)
+        self.model = loading.load_model(speaker.model, speaker.revision, speaker.dtype, self.device, spread=gpus)
         self.max_total_tokens = speaker.max_total_tokens
         self.batch = execution.generation_batch
         eos = self.model.generation_config.eos_token_id
@@ -97,27 +98,15 @@ class TransformersBackend:
         del self.model
 
 
-def cpu_environment(memory_gb: float) -> dict[str, str]:
-    """What vLLM's CPU build is told: whole GiB for the key-value cache, and to leave the choice of cores to the system.
-
-    By itself it binds its threads to the first core and keeps another one free: two jobs side by side would share one.
-    """
-    return {
-        "VLLM_CPU_KVCACHE_SPACE": str(max(1, math.ceil(memory_gb))),
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # a process less to start, which is most of a small job
-    }
-
-
 def ready_vllm(execution: ExecutionConfig, gpus: int) -> dict[str, Any]:
     """Hold the GPUs and set what vLLM is to find in the environment, before it is imported; its device's arguments.
 
     Its processes are spawned: forked from one in which a library has asked CUDA something, they would die.
     InputError where no build of vLLM for this device is installed.
     """
-    kind = models.device(execution.device, gpus)
+    kind = devices.device(execution.device, gpus)
     on_cpu = kind == "cpu"
-    models.require_vllm(kind)
+    devices.require_vllm(kind)
     os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
     for name, value in cpu_environment(execution.server_memory_gb).items() if on_cpu else ():
         os.environ.setdefault(name, value)
@@ -131,11 +120,11 @@ class VllmBackend:
     """In process with vLLM, stepped by hand: what is done is collected while the rest goes on, new requests join in."""
 
     def __init__(self, speaker: Speaker, execution: ExecutionConfig, gpus: int = 1) -> None:
-        models.require_divisible(speaker.model, speaker.revision, gpus)
+        loading.require_divisible(speaker.model, speaker.revision, gpus)
         on_device = ready_vllm(execution, gpus)
         from vllm import LLM
 
-        self.tokenizer = models.load_tokenizer(speaker.model, speaker.revision)
+        self.tokenizer = loading.load_tokenizer(speaker.model, speaker.revision)
         self.max_total_tokens, self.limits = speaker.max_total_tokens, limits.of(speaker.model, speaker.revision)
         self.engine = LLM(
             model=speaker.model,

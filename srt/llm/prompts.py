@@ -11,9 +11,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from srt.config import locate, read_yaml, validated
-from srt.readers import read_text
-from srt.records import InputError
+from srt.settings.values import validated
+from srt.storage.errors import InputError
+from srt.storage.readers import read_text
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 # Names of the training prompts, and the folder in alpaca-eval's wheel that holds each.
 WHEEL_PROMPTS = {"vicuna_v1.1": "vicuna-7b", "alpaca": "alpaca-7b"}

@@ -6,10 +6,10 @@ import re
 from collections import Counter, deque
 from collections.abc import Iterable
 
-from srt.completions import Ending, Said
-from srt.journal import Journal, content_key
-from srt.server import ServerError
+from srt.llm.completions import Ending, Said
+from srt.llm.servers import ServerError
 from srt.settings import Limits
+from srt.storage.journal import Journal, content_key
 
 
 class Refusals:

@@ -6,17 +6,12 @@ collects completions as they are ready, so that it can write each into its journ
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from srt import limits, models
-from srt.completions import Said, said
-from srt.prompts import text_ids
-from srt.records import InputError
-from srt.settings import Endpoint, ExecutionConfig
-from srt.system_role import WithoutSystemRole, templated
+from srt.llm import devices, loading
+from srt.llm.completions import Said, said
+from srt.settings import ExecutionConfig
 
 Message = tuple[Literal["system", "user", "assistant"], str]
 REFUSED = "refused: "
@@ -84,7 +79,7 @@ class Completion:
     them, `prompt_tokens` the request's; `model` is what the server says answered; `seconds` from the sending of
     the request that was answered to its answer; `reasoning` what the server sent of the thoughts beside the text.
     `fault` is why the text cannot be used at all, `raw` what came then; `moved` says that the model refuses the system
-    role, whose text was put elsewhere (`srt.system_role`).
+    role, whose text was put elsewhere (`srt.llm.system_role`).
     """
 
     text: str
@@ -152,7 +147,7 @@ class Speaker:
         """What answers are journalled under, whatever computed them. InputError for a missing model."""
         if self.backend == "openai":
             return f"openai {self.model}"
-        return f"{models.identity(self.model, self.revision)} {self.dtype}"
+        return f"{loading.identity(self.model, self.revision)} {self.dtype}"
 
     def batched(self, execution: ExecutionConfig) -> bool:
         """Whether it is asked through the batch API, at that one's price."""
@@ -162,127 +157,9 @@ class Speaker:
         """The same with the backend that `auto` is on this device."""
         return replace(self, backend=in_process(self.backend, device))
 
-    def open(
-        self, execution: ExecutionConfig, folder: Path, endpoint: Endpoint | None = None, gpus: int = 1
-    ) -> Backend:
-        """Its backend, ready to answer, also where the model refuses the system role.
-
-        Args:
-            execution: how, not what.
-            folder: this job's own, for a started server's log and a batch's state.
-            endpoint: the server of the backend `openai`.
-            gpus: over so many a model that runs here is laid out.
-        """
-        return WithoutSystemRole(self._opened(execution, folder, endpoint, gpus), self.model)
-
-    def _opened(self, execution: ExecutionConfig, folder: Path, endpoint: Endpoint | None, gpus: int) -> Backend:
-        from srt import endpoint as endpoints
-        from srt import inprocess
-        from srt.batch import BatchBackend
-        from srt.batch_states import refuse_open_batches, under_way
-
-        if self.batched(execution):
-            return BatchBackend(endpoints.server_of(endpoint, self.model), execution, folder)
-        if self.backend == "openai":
-            refuse_open_batches(folder)
-            return endpoints.EndpointBackend(endpoints.server_of(endpoint, self.model), execution, under_way(folder))
-        models.require(self.model)
-        served = self.backend == "vllm-server"
-        on_vllm = served or in_process(self.backend, execution.device) == "vllm"
-        fitting = self._within_limits(fixed=on_vllm)  # vLLM takes no context beyond the model's
-        if served:
-            return endpoints.ServedBackend(fitting, execution, folder / "server.log", gpus)
-        kind = inprocess.VllmBackend if on_vllm else inprocess.TransformersBackend
-        return kind(fitting, execution, gpus)
-
-    def _within_limits(self, fixed: bool) -> Speaker:
-        longest = limits.of(self.model, self.revision).longest(self.max_total_tokens, "max_total_tokens", fixed)
-        return replace(self, max_total_tokens=longest)
-
-
-class OneForAll:
-    """One backend for several users, one after another: opened for the first, closed with the context alone.
-
-    Args:
-        opened: opens it; is given the first user's folder.
-    """
-
-    def __init__(self, opened: Callable[[Path], Backend]) -> None:
-        self._opened = opened
-        self._backend: Backend | None = None
-
-    def __enter__(self) -> OneForAll:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._backend is not None:
-            self._backend.close()
-
-    def open(self, folder: Path) -> Backend:
-        """The backend for one user, who may close it."""
-        if self._backend is None:
-            self._backend = self._opened(folder)
-        return _Lent(self._backend)
-
-
-class _Lent:
-    """A backend that stays open for others when it is closed."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self.submit, self.collect, self.settled = backend.submit, backend.collect, backend.settled
-
-    @property
-    def capacity(self) -> int:
-        return self._backend.capacity
-
-    def close(self) -> None:
-        """The lender's to do."""
-
 
 def in_process(backend: str, device: str) -> str:
     """`transformers` or `vllm`; `auto` is vLLM on CUDA."""
     if backend != "auto":
         return backend
-    return "vllm" if models.kind(device) == "cuda" else "transformers"
-
-
-def messages(chat: Chat) -> list[dict[str, str]]:
-    """A chat as OpenAI's and transformers' list of role and content."""
-    if isinstance(chat, str | Turns):
-        raise InputError("an endpoint is asked in chats; a plain prompt needs a model in process")
-    return [{"role": role, "content": content} for role, content in chat]
-
-
-def token_ids(tokenizer: Any, chat: Chat) -> list[int]:
-    """A request's prompt as the model sees it: a chat through the model's own template, once.
-
-    A plain prompt is tokenised as in training: the BOS that the tokenizer adds, once, and no other special token, also
-    where the text spells one out; between the turns of a conversation stands the EOS that ended the answers there.
-    """
-    if isinstance(chat, str):
-        return text_ids(tokenizer, [chat])[0]
-    if isinstance(chat, Turns):
-        first, *others = chat.texts
-        ids = text_ids(tokenizer, [first])[0]
-        for found in text_ids(tokenizer, others, begins=False):
-            ids += [tokenizer.eos_token_id, *found]
-        return ids
-    if tokenizer.chat_template is None:
-        raise InputError(f"{tokenizer.name_or_path}: has no chat template; expected an instruction-tuned model")
-    return templated(tokenizer, chat)
-
-
-def room(prompt_tokens: int, request: Request, max_total_tokens: int) -> int:
-    """How many new tokens a prompt of that length leaves: at most what was asked for; below 1 there is no room."""
-    return min(request.max_new_tokens, max_total_tokens - prompt_tokens)
-
-
-def why_refused(prompt: list[int], request: Request, max_total_tokens: int, known: limits.Limits) -> Completion | None:
-    """The completion of a prompt that the model cannot be asked: it leaves no room, or has tokens that are unknown."""
-    if (outside := known.outside(prompt)) is not None:
-        return Completion("", 0, f"{REFUSED}{known.why_outside(outside)}")
-    if room(len(prompt), request, max_total_tokens) < 1:
-        told = f"the prompt has {len(prompt)} tokens, at most {max_total_tokens} are allowed"
-        return Completion("", 0, f"{REFUSED}{told}")
-    return None
+    return "vllm" if devices.kind(device) == "cuda" else "transformers"

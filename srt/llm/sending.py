@@ -19,12 +19,13 @@ from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from srt import bounded
-from srt.failures import PassingError, RefusedError, checked, judged
-from srt.progress import say
-from srt.records import InputError
-from srt.server import LOOPBACK, OpenServer, ServerError
+from srt.llm import _bounded as bounded
+from srt.llm.failures import PassingError, RefusedError, checked, judged
+from srt.llm.servers import OpenServer, ServerError
+from srt.machine.ports import LOOPBACK
 from srt.settings import ExecutionConfig
+from srt.storage.errors import InputError
+from srt.storage.progress import say
 
 TRIES = 8  # of one request, while others are answered
 LIMITED_TRIES = 40  # of one that always gets 429: some servers say so of what is too large for the account
@@ -207,7 +208,7 @@ class Sender:
             outcome = await self._persist(call)
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 (raised again in the caller's thread by `collect`)
+        except Exception as error:  # noqa: BLE001 (a template is somebody else's program)
             await self._end(error)
             return
         if isinstance(outcome, Answered) or not self._ended:
@@ -255,7 +256,7 @@ class Sender:
                 try:
                     async with asyncio.timeout(self._seconds):
                         reply = checked(await call(self._client))
-                except Exception as error:  # noqa: BLE001 (each is told apart in `judged`)
+                except Exception as error:  # noqa: BLE001 (a template is somebody else's program)
                     raise judged(error, self.server) from None
         except PassingError as error:
             self._breaker.failed(error)

@@ -7,44 +7,21 @@ exists only in the memory and the environment of its processes and its jobs.
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from srt import models, pool
-from srt.inprocess import cpu_environment
-from srt.journal import content_key
-from srt.pool import LOOPBACK, ServerError, free_port
-from srt.records import InputError
+from srt.llm import _pool as pool
+from srt.llm import devices, loading
+from srt.llm.devices import cpu_environment
+from srt.llm.servers import NO_KEY, OpenServer, Served, ServerError, key_in
+from srt.machine.ports import LOOPBACK, free_port
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
+from srt.storage.errors import InputError
+from srt.storage.journal import content_key
 
 __all__ = ["LOOPBACK", "OpenServer", "Served", "ServerError", "free_port", "serving", "vllm_server"]
-NO_KEY = "none"  # what a server without keys is sent; the library insists on one
-
-
-@dataclass(frozen=True)
-class OpenServer:
-    """An OpenAI-compatible server that answers now. The key is kept out of every printed form."""
-
-    base_url: str
-    api_key: str = field(repr=False)
-    model: str
-    parameters: Mapping[str, str | None] = field(default_factory=dict)  # as in `Endpoint`
-    extra: Mapping[str, Any] = field(default_factory=dict)  # what every request has that does not say otherwise
-
-
-@dataclass(frozen=True)
-class Served:
-    """A model that vLLM's server runs; `max_model_len` None is the model's own context length."""
-
-    model: str
-    revision: str | None
-    dtype: str
-    max_model_len: int | None
 
 
 @contextlib.contextmanager
@@ -88,26 +65,26 @@ def vllm_server(served: Served, execution: ExecutionConfig, log: Path, count: in
         InputError: the model or vLLM is missing, or does not fit the device or the number of GPUs.
         ServerError: the server died or did not answer in time; names the log and its last line.
     """
-    models.require(served.model)
-    models.require_vllm(models.kind(execution.device))
-    models.require_divisible(served.model, served.revision, count)
+    loading.require(served.model)
+    devices.require_vllm(devices.kind(execution.device))
+    loading.require_divisible(served.model, served.revision, count)
     wanted = pool.Wanted(
         served.model,
         _command(served, execution, count),
         _environment(execution),
-        count if models.kind(execution.device) == "cuda" else 0,
+        count if devices.kind(execution.device) == "cuda" else 0,
     )
     leased = pool.lease(wanted, log)
     port, key = leased.lease.port, leased.lease.key
     try:
-        yield OpenServer(f"http://{LOOPBACK}:{port}/v1", key, served.model, extra=own_cache())
+        yield OpenServer(f"http://{LOOPBACK}:{port}/v1", key, served.model, extra=_own_cache())
     except BaseException:
         leased.end()  # what is still on the way there, nobody knows
         raise
     leased.close()
 
 
-def own_cache() -> dict[str, str]:
+def _own_cache() -> dict[str, str]:
     """What keeps a job's answers free of whom the server served before: no prefix that was cached for another is used.
 
     Such a prefix was computed in another batch, and so rounded otherwise. A seed for requests that have none would be
@@ -134,17 +111,6 @@ def endpoint_server(judge: JudgeConfig, endpoint: Endpoint | None) -> OpenServer
     return OpenServer(endpoint.base_url, key, judge.model, endpoint.parameters)
 
 
-def key_in(*names: str) -> str | None:
-    """The API key in the first of these environment variables that holds one; InputError where it cannot be one."""
-    for name in names:
-        key = os.environ.get(name, "").strip()
-        if not (key.isascii() and key.isprintable()):
-            raise InputError(f"{name}: holds no API key: expected printable ASCII characters on one line")
-        if key:
-            return key
-    return None
-
-
 def server_log(cache: Path, out: Path) -> Path:
     """Where the server that one job starts writes its log: jobs that run side by side write one each."""
     return cache / "logs" / f"{out.stem}-{content_key(str(out.resolve()))[:8]}.log"
@@ -162,7 +128,7 @@ def _command(served: Served, execution: ExecutionConfig, count: int) -> list[str
         command += ["--revision", served.revision]
     if served.max_model_len is not None:
         command += ["--max-model-len", str(served.max_model_len)]
-    if models.kind(execution.device) == "cpu":
+    if devices.kind(execution.device) == "cpu":
         # Compiling takes longer than it saves, and so does a worker process of its own.
         return [*command, "--enforce-eager", "--distributed-executor-backend", "uni"]
     share = ["--gpu-memory-utilization", str(execution.gpu_memory_share)]
@@ -170,5 +136,5 @@ def _command(served: Served, execution: ExecutionConfig, count: int) -> list[str
 
 
 def _environment(execution: ExecutionConfig) -> dict[str, str]:
-    own = cpu_environment(execution.server_memory_gb) if models.kind(execution.device) == "cpu" else {}
+    own = cpu_environment(execution.server_memory_gb) if devices.kind(execution.device) == "cpu" else {}
     return {**own, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from srt.backends import Completion, Request
-from srt.completions import Ending, ending
-from srt.records import InputError
+from srt.llm.completions import Ending, ending
+from srt.llm.requests import Completion, Request
+from srt.llm.wire import count, dumped, finish_of, number_of, text_of
 from srt.settings import BUDGET_EXPECTED, BUDGET_FORM, Price
-from srt.wire import count, dumped, finish_of, number_of, text_of
+from srt.storage.errors import InputError
 
 MILLION = 1_000_000
 CHARACTERS_PER_TOKEN = 4.0  # of English text, where nothing better is known

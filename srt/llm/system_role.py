@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from srt.progress import say
-from srt.records import InputError
-
-if TYPE_CHECKING:
-    from srt.backends import Backend, Completion, Message, Request
+from srt.llm.requests import Backend, Completion, Message, Request
+from srt.storage.errors import InputError
+from srt.storage.progress import say
 
 MOVED = "system text before the first user turn"
 # How templates and servers refuse the role; our chats alternate, so that one with other roles is meant by the second.
@@ -32,7 +30,7 @@ class SystemRoleError(InputError):
     """A chat template refuses the system role, and takes the same chat without it."""
 
 
-def has_system(chat: Any) -> bool:
+def _has_system(chat: Any) -> bool:
     """Whether a request's chat has a system text; a plain prompt has none."""
     return isinstance(chat, tuple) and any(role == "system" for role, _ in chat)
 
@@ -58,7 +56,7 @@ def templated(tokenizer: Any, chat: Sequence[Message]) -> list[int]:
     found = _ids_or_refusal(tokenizer, chat)
     if isinstance(found, list):
         return found
-    if has_system(tuple(chat)) and isinstance(_ids_or_refusal(tokenizer, moved(chat)), list):
+    if _has_system(tuple(chat)) and isinstance(_ids_or_refusal(tokenizer, moved(chat)), list):
         raise SystemRoleError(found)
     raise InputError(f"{tokenizer.name_or_path}: its chat template refuses the chat: {found}")
 
@@ -91,7 +89,7 @@ class WithoutSystemRole:
 
     def submit(self, ticket: str, request: Request) -> None:
         """See `Backend`."""
-        if not has_system(request.chat):
+        if not _has_system(request.chat):
             self._backend.submit(ticket, request)
             return
         self._asked[ticket] = request
@@ -121,7 +119,7 @@ class WithoutSystemRole:
 
     def _is_refused_role(self, ticket: str, completion: Completion) -> bool:
         request = self._asked.get(ticket)
-        is_first = request is not None and has_system(request.chat)
+        is_first = request is not None and _has_system(request.chat)
         return is_first and completion.refused and REFUSES.search(completion.finish_reason) is not None
 
     def _submit_moved(self, ticket: str) -> None:
@@ -132,7 +130,7 @@ class WithoutSystemRole:
 
     def _marked(self, ticket: str, completion: Completion) -> Completion:
         request = self._asked.pop(ticket, None)
-        is_moved = request is not None and not has_system(request.chat) and not completion.refused
+        is_moved = request is not None and not _has_system(request.chat) and not completion.refused
         return replace(completion, moved=MOVED) if is_moved else completion
 
     def _learn(self, why: str) -> None:

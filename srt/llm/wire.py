@@ -1,8 +1,8 @@
 """What comes off the wire, typed once: a chat completion in any of the shapes that servers really send.
 
-What is meant is read: content in parts, usage as text or as 10.0, no `model`, `choices[].text`; `srt.bodies` knows byte
-order marks and event streams. What is no completion raises what `srt.failures` knows. What is one and has no usable
-text is a `Received` with a `fault`. The same reading serves what journals hold, also old ones: it never raises.
+What is meant is read: content in parts, usage as text or as 10.0, no `model`, `choices[].text`; `srt.llm._bodies` knows
+byte order marks and event streams. What is no completion raises what `srt.llm.failures` knows. What is one and has no
+usable text is a `Received` with a `fault`. The same reading serves what journals hold, also old ones: it never raises.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from srt.bodies import read_body
-from srt.failures import PassingError, raise_error_inside, words_of
+from srt.llm._bodies import read_body
+from srt.llm.failures import PassingError, raise_error_inside, words_of
 
 MOST_TOKENS = 10**9  # a larger count is none
 RAW_CHARACTERS = 20_000  # of a choice that could not be read, for the journal
@@ -130,7 +130,7 @@ def text_of(content: Any) -> tuple[str, str | None, str | None]:
             fault = f"the content is no text: {dumped(part)[:80]}"
         else:
             text += said
-    return text, thoughts or None, fault or fault_in(text)
+    return text, thoughts or None, fault or _fault_in(text)
 
 
 def _text_in(part: Any) -> str | None:
@@ -146,7 +146,7 @@ def _text_in(part: Any) -> str | None:
     return "" if found is None and "text" in part else found if isinstance(found, str) else None
 
 
-def fault_in(text: str) -> str | None:
+def _fault_in(text: str) -> str | None:
     """What no text of a language has: no tokenizer or file takes it without harm."""
     if "\0" in text:
         return "the text has a NUL character in it"

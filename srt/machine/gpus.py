@@ -15,10 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from srt import nvml, warm
-from srt.nvml import Card
-from srt.progress import say
-from srt.records import InputError
+from srt.machine import _nvml as nvml
+from srt.machine import warm
+from srt.machine._nvml import Card
+from srt.storage.errors import InputError
+from srt.storage.progress import say
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ORDER, BY_BUS = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"  # numbers as NVML counts them
@@ -112,8 +113,8 @@ def hold(count: int) -> list[str]:
     """Wait until `count` GPUs are free, hold them, and make them the only visible ones; their names.
 
     To be called before CUDA starts; a second call in a process finds what the first one holds. A process of a
-    launcher (torchrun) takes the GPU of its local rank and goes on seeing all; one that `srt.launch` started leaves
-    them to that. InputError where fewer GPUs are visible than asked for; nothing is held where none is visible.
+    launcher (torchrun) takes the GPU of its local rank and goes on seeing all; one that `srt.training.launch` started
+    leaves them to that. InputError where fewer GPUs are visible than asked for; nothing is held where none is visible.
     """
     pool = visible()
     if _held or not pool or os.environ.get(HELD):

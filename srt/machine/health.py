@@ -1,4 +1,4 @@
-"""Doctor: what this machine has and lacks for a run, and what to do about it; `srt doctor`.
+"""What a machine has and lacks for a run, and what to do about it; `srt doctor` prints it.
 
 It looks at the machine alone, never at a config. A GPU that is there and cannot be used is the one thing that is wrong
 rather than absent: every job would run on the CPU, or end after it has loaded its model.
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from srt.gpus import VISIBLE
-from srt.machine import HUB_TOKEN, KEYS, SLOW, Machine, system
-from srt.nvml import Card, Driver
-from srt.schedule import Schedule
+from srt.machine._nvml import Card, Driver
+from srt.machine.facts import HUB_TOKEN, KEYS, SLOW, Machine, system
+from srt.machine.gpus import VISIBLE
+from srt.machine.schedule import Schedule
 
 OK: Final = "ok"
 ABSENT: Final = "-"
@@ -191,16 +191,3 @@ def _outside(machine: Machine) -> Iterator[Finding]:
         there = name in machine.keys
         use = "for Llama 2 and other models behind a licence" if name == HUB_TOKEN else "for teachers and judges by API"
         yield Finding(name, "set" if there else "not set", OK if there else ABSENT, "" if there else use)
-
-
-def told(findings: list[Finding]) -> str:
-    """The findings as a table, and one line that sums them up."""
-    from tabulate import tabulate
-
-    rows = [(finding.state, finding.what, finding.found, finding.do) for finding in findings]
-    table = tabulate(
-        rows, headers=("", "what", "found", "what to do"), disable_numparse=True, maxcolwidths=[6, 20, 48, 56]
-    )
-    wrong = [finding.what for finding in findings if finding.state == WRONG]
-    verdict = f"Wrong: {', '.join(wrong)}." if wrong else "Nothing is wrong; `-` marks what is absent."
-    return f"{table}\n\n{verdict}"

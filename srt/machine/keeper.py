@@ -1,8 +1,8 @@
-"""Keeps a model server for the jobs of one workflow, one job at a time: `python -m srt.keeper ... -- COMMAND`.
+"""Keeps a model server for the jobs of one workflow, one job at a time: `python -m srt.machine.keeper ... -- COMMAND`.
 
 It ends with its server, with its workflow, with a job that died or failed while it used the server, after having waited
 for long, or when another job needs the server's GPU or memory. However it ends itself, the server ends with it
-(`srt.lifeline`). Locks of GPUs that it has inherited stay taken until then.
+(`srt.machine.processes`). Locks of GPUs that it has inherited stay taken until then.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from srt import lifeline
+from srt.machine import processes
 
 GRACE_SECONDS = 15.0
 POLL_SECONDS = 0.5
@@ -39,8 +39,8 @@ class Keeper:
         self.selector.register(self.leased_by, selectors.EVENT_READ)
         if self.listener:
             self.selector.register(self.listener, selectors.EVENT_READ)
-        self.owner = lifeline.open_pidfd(args.owner)
-        self.server = lifeline.start(args.command, env=os.environ, output=sys.stdout.buffer)
+        self.owner = processes.open_pidfd(args.owner)
+        self.server = processes.start(args.command, env=os.environ, output=sys.stdout.buffer)
 
     def run(self) -> None:
         """Until there is a reason to end; when this returns, the server is gone and its GPUs are free."""
@@ -55,13 +55,13 @@ class Keeper:
         finally:
             if self.args.socket:
                 Path(self.args.socket).unlink(missing_ok=True)  # nobody finds it from here on
-            lifeline.stop(self.server, self.grace)
+            processes.stop(self.server, self.grace)
             for lock in self.args.locks:
                 os.close(lock)  # before the connection closes, on which somebody may wait for them
 
     def _is_over(self) -> bool:
         """Whether the server or the workflow has ended, or it is no use to wait for a job any longer."""
-        if self.server.poll() is not None or not lifeline.is_running(self.args.owner, self.owner):
+        if self.server.poll() is not None or not processes.is_running(self.args.owner, self.owner):
             return True
         if self.leased_by is not None:
             return False
@@ -122,7 +122,7 @@ def _memory_is_low() -> bool:
 
 def main(arguments: Sequence[str]) -> int:
     """Keep one server until there is a reason to end."""
-    parser = argparse.ArgumentParser(prog="python -m srt.keeper", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m srt.machine.keeper", description=__doc__)
     parser.add_argument("--owner", type=int, required=True, help="pid of the workflow, or of the job by hand")
     parser.add_argument("--lease", type=int, required=True, help="open connection of the job that starts the server")
     parser.add_argument("--socket", default="", help="where other jobs ask for it; none where the job ends it")

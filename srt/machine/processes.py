@@ -168,7 +168,7 @@ def _stay(signum: int, frame: FrameType | None) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run `-- COMMAND...` until it ends or standard input is closed; then kill all that is left of its group."""
     if len(arguments) < 2 or arguments[0] != "--":
-        print("usage: python -m srt.lifeline -- COMMAND [ARGUMENT...]", file=sys.stderr)
+        print("usage: python -m srt.machine.processes -- COMMAND [ARGUMENT...]", file=sys.stderr)
         return 2
     if os.getpgrp() != os.getpid():
         os.setsid()  # never kill a group that others share

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from srt.progress import say
+from srt.storage.progress import say
 
 LOCKS = Path(".snakemake/locks")
 

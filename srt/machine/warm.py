@@ -1,7 +1,7 @@
 """Model servers that wait for their next job: found by their sockets, leased by one job at a time, ended for their GPU.
 
-A keeper (`srt.keeper`) stands between a server and the jobs of one workflow. A job's open connection to it is the
-lease, which the kernel ends with the job. The key of a server goes through this connection alone, never into a file.
+A keeper (`srt.machine.keeper`) stands between a server and the jobs of one workflow. A job's open connection to it is
+the lease, which the kernel ends with the job. The key of a server goes through this connection, never into a file.
 """
 
 from __future__ import annotations

@@ -6,19 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from srt.checks.access import access_findings
-from srt.checks.finding import Finding, lines_of, refuse
-from srt.checks.names import name_findings
-from srt.checks.paths import findings_at, path_findings
-from srt.checks.table import Table
-from srt.checks.types import Spot
-from srt.checks.values import Reading
-from srt.config import locate, table_of
-from srt.demo_model import FOLDER as DEMO_MODEL
-from srt.records import InputError
-from srt.runs import Run
+from srt.experiment.config import Parsed, parsed
+from srt.experiment.runs import Run
+from srt.planning._access import access_findings
+from srt.planning.paths import path_findings
+from srt.prepare.demo_model import FOLDER as DEMO_MODEL
 from srt.settings import Config
-from srt.settings.base import Place
+from srt.storage.findings import Finding, lines_of
 
 MADE = (DEMO_MODEL,)  # models that a rule of the workflow makes
 
@@ -30,41 +24,36 @@ class Examined:
     `outside` is what is wrong with what the config names: files, folders, servers, keys. It matters where it is needed.
     """
 
-    config: Config | None
-    runs: Sequence[Run]
-    findings: Sequence[Finding]
+    parsed: Parsed
     outside: Sequence[Finding]
+
+    @property
+    def config(self) -> Config | None:
+        """The config; None where nothing of it is of use."""
+        return self.parsed.config
+
+    @property
+    def runs(self) -> Sequence[Run]:
+        """The runs that could be read."""
+        return self.parsed.table.runs
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What is wrong with the config and its run table themselves."""
+        return self.parsed.findings
 
     def whole(self) -> tuple[Config, list[Run]]:
         """Config and runs where nothing is wrong with them; InputError with a line for everything that is."""
-        refuse(self.findings)
-        if self.config is None:
-            raise InputError("the config cannot be read")
-        return self.config, list(self.runs)
+        return self.parsed.whole()
 
 
-def examine(values: Any, where: str, outside: bool = True) -> Examined:
-    """Look at everything of a config; without `outside` only at the config and its run table."""
-    reading = Reading(Config, values, where)
-    config, findings = reading.settings, list(reading.findings)
-    if config is None or reading.hides(""):
-        return Examined(None, [], findings, [])
-    table = Table() if reading.hides("run_table") else _run_table(config, where)
-    findings += table.findings
-    if not table.names:
-        reading.incomplete.add("run_table")
-    findings += reading.without_consequences(name_findings(config, table.runs, table.names, where))
-    found: list[Finding] = []
-    if outside:
-        found += path_findings(config, where, MADE)
-        found += access_findings(config, table, where)
-    return Examined(config, table.runs, findings, list(reading.without_consequences(found)))
-
-
-def _run_table(config: Config, where: str) -> Table:
-    """The run table that a config names; where it is no file, that is all that is wrong with it."""
-    no_file = findings_at(Spot("run_table", config.run_table, Place.RUN_TABLE, config), where)
-    return Table(findings=no_file) if no_file else table_of(locate(config.run_table))
+def examine(values: Any, where: str) -> Examined:
+    """Look at everything of a config and of what it names."""
+    found = parsed(values, where)
+    if found.config is None:
+        return Examined(found, [])
+    outside = [*path_findings(found.config, where, MADE), *access_findings(found.config, found.table, where)]
+    return Examined(found, list(found.reading.without_consequences(outside)))
 
 
 def lines(examined: Examined) -> list[str]:

@@ -9,15 +9,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from srt import gpus, layout, memory
-from srt.batches import plan as batches_of
-from srt.methods import places
-from srt.prepare import prepared_file
-from srt.records import InputError, Pair, read_records
-from srt.runs import Run
-from srt.saving import RECORD
-from srt.schedule import side_by_side
+from srt.experiment import layout
+from srt.experiment.runs import Run
+from srt.llm.devices import has_gpu
+from srt.machine import gpus
+from srt.machine.schedule import side_by_side
+from srt.prepare.prepare import prepared_file
+from srt.selection.methods import places
 from srt.settings import Config, FinetuneConfig
+from srt.storage.errors import InputError
+from srt.storage.files import read_records
+from srt.storage.records import Pair
+from srt.training import cost, memory
+from srt.training.batches import plan as batches_of
+from srt.training.saving import RECORD
 
 COLUMNS = ("run", "recipe", "records", "steps", "devices", "GB each", "fits", "disk GB", "hours", "remark")
 CHARACTERS = 4.0  # of a token, before anything was tokenised
@@ -75,8 +80,8 @@ def _of_run(config: Config, run: Run, settings: FinetuneConfig) -> Forecast:
         if isinstance(shape, str):
             raise InputError(shape)
         found |= _memory(config, settings, shape, devices, remarks)
-        found["checkpoints_gb"] = memory.checkpoint_gb(shape, settings) * (execution.keep_checkpoints + 1)
-        found["model_gb"] = memory.model_gb(shape, settings)
+        found["checkpoints_gb"] = cost.checkpoint_gb(shape, settings) * (execution.keep_checkpoints + 1)
+        found["model_gb"] = cost.model_gb(shape, settings)
     except InputError as error:
         shape = str(error)
         remarks.append(shape)
@@ -108,19 +113,17 @@ def _hours(
     if tflops is None:
         return None
     twice, speed = bool(found["checkpointing"]), tflops * found["devices"]
-    return memory.hours(shape, settings, records * length, length, twice, speed)
+    return cost.hours(shape, settings, records * length, length, twice, speed)
 
 
 def _memory(
     config: Config, settings: FinetuneConfig, shape: memory.Shape, devices: int, remarks: list[str]
 ) -> dict[str, Any]:
     """The footprint with micro-batches of the longest records that the recipe takes."""
-    from srt import models
-
     execution = config.execution
     device_batch = max(1, min(execution.device_batch, settings.global_batch // devices))
     lengths = [settings.max_length] * device_batch
-    device = "cuda" if models.has_gpu(execution.device) else "cpu"  # a plan may be made where there is none
+    device = "cuda" if has_gpu(execution.device) else "cpu"  # a plan may be made where there is none
     limit = memory.limit_gb(execution, device, devices)
     try:
         chosen = memory.choose(shape, settings, devices, lengths, device_batch, limit)
@@ -168,9 +171,9 @@ def told(forecasts: Sequence[Forecast], config: Config) -> str:
         return "No run is left to be finetuned."
     align = ("left", "left", *["right"] * 4, "left", "right", "right", "left")
     table = tabulate([f.row() for f in forecasts], headers="keys", colalign=align, disable_numparse=True)
-    models = [f.model_gb for f in forecasts if f.model_gb is not None]
+    loading = [f.model_gb for f in forecasts if f.model_gb is not None]
     many = side_by_side(config.execution.finetune_gpus, len(gpus.visible()))
-    kept = sum(models)
+    kept = sum(loading)
     checkpoints = _largest([f.checkpoints_gb or 0 for f in forecasts], many)
     each = "one" if many == 1 else str(many)
     how = "all models kept" if config.execution.keep_models else "all models until the report (keep_models: false)"

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from srt import layout
-from srt.checks.access import ENDPOINTS
-from srt.checks.finding import Finding
-from srt.checks.whole import Examined
-from srt.config import judge_name
-from srt.runs import Run
+from srt.experiment import layout
+from srt.experiment.runs import Run
+from srt.planning._access import ENDPOINTS
+from srt.planning.check import Examined
+from srt.settings.evaluation import judge_name
+from srt.storage.findings import Finding
 
 ALL = "all"  # the rule that asks for everything, whose files must all be there
 ANSWERS = re.compile(r"answers(_\d+)?")  # a rule for each combination of sets of questions

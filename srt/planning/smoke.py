@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from srt.config import locate
-from srt.demo_model import FILES, FOLDER
-from srt.records import InputError, Score, read_records
+from srt.prepare.demo_model import FILES, FOLDER
+from srt.storage.errors import InputError
+from srt.storage.files import read_records
+from srt.storage.records import Score
+from srt.storage.shipped import locate
 
 STEP_SECONDS = 300.0  # what one step may take before it counts as failed; the whole takes about two minutes on a GPU
 SETTINGS = "config/config.yaml"  # the demo's, for what the flags below leave out

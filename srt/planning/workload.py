@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srt import layout
-from srt.forecast import Forecast
-from srt.plan import Stage
-from srt.report.examples import choosing
-from srt.report.ratios import in_series
-from srt.runs import Run
+from srt.experiment import layout
+from srt.experiment.runs import Run, choosing, in_series
+from srt.planning.forecast import Forecast
+from srt.planning.plan import Stage
 from srt.settings import Config
 
 STAGES = ("prepare", "reflect", "score", "selection", "finetune", "generate", "evaluate")

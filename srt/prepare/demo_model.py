@@ -11,8 +11,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from srt.errors import InputError, writing
-from srt.progress import say
+from srt.storage.errors import InputError, writing
+from srt.storage.progress import say
 
 FOLDER = "models/smollm2-135m-instruct"  # where the shipped config and the workflow's rule expect it
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")

@@ -8,14 +8,26 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from srt import models
-from srt.config import locate
-from srt.layout import meta_of
-from srt.progress import say
-from srt.readers import form_of
-from srt.records import InputError, Pair, write_json, write_records
+from srt.prepare.sources import (
+    HUB,
+    NOT_USED,
+    hub_errors,
+    located,
+    not_used,
+    plain_fields,
+    read_rows,
+    say_not_used,
+    with_ids,
+)
 from srt.settings import PrepareConfig
-from srt.sources import HUB, NOT_USED, hub_errors, located, not_used, plain_fields, read_rows, say_not_used, with_ids
+from srt.storage import packages
+from srt.storage.errors import InputError
+from srt.storage.files import write_json, write_records
+from srt.storage.progress import say
+from srt.storage.readers import form_of
+from srt.storage.records import Pair
+from srt.storage.shipped import locate
+from srt.storage.sidecars import meta_of
 
 
 def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
@@ -34,7 +46,7 @@ def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
         "counts": {name: counts[name] for name in ("read", "empty", "duplicates")} | {"written": len(kept)},
         "not_used": lost,  # records by what they have and a pair cannot hold
         "left_out": left_out,  # positions in the source from 0: what was made of it elsewhere is told apart by these
-        "versions": models.versions("selective-reflection-tuning", "datasets"),
+        "versions": packages.versions("selective-reflection-tuning", "datasets"),
     }
     write_json(Path(meta_of(str(out))), meta)
     write_records(out, with_ids(kept))

@@ -9,12 +9,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from srt import readers
-from srt.config import locate
-from srt.errors import shown
-from srt.finite import is_finite
-from srt.progress import say
-from srt.records import InputError, Pair, ReflectedPair, describe, pair_id, with_text_id
+from srt.storage import readers
+from srt.storage.errors import InputError, shown
+from srt.storage.files import describe, with_text_id
+from srt.storage.finite import is_finite
+from srt.storage.progress import say
+from srt.storage.records import Pair, ReflectedPair, pair_id
+from srt.storage.shipped import locate
 
 HUB = "hub:"
 NOT_USED = (

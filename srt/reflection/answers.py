@@ -1,6 +1,6 @@
 """Reading a teacher's reply: the parts that were asked for, out of the forms that models really write them in.
 
-Nothing is cut inside a word. `srt.cleaning` then cleans the parts.
+Nothing is cut inside a word. `srt.reflection.cleaning` then cleans the parts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from srt.cleaning import Failure, Reading, without_fence
+from srt.reflection.cleaning import Failure, Reading, without_fence
 
 
 def read_text(text: str, name: str, cut: bool) -> Reading | Failure:

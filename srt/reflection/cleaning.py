@@ -13,8 +13,10 @@ from functools import cached_property
 
 from pydantic import Field
 
-from srt.config import locate, read_yaml, validated
 from srt.settings import Settings
+from srt.settings.values import validated
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 # What became of a reflection: usable as it came or after mending, or why it failed.
 OUTCOMES = {

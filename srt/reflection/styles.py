@@ -1,8 +1,8 @@
 """Prompt styles as data: what the teacher is asked, in how many turns, and how its answer is read.
 
 A style file (config/prompts/*.yaml) has one list of turns for each phase. A turn's answer gives one field
-(`answer: text`) or several (`tags`, `json`); later turns see the fields of earlier ones. `srt.answers` reads it and
-`srt.cleaning` cleans it.
+(`answer: text`) or several (`tags`, `json`); later turns see the fields of earlier ones. `srt.reflection.answers`
+reads it and `srt.reflection.cleaning` cleans it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from srt import answers
-from srt.backends import REFUSED, Completion, Message
-from srt.cleaning import Cleaning, Failure, Reading, usable
-from srt.config import locate, read_yaml, validated
-from srt.prompts import fill
-from srt.records import InputError
+from srt.llm.prompts import fill
+from srt.llm.requests import REFUSED, Completion, Message
+from srt.reflection import answers
+from srt.reflection.cleaning import Cleaning, Failure, Reading, usable
 from srt.settings import Settings
+from srt.settings.values import validated
+from srt.storage.errors import InputError
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 # What a reflection is made of. `instruction` exists in phase 1 only.
 FIELDS = ("critique", "instruction", "response")

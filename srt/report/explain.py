@@ -8,8 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from srt.config import validated
-from srt.records import InputError, LedgerEntry, Pair, Record, ReflectedPair, Score, describe, read_lines
+from srt.settings.values import validated
+from srt.storage.errors import InputError
+from srt.storage.files import describe
+from srt.storage.readers import read_lines
+from srt.storage.records import LedgerEntry, Pair, Record, ReflectedPair, Score
 
 
 def explain(record: str, results: Path) -> str:

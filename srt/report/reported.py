@@ -1,4 +1,4 @@
-"""What the report reads: the paper's figures (`srt/reported.yaml`) and the evaluations below the results folder."""
+"""What the report reads: the paper's figures (`reported.yaml`) and the evaluations below the results folder."""
 
 from __future__ import annotations
 
@@ -10,16 +10,20 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from srt import layout
-from srt.config import read_yaml, validated
-from srt.records import Evaluation, InputError, Metric, describe, read_json
+from srt.evaluation.statistics import inside_error, mean_and_error
+from srt.experiment import layout
+from srt.experiment.runs import Run
 from srt.report.formats import Row
-from srt.runs import Run
 from srt.settings import Settings
-from srt.sidecars import read_sidecar
-from srt.statistics import inside_error, mean_and_error
+from srt.settings.values import validated
+from srt.storage.errors import InputError
+from srt.storage.files import describe
+from srt.storage.readers import read_json
+from srt.storage.records import Evaluation, Metric
+from srt.storage.sidecars import read_sidecar
+from srt.storage.yaml_files import read_yaml
 
-REPORTED_FILE = Path(__file__).resolve().parents[1] / "reported.yaml"
+REPORTED_FILE = Path(__file__).resolve().parent / "reported.yaml"
 OPEN_LLM = ("average", "arc", "hellaswag", "mmlu", "truthfulqa")
 
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -124,11 +128,11 @@ class ReportedData(ReportedRow):
     """Which version of which data set a model was finetuned on."""
 
     data: str
-    method: str = Field(description="as `srt.runs.METHODS` names it")
+    method: str = Field(description="as `srt.selection.registry.METHODS` names it")
 
 
 class Reported(Settings):
-    """All of `srt/reported.yaml`."""
+    """All of `srt/report/reported.yaml`."""
 
     aliases: dict[str, str]
     models: dict[str, ReportedModel]

@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from srt import models
-from srt.methods import Candidate, contests, decide_all
-from srt.progress import say
-from srt.records import LedgerEntry, Score, read_records, write_json, write_records
-from srt.score import score
-from srt.selection import read_candidates, scored_alike
-from srt.sequences import RATIOS
+from srt.prepare.sources import read_pairs
+from srt.scoring.score import score
+from srt.selection.ledger import decide_all
+from srt.selection.methods import Candidate, contests
+from srt.selection.select import read_candidates, scored_alike
 from srt.settings import ExecutionConfig, ScoreConfig, SelectionConfig
-from srt.sources import read_pairs
+from srt.storage import packages
+from srt.storage.files import read_records, write_json, write_records
+from srt.storage.progress import say
+from srt.storage.records import RATIOS, LedgerEntry, Score
 
 
 def agreement(
@@ -61,7 +62,7 @@ def agreement(
         "records": len(theirs),
         "spearman": _correlations(ours, known),
         "decisions": _decisions(ours, theirs, method, ratio, seed, selection),
-        "versions": models.versions("selective-reflection-tuning", "torch", "transformers", "scipy"),
+        "versions": packages.versions("selective-reflection-tuning", "torch", "transformers", "scipy"),
     }
     _say(out, found)
     write_json(out, found)

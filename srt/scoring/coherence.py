@@ -10,13 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from srt import limits, models, probe
-from srt.layout import meta_of
-from srt.progress import track
-from srt.prompts import joined, text_ids
-from srt.records import Coherence, InputError, Pair, ReflectedPair, write_json, write_records
+from srt.llm import devices, limits, loading, probe
+from srt.llm.prompts import joined, text_ids
+from srt.prepare.sources import read_pairs
 from srt.settings import CoherenceConfig, ExecutionConfig
-from srt.sources import read_pairs
+from srt.storage import packages
+from srt.storage.errors import InputError
+from srt.storage.files import write_json, write_records
+from srt.storage.progress import track
+from srt.storage.records import Coherence, Pair, ReflectedPair
+from srt.storage.sidecars import meta_of
 
 
 def coherence(
@@ -35,9 +38,9 @@ def coherence(
     records = read_pairs(pairs)
     known = limits.of(model, revision)
     longest = known.longest(settings.max_length, "coherence: max_length")
-    texts, reasons = _tokenized(records, models.load_tokenizer(model, revision), longest, known)
-    device = models.device(execution.device)
-    loaded = models.load_model(model, revision, settings.dtype, device)
+    texts, reasons = _tokenized(records, loading.load_tokenizer(model, revision), longest, known)
+    device = devices.device(execution.device)
+    loaded = loading.load_model(model, revision, settings.dtype, device)
     if reason := probe.why_padding_is_seen(loaded):
         raise InputError(f"{model}: its embedding of a text is not that of the text alone: {reason}")
     body = loaded.base_model
@@ -55,11 +58,11 @@ def coherence(
         results.append(Coherence(id=pair.id, coherence=value, reason=reason))
     meta: dict[str, Any] = {
         "model": model,
-        "identity": models.identity(model, revision),
+        "identity": loading.identity(model, revision),
         "settings": settings.model_dump(),
     }
     meta |= {"max_length": longest, "positions": known.positions}
-    write_json(Path(meta_of(str(out))), meta | {"versions": models.versions("torch", "transformers")})
+    write_json(Path(meta_of(str(out))), meta | {"versions": packages.versions("torch", "transformers")})
     write_records(out, results)
 
 

@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from srt import probe
-from srt.progress import say
-from srt.records import InputError
-from srt.sequences import Target
+from srt.llm import probe
+from srt.scoring.sequences import Target
+from srt.storage.errors import InputError
+from srt.storage.progress import say
 
 COMPILED_FROM = 200_000  # tokens of one call: below, compiling takes longer than it saves
 HEAD_ROWS = 128  # positions per chunk of the head: bounds the float32 logits to 128 x vocabulary

@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from srt.methods import REFERENCE, REFLECTED_RESPONSE, Candidate, choose, contests, places, refusal
-from srt.records import Score
-from srt.sequences import RATIOS, count_name
+from srt.selection.methods import REFLECTED_RESPONSE, Candidate, choose, contests, places, refusal
+from srt.selection.registry import REFERENCE
 from srt.settings import SelectionConfig
+from srt.storage.records import RATIOS, Score, count_name
 
 SPREADS = 4.5  # of a normal error, 7 in a million lie beyond; at least the largest one measured is covered
 # The NLLs of which a statistic's logarithm is the difference, and the ratio that holds them.
@@ -91,7 +91,7 @@ class Doubts:
         return self._of_filter(record, chosen) if chosen else set()
 
     def _of_contest(self, record: str, name: str, first: Candidate, second: Candidate) -> set[Doubt]:
-        values = log_statistic(first, name), log_statistic(second, name)
+        values = _log_statistic(first, name), _log_statistic(second, name)
         if values[0] is None or values[1] is None:
             return set()
         # Both phases' candidates can share a text; its NLL, and so its error, is the same on both sides.
@@ -110,7 +110,7 @@ class Doubts:
         limits = {"ifd": self.settings.ifd_below, "r_ifd": self.settings.r_ifd_below}
         found = set()
         for name, limit in limits.items():
-            value, margin = log_statistic(chosen, name), self._margin(record, chosen, name)
+            value, margin = _log_statistic(chosen, name), self._margin(record, chosen, name)
             if value is not None and margin and abs(value - math.log(limit)) <= margin:
                 found.add(Doubt(record, chosen.variant, name))
         return found
@@ -127,7 +127,7 @@ class Doubts:
         ]
         ranges: dict[Doubt, tuple[float, float]] = {}
         for record, candidate in chosen:
-            value = log_statistic(candidate, "ifd") if candidate else None
+            value = _log_statistic(candidate, "ifd") if candidate else None
             if candidate is None or value is None or refusal(candidate, self.method, self.settings):
                 continue
             margin = self._margin(record, candidate, "ifd")
@@ -145,7 +145,7 @@ class Doubts:
         }
 
 
-def log_statistic(candidate: Candidate, name: str) -> float | None:
+def _log_statistic(candidate: Candidate, name: str) -> float | None:
     """The logarithm of IFD, r-IFD or perplexity from the NLLs; None where one is missing."""
     if candidate.score is None:
         return None

@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from srt import models
-from srt.layout import meta_of
-from srt.methods import Candidate
-from srt.precision import Doubt, Doubts, ErrorModel
-from srt.progress import say
-from srt.records import InputError, Pair, Rescored, write_json, write_records
-from srt.score import Student, targets_or_reasons, with_nlls
-from srt.selection import candidate, read_candidates, scored_alike
-from srt.sequences import NLLS, RATIOS, Target, count_name
+from srt.prepare.sources import read_pairs
+from srt.scoring.precision import Doubt, Doubts, ErrorModel
+from srt.scoring.score import Student, targets_or_reasons, with_nlls
+from srt.scoring.sequences import Target
+from srt.selection.methods import Candidate
+from srt.selection.select import candidate, read_candidates, scored_alike
 from srt.settings import ExecutionConfig, ScoreConfig, SelectionConfig
-from srt.sources import read_pairs
+from srt.storage import packages
+from srt.storage.errors import InputError
+from srt.storage.files import write_json, write_records
+from srt.storage.progress import say
+from srt.storage.records import NLLS, RATIOS, Pair, Rescored, count_name
+from srt.storage.sidecars import meta_of
 
 SAMPLE = 64  # pairs whose error is measured: 256 sequences
 
@@ -40,9 +42,10 @@ def rescore(
 ) -> None:
     """Write `out` (JSONL of `Rescored`) for one selection; the measured error and the counts go into its sidecar.
 
-    `pairs`, `scores` and `coherence` map a variant to its file, as for `srt.selection.select`. Decisions that the
-    measured error leaves in doubt are computed again, then those that depend on them, then the places at the ratio's
-    edge, until none is in doubt. InputError where the scores are another student's or were made with other settings.
+    `pairs`, `scores` and `coherence` map a variant to its file, as for `srt.selection.select.select`. Decisions that
+    the measured error leaves in doubt are computed again, then those that depend on them, then the places at the
+    ratio's edge, until none is in doubt. InputError where the scores are another student's or were made with other
+    settings.
     """
     alike = scored_alike(scores)
     student = Student(model, revision, "float32", settings, execution, cache, str(out))
@@ -70,7 +73,7 @@ def rescore(
         "counts": {"ratios": len(work.exact), "rounds": rounds},
         **student.lengths,
         **student.arithmetic,
-        "versions": models.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),
+        "versions": packages.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),
     }
     write_json(Path(meta_of(str(out))), meta)
     write_records(out, work.rows())

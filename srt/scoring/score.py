@@ -1,7 +1,7 @@
 """Score: the student's IFD and r-IFD of every pair (IFD: arXiv 2308.12032; r-IFD: arXiv 2402.10110).
 
-Each pair gives four sequences (`srt.sequences`). A sequence is scored once however many pairs and variants share it,
-and its NLL is kept in a journal. A file of pairs can be scored in shards, one GPU each, and gathered again.
+Each pair gives four sequences (`srt.scoring.sequences`). A sequence is scored once, however many pairs and variants
+share it, and its NLL is kept in a journal. A file of pairs can be scored in shards, one GPU each, and gathered again.
 """
 
 from __future__ import annotations
@@ -13,26 +13,20 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from srt import limits, models
-from srt.finite import is_finite
-from srt.journal import Journal, content_key
-from srt.layout import meta_of
-from srt.progress import say, track
-from srt.prompts import appended, guess_prompt, student_template
-from srt.records import (
-    InputError,
-    Pair,
-    ReflectedPair,
-    Score,
-    read_records,
-    write_json,
-    write_records,
-)
-from srt.scorer import Scorer
-from srt.sequences import NLLS, RATIOS, Sequencer, Target, count_name
+from srt.llm import devices, limits, loading
+from srt.llm.prompts import appended, guess_prompt, student_template
+from srt.prepare.sources import read_pairs
+from srt.scoring.nll import Scorer
+from srt.scoring.sequences import Sequencer, Target
 from srt.settings import ExecutionConfig, ScoreConfig
-from srt.sidecars import read_sidecar
-from srt.sources import read_pairs
+from srt.storage import packages
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_json, write_records
+from srt.storage.finite import is_finite
+from srt.storage.journal import Journal, content_key
+from srt.storage.progress import say, track
+from srt.storage.records import NLLS, RATIOS, Pair, ReflectedPair, Score, count_name
+from srt.storage.sidecars import meta_of, read_sidecar
 
 LIMITED = "score: max_length"  # the setting that a model's positions may limit
 
@@ -58,9 +52,9 @@ class Student:
     ) -> None:
         self.model, self.revision, self.dtype, self.execution = model, revision, dtype, execution
         self.template, self.guess = student_template(settings.template), guess_prompt(settings.guess_prompt)
-        self.identity = models.identity(model, revision)
+        self.identity = loading.identity(model, revision)
         self.limits = limits.of(model, revision)
-        tokenizer, longest = models.load_tokenizer(model, revision), self.limits.longest(settings.max_length, LIMITED)
+        tokenizer, longest = loading.load_tokenizer(model, revision), self.limits.longest(settings.max_length, LIMITED)
         self.sequencer = Sequencer(tokenizer, self.template, self.guess, longest)
         folder = cache / "nll" / content_key(self.identity, dtype)[:16]
         self.journal = Journal(folder / f"{content_key(job)[:16]}.jsonl", holds=_is_nll)
@@ -99,8 +93,8 @@ class Student:
 
     def _loaded(self) -> Scorer:
         if self._scorer is None:
-            device, gpus = models.device(self.execution.device, self.execution.score_gpus), self.execution.score_gpus
-            loaded = models.load_model(self.model, self.revision, self.dtype, device, gpus)
+            device, gpus = devices.device(self.execution.device, self.execution.score_gpus), self.execution.score_gpus
+            loaded = loading.load_model(self.model, self.revision, self.dtype, device, gpus)
             compiling = self.execution.score_compile == "auto"
             self._scorer = Scorer(loaded, self.execution.score_batch_tokens, compiling)
         return self._scorer
@@ -166,7 +160,7 @@ def score(
         "texts": student.texts,
         **student.lengths,
         **student.arithmetic,
-        "versions": models.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),
+        "versions": packages.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),
     }
     _write(out, scores, meta, 1)
 

@@ -17,20 +17,10 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from srt.prompts import StudentTemplate, fill, text_ids
-from srt.records import Pair
+from srt.llm.prompts import StudentTemplate, fill, text_ids
+from srt.storage.records import Pair
 
-NLLS = ("nll_instruction", "nll_response", "nll_instruction_given_response", "nll_response_given_instruction")
-RATIOS = {  # exp(the first - the second)
-    "ifd": ("nll_response_given_instruction", "nll_response"),
-    "r_ifd": ("nll_instruction_given_response", "nll_instruction"),
-}
 PAIRS_AT_A_TIME = 32  # given to the tokenizer, which works on them in parallel; its output is large
-
-
-def count_name(nll: str) -> str:
-    """The field of a score that counts the target tokens of an NLL."""
-    return nll.replace("nll_", "tokens_")
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from srt.methods import Candidate, branch_of, facts_of, statistic
-from srt.records import InputError, LedgerEntry
+from srt.selection.methods import Candidate, branch_of, facts_of, statistic
+from srt.storage.errors import InputError
+from srt.storage.records import LedgerEntry
 
 STEP = math.log(1.1)  # a bin of lengths ends at 1.1 times its beginning
 Drawn = dict[str, Candidate]

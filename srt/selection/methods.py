@@ -13,36 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from srt.records import LedgerEntry, Score
-from srt.runs import FIXED_METHODS, SELECTING
+from srt.selection.registry import FIXED_METHODS, REFERENCE
 from srt.settings import SelectionConfig
+from srt.storage.records import Score
 
 # Phase 1 chooses between the pairs before response reflection; phase 2 adds the response reflection of the winner.
 REFLECTED_RESPONSE = {"original": "response", "instruction": "both"}
-# A control draws as many records as another method keeps, and its scores matter through that method's decisions.
-REFERENCE = {"length": "released"}
-# What only some methods read, by the names of the settings and of the arguments of `srt selection`.
-_FILTER = frozenset({"ifd_below", "r_ifd_below"})
-_READ_BY = {
-    "paper": _FILTER,
-    "released": _FILTER,
-    "random": frozenset({"seed"}),
-    "length": frozenset({"seed"}),
-    "perplexity": frozenset({"perplexity_prefers"}),
-    "coherence": frozenset({"coherence"}),
-}
-
-
-def uses(method: str) -> frozenset[str]:
-    """The names of the settings that a method of selection reads; a value of any other one has no effect.
-
-    They are `ratio`, `seed`, `coherence` (the files) and fields of `SelectionConfig`. No method reads `proxy_sample`:
-    it belongs to the comparison of a proxy with its student (`srt agreement`).
-    """
-    if method not in SELECTING:
-        return frozenset()
-    reference = uses(REFERENCE[method]) if method in REFERENCE else frozenset()
-    return frozenset({"ratio"}) | _READ_BY.get(method, frozenset()) | reference
 
 
 @dataclass(frozen=True)
@@ -212,61 +188,6 @@ def places(selected: int, ratio: float) -> int:
     """How many of the selected are kept."""
     # 1e-9: a ratio such as 0.07 is a little less than it says in binary, and floor would lose one record.
     return max(1, math.floor(ratio * selected + 1e-9))
-
-
-def decide_all(
-    records: Mapping[str, Mapping[str, Candidate]],
-    method: str,
-    ratio: float,
-    seed: int,
-    settings: SelectionConfig,
-    ranked: bool = True,
-) -> list[LedgerEntry]:
-    """The ledger of a whole data set. Without `ranked` (a fixed variant at ratio 1) no score is needed."""
-    if method in REFERENCE:
-        from srt.controls import length_matched
-
-        return length_matched(records, decide_all(records, REFERENCE[method], ratio, seed, settings), seed)
-    entries: list[LedgerEntry] = []
-    for record, candidates in records.items():
-        chosen, branch = choose(record, candidates, method, seed, settings)
-        reason = _drop_reason(chosen, candidates, method, settings, ranked)
-        entries.append(
-            LedgerEntry(
-                id=record,
-                candidates={variant: facts_of(candidate) for variant, candidate in candidates.items()},
-                chosen=chosen.variant if chosen else None,
-                branch=branch,
-                kept=reason is None,
-                reason=reason or "selected",
-            )
-        )
-    if ranked:
-        _apply_ratio(entries, ratio)
-    return entries
-
-
-def _drop_reason(
-    chosen: Candidate | None, candidates: Mapping[str, Candidate], method: str, settings: SelectionConfig, ranked: bool
-) -> str | None:
-    if chosen is None:
-        absent = [c.absent or (c.score.reason if c.score else None) for c in candidates.values()]
-        return f"no candidate is left: {next((why for why in absent if why), 'no statistic')}"
-    refused = refusal(chosen, method, settings)
-    if refused:
-        return refused
-    if ranked and statistic(chosen, "ifd") is None:
-        return f"IFD is null: {chosen.score.reason if chosen.score else 'not scored'}"
-    return None
-
-
-def _apply_ratio(entries: list[LedgerEntry], ratio: float) -> None:
-    kept = [(entry.id, entry.candidates[entry.chosen]["ifd"]) for entry in entries if entry.kept and entry.chosen]
-    inside = keep_ratio(kept, ratio) if kept else set()
-    for entry in entries:
-        if entry.kept and entry.id not in inside:
-            entry.kept = False
-            entry.reason = f"outside the ratio {ratio:g} by IFD"
 
 
 def facts_of(candidate: Candidate) -> dict[str, Any]:

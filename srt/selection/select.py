@@ -1,4 +1,4 @@
-"""Selection: the step around `srt.methods`, from files of pairs and scores to a train file and a ledger."""
+"""Selection: the step around `srt.selection.methods`, from files of pairs and scores to a train file and a ledger."""
 
 from __future__ import annotations
 
@@ -7,25 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from srt.layout import meta_of
-from srt.methods import Candidate, decide_all
-from srt.progress import say
-from srt.records import (
-    AnyRecord,
-    Coherence,
-    InputError,
-    LedgerEntry,
-    Pair,
-    ReflectedPair,
-    Rescored,
-    Score,
-    read_records,
-    write_records,
-)
-from srt.runs import FIXED_METHODS, variants_of
+from srt.prepare.sources import read_pairs
+from srt.selection.ledger import decide_all
+from srt.selection.methods import Candidate
+from srt.selection.registry import FIXED_METHODS, variants_of
 from srt.settings import SelectionConfig
-from srt.sidecars import read_sidecar
-from srt.sources import read_pairs
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_records
+from srt.storage.progress import say
+from srt.storage.records import AnyRecord, Coherence, LedgerEntry, Pair, ReflectedPair, Rescored, Score
+from srt.storage.sidecars import meta_of, read_sidecar
 
 
 def select(
@@ -122,7 +113,7 @@ def _check_files(
 
 
 def candidate(variant: str, pair: Pair | None, score: Score | None, cosine: float | None, ranked: bool) -> Candidate:
-    """A version of a record for `srt.methods`, with the reason where it can be none."""
+    """A version of a record for `srt.selection.methods`, with the reason where it can be none."""
     absent = None
     if pair is None:
         absent = "not reflected: it is not the winner of phase 1"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from srt.yaml_files import as_number
+from srt.storage.yaml_files import as_number
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Backend = Literal["auto", "transformers", "vllm", "vllm-server", "openai"]
@@ -35,7 +35,7 @@ PATH_EXPECTED = (
 LARGEST = 2**53  # a larger whole number is not the same as a float
 
 
-def is_printable(text: str, allowed: str = "") -> bool:
+def _is_printable(text: str, allowed: str = "") -> bool:
     """Whether a text has neither control characters, but for those allowed, nor halves of characters (surrogates)."""
     return not any(unicodedata.category(letter) in ("Cc", "Cs") and letter not in allowed for letter in text)
 
@@ -43,7 +43,7 @@ def is_printable(text: str, allowed: str = "") -> bool:
 def _path(text: str | None) -> str | None:
     """A path stays as it is. Snakemake takes braces for wildcards; a leading dash makes a flag, a tilde a home."""
     if text is not None and (
-        not text or text != text.strip() or text[0] in "-~" or set("{}") & set(text) or not is_printable(text)
+        not text or text != text.strip() or text[0] in "-~" or set("{}") & set(text) or not _is_printable(text)
     ):
         raise ValueError(PATH_EXPECTED)
     return text
@@ -83,7 +83,7 @@ Address = Annotated[str, AfterValidator(check_address)]
 
 
 class Place(Enum):
-    """What a path of the settings leads to; `srt.checks.paths` has a look at each kind before the work begins."""
+    """What a path of the settings leads to; `srt.planning.paths` has a look at each kind before the work begins."""
 
     OUTPUT = auto()  # a folder that is made
     RUN_TABLE = auto()
@@ -131,7 +131,7 @@ class Settings(BaseModel):
     @classmethod
     def _has_printable_texts(cls, value: Any) -> Any:
         parts = value if isinstance(value, list) else [*value, *value.values()] if isinstance(value, dict) else [value]
-        if not all(is_printable(part, allowed="\n\t") for part in parts if isinstance(part, str)):
+        if not all(_is_printable(part, allowed="\n\t") for part in parts if isinstance(part, str)):
             raise ValueError("expected text without control characters")
         if any(abs(part) > LARGEST for part in parts if isinstance(part, int)):
             raise ValueError(f"expected a whole number up to {LARGEST}")

@@ -8,12 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from srt.config import flag_text, read_yaml
-from srt.progress import say_first
-from srt.records import InputError
 from srt.settings import Settings
+from srt.settings.flags import flag_text
+from srt.storage.errors import InputError
+from srt.storage.progress import say_first
+from srt.storage.yaml_files import read_yaml
 
-DEFAULTS = "srt/defaults.yaml"
+DEFAULTS = "srt/settings/defaults.yaml"
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
@@ -144,3 +145,8 @@ class EvaluateConfig(Settings):
         """Benchmark that is judged (a key of this section): its judge's file."""
         judged = {name: getattr(self, name) for name in ("alpaca_eval_2", *FORMS)}
         return {name: benchmark.judge for name, benchmark in judged.items() if benchmark is not None}
+
+
+def judge_name(file: str) -> str:
+    """The name of a judge: its file's, under which `execution.endpoints` says where it answers."""
+    return Path(file).stem

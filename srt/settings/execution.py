@@ -10,20 +10,6 @@ from pydantic import Field, field_validator
 
 from srt.settings.base import Address, Name, OptionalVariable, Settings
 
-# Raised by whoever changes what a step computes, so that Snakemake reruns it and what follows.
-STEP_VERSIONS = {
-    "prepare": 2,
-    "import": 1,
-    "reflect": 3,
-    "score": 2,
-    "coherence": 2,
-    "selection": 1,
-    "finetune": 3,
-    "generate": 3,
-    "evaluate": 4,
-    "report": 4,
-}
-
 SENDING = (
     *("concurrency", "request_seconds", "patience_seconds", "reply_mb"),
     *("refusals_at_start", "failure_percent", "failure_window"),

@@ -8,10 +8,9 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from srt.checks.finding import Finding, did_you_mean, refuse, similar
-from srt.checks.types import above_json, names_at, stand_in, type_at
-from srt.errors import shown
-from srt.records import InputError
+from srt.settings.types import above_json, names_at, stand_in, type_at
+from srt.storage.errors import InputError, shown
+from srt.storage.findings import Finding, did_you_mean, refuse, similar
 
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 Steps = tuple[str | int, ...]  # from the outermost key inwards
@@ -88,7 +87,7 @@ class Reading(Generic[AnySettings]):
         lacking = [str(other[-1]) for other in missing if other[:-1] == steps[:-1]]
         meant = similar(steps[-1], lacking)
         near = did_you_mean(steps[-1], [meant] if meant else names_at(self.kind, steps[:-1]))
-        self.findings.append(Finding(self.where, key_of(steps), f"is not a known key{near}"))
+        self.findings.append(Finding(self.where, _key_of(steps), f"is not a known key{near}"))
         if meant:
             section[meant] = value
             missing.remove((*steps[:-1], meant))
@@ -98,10 +97,10 @@ class Reading(Generic[AnySettings]):
         steps = complaint["loc"]
         entry = steps[:-1] if steps[-1:] == ("[key]",) else ()  # of a map, whose name is none
         steps = entry[:-1] if entry else above_json(self.kind, steps)
-        key = key_of(steps)
+        key = _key_of(steps)
         if not (self.hides(key) or self._holds_stand_in(key)):
             known = names_at(self.kind, steps) if complaint["type"] == "literal_error" else ()
-            self.findings.append(Finding(self.where, key, message_of(complaint, known)))
+            self.findings.append(Finding(self.where, key, _message_of(complaint, known)))
         if entry:
             parent(values, entry).pop(entry[-1], None)
             self.incomplete.add(key)
@@ -122,12 +121,12 @@ def _of_named(complaints: Sequence[Any]) -> Iterator[Any]:
             yield complaint
 
 
-def key_of(steps: Steps) -> str:
+def _key_of(steps: Steps) -> str:
     """The way to a value as the text of a key."""
     return ".".join(map(str, steps))
 
 
-def message_of(complaint: Any, known: Collection[str] = ()) -> str:
+def _message_of(complaint: Any, known: Collection[str] = ()) -> str:
     """Pydantic's complaint in this program's words; `known` are the words that are allowed, where there is a choice."""
     if complaint["type"] == "missing":
         return "is missing"
@@ -144,3 +143,8 @@ def parent(values: Any, steps: Steps) -> Any:
     for step in steps[:-1]:
         values = values[step]
     return values
+
+
+def validated(kind: type[AnySettings], values: Any, where: str) -> AnySettings:
+    """`values` as settings of that kind; InputError with a line for every key that is wrong."""
+    return Reading(kind, values, where).whole()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from srt.errors import InputError, writing
+from srt.storage.errors import InputError, writing
 
 KINDS = {
     stat.S_IFDIR: "a folder",

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from srt.progress import say
+from srt.storage.progress import say
 
 FOLDER = "claims"  # beside the journals
 FILES = 16  # the kernel looks through all locks of a file: a batch of 50,000 requests takes 3 s with 16, 43 s with one

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from srt.errors import InputError, shown
+from srt.storage.errors import InputError, shown
 
 
 @dataclass(frozen=True)

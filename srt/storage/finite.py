@@ -1,6 +1,6 @@
 """JSON that other programs wrote, where NaN, Infinity and 1e999 stand as numbers, and pass comparisons as none should.
 
-Such a number becomes null where its record can say why; elsewhere it is refused (`srt.records`).
+Such a number becomes null where its record can say why; elsewhere it is refused (`srt.storage.records`).
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def is_finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def not_finite(value: Any) -> tuple[str, float] | None:
+def _not_finite(value: Any) -> tuple[str, float] | None:
     """(its place, as `metrics.0.value`; the number) of a number in parsed JSON that is not finite; None without one."""
     todo: list[tuple[str, Any]] = [("", value)]
     while todo:  # no recursion: what `parse` could just hold may be deeper than what is left of Python's stack
@@ -69,7 +69,7 @@ def not_finite(value: Any) -> tuple[str, float] | None:
 
 def complaint(value: Any) -> str | None:
     """`field: expected a finite number, found nan` of parsed JSON; None where every number is finite."""
-    found = not_finite(value)
+    found = _not_finite(value)
     return f"{found[0]}: expected a finite number, found {found[1]}" if found else None
 
 

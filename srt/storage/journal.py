@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from srt import finite
-from srt.claims import Claims
-from srt.errors import ADVICE
-from srt.progress import say
-from srt.records import InputError
+from srt.storage import finite
+from srt.storage.claims import Claims
+from srt.storage.errors import ADVICE, InputError
+from srt.storage.progress import say
 
 MOST_ROUNDS = 1000  # of a job; a larger number is another's word
 

@@ -1,7 +1,8 @@
 """How a file that somebody else wrote is read: each kind in one place, whatever is in it.
 
 What cannot be read is an InputError of one line: the file, the line or record, what was expected. A file is a regular
-one, since it is read more than once; a name that ends in `.gz` says that it is packed. `srt.yaml_files` reads YAML.
+one, since it is read more than once; a name that ends in `.gz` says that it is packed. `srt.storage.yaml_files` reads
+YAML.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from srt import finite
-from srt.errors import InputError
+from srt.storage import finite
+from srt.storage.errors import InputError
 
 BOM = "\ufeff"  # a byte order mark, which some programs write before UTF-8
 PACKED = ".gz"
@@ -122,7 +123,7 @@ def _decoded(data: bytes, where: str, before: int) -> str:
         raise InputError(f"{where} is not UTF-8 text (byte {before + error.start})") from None
 
 
-def text_lines(path: Path, expected: str) -> Iterator[tuple[int, str]]:
+def _text_lines(path: Path, expected: str) -> Iterator[tuple[int, str]]:
     """(number from 1, text without its end) of each line of a UTF-8 file; the errors of `read_text`."""
     number = before = 0
     with opened(path, expected) as file:
@@ -138,7 +139,7 @@ def text_lines(path: Path, expected: str) -> Iterator[tuple[int, str]]:
 
 def read_lines(path: Path, nan_is_null: bool = False) -> Iterator[tuple[int, Any]]:
     """(line number from 1, parsed JSON) of every non-blank line; InputError names what cannot be parsed."""
-    for number, line in text_lines(path, "a JSONL file"):
+    for number, line in _text_lines(path, "a JSONL file"):
         if line.strip():
             try:
                 value = finite.parse(line, nan_is_null)
@@ -251,7 +252,7 @@ def tab_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     InputError names the line with another number of cells than the header; empty ones at its end do not count.
     """
     header: list[str] = []
-    for number, line in text_lines(path, "a table"):
+    for number, line in _text_lines(path, "a table"):
         if not line.strip() or line.startswith("#"):
             continue
         where = f"{path}: line {number}"

@@ -1,28 +1,23 @@
-"""The record types that the steps hand to each other, and the only ways they are read and written.
+"""The record types that the steps hand to each other; `srt.storage.files` reads and writes them.
 
-A record's id is a hash of its original content and stays with it through every variant; (id, variant)
-is the key, and nothing is joined by position.
+A record's id is a hash of its original content and stays with it through every variant; (id, variant) is the key, and
+nothing is joined by position.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-
-from srt import finite
-from srt.atomic import replacing
-from srt.errors import InputError as InputError  # noqa: PLC0414 (imported from here by all who read records)
-from srt.errors import shown
-from srt.progress import say
-from srt.readers import read_json as read_json  # noqa: PLC0414
-from srt.readers import read_lines as read_lines  # noqa: PLC0414
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 VARIANTS = ("original", "instruction", "response", "both")
+NLLS = ("nll_instruction", "nll_response", "nll_instruction_given_response", "nll_response_given_instruction")
+RATIOS = {  # exp(the first - the second)
+    "ifd": ("nll_response_given_instruction", "nll_response"),
+    "r_ifd": ("nll_instruction_given_response", "nll_instruction"),
+}
 
 
 class Record(BaseModel):
@@ -44,7 +39,7 @@ class ReflectedPair(Pair):
     """A pair after reflection; where that failed, the pair is the unreflected one and `reason` says why.
 
     `outcome` is `clean`, `repaired` (`repairs` names what was mended in the teacher's answer) or the kind of failure
-    (`srt.cleaning.OUTCOMES`).
+    (`srt.reflection.cleaning.OUTCOMES`).
     """
 
     status: Literal["reflected", "failed"]
@@ -199,65 +194,6 @@ def pair_id(instruction: str, input: str, output: str) -> str:
     return hashlib.sha256(content.encode("ascii")).hexdigest()[:16]
 
 
-def describe(error: ValidationError) -> str:
-    """Pydantic's first complaint as `field: expected ..., found ...`."""
-    first = error.errors()[0]
-    place = first["loc"][:-2] if first["loc"][-1:] == ("[key]",) else first["loc"]  # of a name: the map that has it
-    field = ".".join(str(part) for part in place) or "value"
-    if first["type"] == "missing":
-        return f"{field}: is missing"
-    if first["type"] == "extra_forbidden":
-        return f"{field}: is not a known name"
-    message = first["msg"].removeprefix("Value error, ")
-    return f"{field}: {message}, found {shown(first.get('input'))}"
-
-
-def with_text_id(row: Any) -> Any:
-    """A row of parsed JSON, its id as text where it is a whole number."""
-    numbered = isinstance(row, dict) and isinstance(row.get("id"), int) and not isinstance(row["id"], bool)
-    return {**row, "id": str(row["id"])} if numbered else row
-
-
-def read_records(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
-    """All records of a JSONL file, validated; InputError names file, line and field, and refuses a repeated id.
-
-    A number that is not finite is null, counted in the log, where the type has a reason for it (NULLABLE).
-    """
-    records: list[AnyRecord] = []
-    seen: set[str] = set()
-    nulled = 0
-    for number, row in read_lines(path):
-        value = with_text_id(row)
-        nulled += finite.null_unusable(value, NULLABLE.get(kind, {}), "status" in kind.model_fields)
-        complaint = finite.complaint(value)
-        if complaint:
-            raise InputError(f"{path}: line {number}: {complaint}")
-        try:
-            record = kind.model_validate(value)
-        except ValidationError as error:
-            raise InputError(f"{path}: line {number}: {describe(error)}") from None
-        key = getattr(record, "id", None)
-        if key is not None and key in seen:
-            raise InputError(f"{path}: line {number}: id {key!r} occurs twice, expected unique ids")
-        seen.add(key or "")
-        records.append(record)
-    if nulled:
-        total = len(records)
-        say(f"{path}: {nulled} of {total} records have a number that is none: null with the reason, never selected")
-    return records
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file so that it is either complete under its name or not there at all; the errors of `replacing`."""
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-
-
-def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write records as JSONL, whole or not at all. ASCII escapes keep lone surrogates and odd line ends safe."""
-    write_text(path, "".join(json.dumps(record.model_dump(), allow_nan=False) + "\n" for record in records))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write one JSON value, indented, whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+def count_name(nll: str) -> str:
+    """The field of a score that counts the target tokens of an NLL."""
+    return nll.replace("nll_", "tokens_")

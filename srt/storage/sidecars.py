@@ -11,9 +11,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from srt.errors import InputError
-from srt.readers import read_json
-from srt.records import describe
+from srt.storage.errors import InputError
+from srt.storage.files import describe
+from srt.storage.readers import read_json
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -98,3 +98,13 @@ def read_sidecar(path: Path, *needed: str) -> dict[str, Any]:
         if values.get(outer) is None or (inner and values[outer].get(inner) is None):
             raise InputError(f"{path}: {name}: is missing")
     return {name: value for name, value in values.items() if value is not None}
+
+
+def meta_of(path: str) -> str:
+    """The sidecar with the settings and versions behind a JSONL artefact."""
+    return path.removesuffix(".jsonl") + ".meta.json"
+
+
+def items_of(evaluation: str) -> str:
+    """The values of an evaluation by question, beside it."""
+    return evaluation.removesuffix(".json") + ".items.jsonl"

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from srt.errors import InputError
-from srt.readers import read_text
+from srt.storage.errors import InputError
+from srt.storage.readers import read_text
 
 MOST_BYTES = 4_000_000  # of a file; it is read at about 100 kB/s
 MOST_VALUES = 100_000  # once aliases are unfolded

@@ -2,7 +2,7 @@
 
 transformers' own way with `sdpa` is a mask of all tokens against all, whose cost grows with the square of the row.
 Here a record costs what it would cost alone, on any device, and no token sees another record. Whether a model honours
-that, or any other layout of records, is not known by its name: `settle` tries it (`srt.probe`).
+that, or any other layout of records, is not known by its name: `settle` tries it (`srt.llm.probe`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 from typing import Any, NamedTuple
 
-from srt import probe
-from srt.batches import collator
-from srt.records import InputError
+from srt.llm import probe
 from srt.settings import FinetuneConfig
+from srt.storage.errors import InputError
+from srt.training.batches import collator
 
 NAME = "srt_records"
 PADDED = "grouped"  # the layout taken where `padding_free` is not honoured: records of about one length, padded
@@ -39,12 +39,12 @@ def implementation(config: Any, layout: str, attention: str) -> str:
     if attention != "sdpa" or layout != "padding_free" or windows or getattr(text, "sliding_window", None):
         kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
         return "eager" if attention == "sdpa" and kind and not kind._supports_sdpa else attention
-    AttentionInterface.register(NAME, records_attention)
+    AttentionInterface.register(NAME, _records_attention)
     AttentionMaskInterface.register(NAME, lambda *_, **__: None)
     return NAME
 
 
-def records_attention(
+def _records_attention(
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, record_lengths: Any = None, **more: Any
 ) -> tuple[Any, None]:
     """Causal attention inside every record of a row.

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from torch.utils.data import Sampler
 
-from srt.examples import IGNORED
-from srt.records import InputError
 from srt.settings import FinetuneConfig
+from srt.storage.errors import InputError
+from srt.training.examples import IGNORED
 
 
 class Batches(NamedTuple):
@@ -105,7 +105,7 @@ def filler(token: int) -> dict[str, list[int]]:
 
 
 def collator(pad_token: int, settings: FinetuneConfig) -> Any:
-    """TRL's collator for a recipe's batches; where `srt.attention` reads them it hands on the records' lengths."""
+    """TRL's collator for a recipe's batches; it hands on the records' lengths where `attention` reads them."""
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     flat = DataCollatorForLanguageModeling(pad_token, padding_free=settings.batches == "padding_free")

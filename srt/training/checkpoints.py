@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from srt.atomic import sync
-from srt.records import read_json, write_json
+from srt.storage.atomic import sync
+from srt.storage.files import write_json
+from srt.storage.readers import read_json
 
 VERSION = 2  # raised where a checkpoint that an older version wrote must not be gone on with
 MARKER = "complete.json"
@@ -30,7 +31,7 @@ def newest_checkpoint(checkpoints: Path) -> Path | None:
             whole.append(checkpoint)
         else:
             shutil.rmtree(checkpoint)
-    return max(whole, key=step_of, default=None)
+    return max(whole, key=_step_of, default=None)
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -38,7 +39,7 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
-def step_of(checkpoint: Path) -> int:
+def _step_of(checkpoint: Path) -> int:
     """The optimizer step after which a checkpoint was taken."""
     return int(checkpoint.name.removeprefix(PREFIX))
 
@@ -49,7 +50,7 @@ def complete(saved: Path, checkpoints: Path, keep: int) -> None:
     sync_folder(saved)
     saved.rename(checkpoints / saved.name)
     sync(checkpoints)
-    for old in sorted(checkpoints.glob(f"{PREFIX}*"), key=step_of)[:-keep]:
+    for old in sorted(checkpoints.glob(f"{PREFIX}*"), key=_step_of)[:-keep]:
         # Under its name a checkpoint is whole: a kill while it is deleted must not leave half of it there.
         gone = checkpoints / SAVING / old.name
         old.rename(gone)

@@ -11,10 +11,11 @@ from collections import Counter
 from itertools import takewhile
 from typing import Any, NamedTuple
 
-from srt import limits, models
-from srt.prompts import SEPARATORS, fill, joined, text_ids, training_prompt
-from srt.records import InputError, Pair
+from srt.llm import limits, loading
+from srt.llm.prompts import SEPARATORS, fill, joined, text_ids, training_prompt
 from srt.settings import FinetuneConfig
+from srt.storage.errors import InputError
+from srt.storage.records import Pair
 
 IGNORED = -100  # the label of a token without loss
 
@@ -37,7 +38,7 @@ def load_tokenizer(model: str, revision: str | None) -> Any:
 
     InputError without such an EOS.
     """
-    tokenizer, known = models.load_tokenizer(model, revision), limits.of(model, revision)
+    tokenizer, known = loading.load_tokenizer(model, revision), limits.of(model, revision)
     if tokenizer.eos_token is None:
         raise InputError(f"{model}: tokenizer: has no end-of-sequence token, expected one to end responses with")
     if known.outside([tokenizer.eos_token_id]) is not None:

@@ -1,7 +1,7 @@
 """finetune: supervised finetuning of the student on the selected pairs, with TRL's SFTTrainer.
 
-Labels are made in `srt.examples`, batches in `srt.batches`; `srt.memory` says whether it fits, `srt.launch` starts the
-processes of several devices, `srt.saving` moves the model into place. Weights and AdamW's moments are float32
+Labels are made in `examples`, batches in `batches`; `memory` says whether it fits, `launch` starts the processes of
+several devices, `saving` moves the model into place. Weights and AdamW's moments are float32
 unless the recipe says otherwise; a recipe's bfloat16 or float16 is the arithmetic (autocast) and the saved
 weights, because bfloat16 weights lose most updates of a 2e-5 learning rate to rounding.
 """
@@ -14,16 +14,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from srt import launch, limits, memory, models
-from srt.batches import Batches, plan
-from srt.checkpoints import VERSION, alone, newest_checkpoint
-from srt.examples import Examples, load_tokenizer, tokenize
-from srt.journal import content_key
-from srt.progress import say
-from srt.records import InputError, Pair, read_records
-from srt.saving import RECORD, refuse_foreign, save
+from srt.llm import devices, limits, loading
 from srt.settings import ExecutionConfig, FinetuneConfig
-from srt.trainer import load_weights, make_trainer, require_packages, training_arguments
+from srt.storage import packages
+from srt.storage.errors import InputError
+from srt.storage.files import read_records
+from srt.storage.journal import content_key
+from srt.storage.progress import say
+from srt.storage.records import Pair
+from srt.training import launch, memory
+from srt.training.batches import Batches, plan
+from srt.training.checkpoints import VERSION, alone, newest_checkpoint
+from srt.training.examples import Examples, load_tokenizer, tokenize
+from srt.training.saving import RECORD, refuse_foreign, save
+from srt.training.trainer import load_weights, make_trainer, require_packages, training_arguments
 
 __all__ = ["RECORD", "finetune"]
 
@@ -51,7 +55,7 @@ def finetune(
     pairs = read_records(train, Pair)
     if not pairs:
         raise InputError(f"{train}: holds no pair, expected at least one to train on")
-    models.require(model)
+    loading.require(model)
     refuse_foreign(model_dir)
     several = launch.is_needed(execution)
     device = _device(execution, settings, holding=not several)
@@ -64,7 +68,7 @@ def finetune(
         launch.run(settings, execution, device, checkpointing, arguments)
         return
     launch.require_sharding(settings, checkpointing)
-    identity = models.identity(model, revision)
+    identity = loading.identity(model, revision)
     data = {"sha256": hashlib.sha256(train.read_bytes()).hexdigest(), "records": len(pairs), **examples.counts}
     about = {"base_model": model, "revision": revision, "base_identity": identity, "seed": seed, "data": data}
     about["settings"] = settings.model_dump()
@@ -87,7 +91,7 @@ def _device(execution: ExecutionConfig, settings: FinetuneConfig, holding: bool)
 
     With `holding` this process takes its GPU; without, it leaves CUDA alone, for the processes that it will start.
     """
-    device = models.device(execution.device) if holding else launch.device(execution)
+    device = devices.device(execution.device) if holding else launch.device(execution)
     if device == "cpu" and settings.dtype == "float16":
         raise InputError("finetune: dtype: expected float32 or bfloat16 on a CPU, found float16")
     if device == "cuda" and holding:
@@ -136,11 +140,11 @@ def _outcome(trainer: Any, device: str, seconds: float) -> dict[str, Any]:
     import torch
 
     keys = ("step", "loss", "learning_rate", "grad_norm")
-    packages = ("torch", "transformers", "trl", "accelerate", "peft", "tokenizers", "bitsandbytes", "liger-kernel")
+    named = ("torch", "transformers", "trl", "accelerate", "peft", "tokenizers", "bitsandbytes", "liger-kernel")
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "threads": torch.get_num_threads() if device == "cpu" else None,
         "seconds": round(seconds, 1),
-        "versions": models.versions(*packages, "flash-attn"),
+        "versions": packages.versions(*named, "flash-attn"),
         "loss_curve": [{key: entry[key] for key in keys} for entry in trainer.state.log_history if "loss" in entry],
     }

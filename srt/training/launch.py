@@ -14,12 +14,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from srt import gpus, models
-from srt.config import as_flags, flag_text, locate
-from srt.lifeline import OWNER_VARIABLE
-from srt.records import InputError
-from srt.server import free_port
+from srt.llm import devices
+from srt.machine import gpus
+from srt.machine.ports import free_port
+from srt.machine.processes import OWNER_VARIABLE
 from srt.settings import EXECUTION_FLAGS, ExecutionConfig, FinetuneConfig
+from srt.settings.flags import as_flags, flag_text
+from srt.storage.errors import InputError
+from srt.storage.shipped import locate
 
 LOCAL_RANK = "LOCAL_RANK"  # set for every process of a launcher
 STARTED = "SRT_LAUNCHED"  # set for every process that was started here
@@ -56,7 +58,7 @@ def is_first() -> bool:
 
 def device(execution: ExecutionConfig) -> str:
     """`cpu` or `cuda`, told without touching CUDA; InputError as `models.kind`."""
-    return models.kind(execution.device)
+    return devices.kind(execution.device)
 
 
 def require_sharding(settings: FinetuneConfig, checkpointing: bool) -> None:

@@ -1,20 +1,20 @@
-"""What a training needs of a device's memory, of the disk and of time, before it starts; pure arithmetic on shapes.
+"""What a training needs of a device's memory, before it starts; pure arithmetic on shapes.
 
 The activations of a decoder layer of Llama's kind are counted as autograd saves them under PyTorch's own attention (no
-score matrix is kept); tests/test_memory.py holds the count to what is really saved. What a library takes besides is
-assumed, in RESERVED_GB and FRAGMENTED.
+score matrix is kept); tests/training/test_memory.py holds the count to what is really saved. What a library takes
+besides is assumed, in RESERVED_GB and FRAGMENTED.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from srt import models
-from srt.records import InputError
+from srt.llm import loading
+from srt.machine import gpus
 from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.storage.errors import InputError
 
 GB = 1e9
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -65,7 +65,7 @@ def shape_of(model: str, revision: str | None) -> Shape:
     import torch
     from transformers import AutoModelForCausalLM
 
-    config = models.load_config(model, revision)
+    config = loading.load_config(model, revision)
     try:
         with torch.device("meta"):
             return Shape.of_model(AutoModelForCausalLM.from_config(config))
@@ -103,7 +103,7 @@ def estimate(shape: Shape, settings: FinetuneConfig, devices: int, tokens: int, 
     copies = 2 if devices > 1 and share == 1 else 1  # every process keeps the gradients once more, to send them
     moment = 2 * (size if settings.optimizer == "adamw" else MOMENT_8BIT)
     head = shape.vocabulary * shape.hidden
-    weights = frozen_bytes(shape, settings) + size * trained / share
+    weights = _frozen_bytes(shape, settings) + size * trained / share
     if share > 1:  # one layer is gathered while the last one is still there, and the head whole, in float32
         weights += 2 * BYTES[settings.dtype] * shape.linear / shape.layers + 4 * head
     elif settings.adapter == "none" and settings.dtype != settings.weights:
@@ -121,7 +121,7 @@ def trained_parameters(shape: Shape, settings: FinetuneConfig) -> int:
     return shape.parameters if settings.adapter == "none" else (settings.lora_rank or 0) * shape.sides
 
 
-def frozen_bytes(shape: Shape, settings: FinetuneConfig) -> float:
+def _frozen_bytes(shape: Shape, settings: FinetuneConfig) -> float:
     """The model below an adapter; none without one."""
     if settings.adapter == "none":
         return 0.0
@@ -228,34 +228,7 @@ def limit_gb(execution: ExecutionConfig, device: str, processes: int) -> float |
     if execution.card_gb is not None:
         return execution.card_gb
     if device == "cuda":
-        from srt import gpus
-
         return gpus.memory_gb()
     import psutil
 
     return float(psutil.virtual_memory().total) / GB / processes
-
-
-def checkpoint_gb(shape: Shape, settings: FinetuneConfig) -> float:
-    """A checkpoint on the disk: trained weights and both moments."""
-    moments = 2 * (BYTES[settings.weights] if settings.optimizer == "adamw" else MOMENT_8BIT)
-    return trained_parameters(shape, settings) * (BYTES[settings.weights] + moments) / GB
-
-
-def model_gb(shape: Shape, settings: FinetuneConfig) -> float:
-    """The finished model on the disk, with its adapter where it has one."""
-    adapter = 0 if settings.adapter == "none" else BYTES[settings.weights] * trained_parameters(shape, settings)
-    return (BYTES[settings.dtype] * shape.parameters + adapter) / GB
-
-
-def hours(
-    shape: Shape, settings: FinetuneConfig, tokens: float, length: float, checkpointing: bool, tflops: float
-) -> float:
-    """Hours of training on `tokens` tokens in records of about `length`, at `tflops` TFLOP/s over all devices.
-
-    Two operations a weight and token forward, two backward for the activations, two for the weights' gradients (none
-    below an adapter), and one more forward pass where activations are computed twice.
-    """
-    passes = (2 if settings.adapter == "none" else 1) + 1 + checkpointing
-    attention = 2 * shape.layers * shape.hidden * length  # a token against half of its record, scores and values
-    return math.prod((passes, 2 * shape.parameters + attention, tokens)) / (tflops * 1e12) / 3600

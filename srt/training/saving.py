@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from srt import models
-from srt.atomic import leaving_nothing, sync
-from srt.checkpoints import sync_folder
-from srt.records import InputError, write_json
+from srt.llm import loading
 from srt.settings import FinetuneConfig
+from srt.storage.atomic import leaving_nothing, sync
+from srt.storage.errors import InputError
+from srt.storage.files import write_json
+from srt.training.checkpoints import sync_folder
 
 RECORD = "srt_finetune.json"
 CURVE = "loss_curve"
@@ -42,7 +43,7 @@ def save(
             return
         for pickled in partial.rglob("training_args.bin"):  # with this machine's paths
             pickled.unlink()
-        loss_figure(record["loss_curve"], partial)
+        _loss_figure(record["loss_curve"], partial)
         write_json(partial / RECORD, record)
         sync_folder(partial)
     if model_dir.exists():
@@ -68,7 +69,7 @@ def _save_weights(trainer: Any, folder: Path, settings: FinetuneConfig, base: tu
         from peft import PeftModel
 
         # In float32, whatever was trained over: what is merged is rounded once.
-        merged = PeftModel.from_pretrained(models.load_model(*base, "float32", "cpu"), str(folder / ADAPTER))
+        merged = PeftModel.from_pretrained(loading.load_model(*base, "float32", "cpu"), str(folder / ADAPTER))
         merged = merged.merge_and_unload().to(getattr(torch, settings.dtype))
         merged.generation_config = trainer.model.generation_config
         merged.config.get_text_config().pad_token_id = trainer.processing_class.pad_token_id
@@ -80,7 +81,7 @@ def _to_dtype(folder: Path, dtype: str) -> None:
     """Sharded weights come gathered as they were trained; the saved ones have the recipe's dtype."""
     import torch
 
-    model = models.load_model(str(folder), None, dtype, "cpu")
+    model = loading.load_model(str(folder), None, dtype, "cpu")
     if model.dtype != getattr(torch, dtype):
         raise RuntimeError(f"{folder}: expected weights in {dtype}, found {model.dtype}")
     for shard in folder.glob("*.safetensors*"):
@@ -88,13 +89,13 @@ def _to_dtype(folder: Path, dtype: str) -> None:
     model.save_pretrained(folder)
 
 
-def loss_figure(curve: Sequence[Mapping[str, float]], folder: Path) -> None:
+def _loss_figure(curve: Sequence[Mapping[str, float]], folder: Path) -> None:
     """Loss and learning rate by optimizer step, as CURVE.pdf and CURVE.png."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    from srt.report.figures import save as save_figure
-    from srt.report.style import BLUE, GREY, styled
+    from srt.plotting.save import save as save_figure
+    from srt.plotting.style import BLUE, GREY, styled
 
     with styled():
         figure = Figure(figsize=(5.2, 3.0), layout="constrained")

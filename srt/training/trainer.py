@@ -8,14 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from srt import attention, models
-from srt.atomic import leaving_nothing
-from srt.batches import Batches, StepSampler, collator, filler
-from srt.checkpoints import PREFIX, SAVING, complete
-from srt.examples import Examples
-from srt.progress import say
-from srt.records import InputError
+from srt.llm import devices, loading
 from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.storage.atomic import leaving_nothing
+from srt.storage.errors import InputError
+from srt.storage.progress import say
+from srt.training import attention
+from srt.training.batches import Batches, StepSampler, collator, filler
+from srt.training.checkpoints import PREFIX, SAVING, complete
+from srt.training.examples import Examples
 
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 OPTIMIZERS = {"adamw": "adamw_torch", "adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}
@@ -53,7 +54,7 @@ def training_arguments(
     """TRL's arguments; everything that decides the result is said aloud."""
     from trl import SFTConfig
 
-    cpu = models.device(execution.device) == "cpu"
+    cpu = devices.device(execution.device) == "cpu"
     return SFTConfig(
         output_dir=str(checkpoints),
         max_length=settings.max_length,
@@ -92,7 +93,7 @@ def load_weights(model: str, revision: str | None, settings: FinetuneConfig) -> 
     from transformers import BitsAndBytesConfig
 
     dtype = settings.dtype if settings.adapter != "none" else settings.weights
-    config = models.load_config(model, revision)
+    config = loading.load_config(model, revision)
     more: dict[str, Any] = {
         "attn_implementation": attention.implementation(config, attention.PADDED, settings.attention)
     }
@@ -104,7 +105,7 @@ def load_weights(model: str, revision: str | None, settings: FinetuneConfig) -> 
             bnb_4bit_compute_dtype=getattr(torch, settings.dtype),
         )
         more["device_map"] = {"": int(os.environ.get("LOCAL_RANK", "0"))}
-    return models.load_model(model, revision, dtype, None, **more)  # the trainer moves it to the device
+    return loading.load_model(model, revision, dtype, None, **more)  # the trainer moves it to the device
 
 
 def make_trainer(

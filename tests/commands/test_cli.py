@@ -11,17 +11,15 @@ import yaml
 
 from helpers.commands import COMMANDS, FUNCTIONS, RELEASED, flags_of, help_of, imported, sections_of
 from srt import cli
-from srt.config import as_flags, default_config, flag_fields, load, locate, read_yaml
-from srt.records import InputError, Pair, ReflectedPair, Score, pair_id, write_records
-from srt.settings import (
-    EXECUTION_FLAGS,
-    Endpoint,
-    EvaluateConfig,
-    ExecutionConfig,
-    FinetuneConfig,
-    Price,
-    Settings,
-)
+from srt.commands import flags
+from srt.experiment.config import default_config, load
+from srt.settings import EXECUTION_FLAGS, Endpoint, EvaluateConfig, ExecutionConfig, FinetuneConfig, Price, Settings
+from srt.settings.flags import as_flags, flag_fields
+from srt.storage.errors import InputError
+from srt.storage.files import write_records
+from srt.storage.records import Pair, ReflectedPair, Score, pair_id
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 pytestmark = pytest.mark.usefixtures("any_path")  # what the steps refuse; planning/test_check.py has the rest
 DEMO = default_config().absolute()
@@ -46,9 +44,9 @@ def refuse_to_read(path=None):
 def through_flags(settings, prefix=""):
     """The settings after their way through flags and the parser; no config file may be read."""
     parser = argparse.ArgumentParser()
-    cli.add_settings(parser, type(settings), prefix)
+    flags.add_settings(parser, type(settings), prefix)
     args = parser.parse_args(shlex.split(as_flags(settings, prefix)))
-    return cli.resolve(args, type(settings), refuse_to_read, prefix)
+    return flags.resolve(args, type(settings), refuse_to_read, prefix)
 
 
 # --- Flags and settings -------------------------------------------------------------------------------------------
@@ -111,7 +109,7 @@ def without(command):
 def test_with_all_flags_given_no_config_file_is_read(monkeypatch, command):
     configs = [load(locate(name))[0] for name in CONFIGS]
     called = []
-    monkeypatch.setattr("srt.config.load", refuse_to_read)
+    monkeypatch.setattr("srt.experiment.config.load", refuse_to_read)
     monkeypatch.setattr(FUNCTIONS[command], lambda *args, **more: called.extend([*args, *more.values()]))
     for config in configs:
         called.clear()
@@ -127,7 +125,7 @@ def test_with_all_flags_given_no_config_file_is_read(monkeypatch, command):
 
 def test_a_flag_overrides_the_config_file(monkeypatch):
     called = []
-    monkeypatch.setattr("srt.score.score", lambda *args: called.extend(args))
+    monkeypatch.setattr("srt.scoring.score.score", lambda *args: called.extend(args))
     config, _ = load()
     words = ["--max-length", "77", "--device", "cpu", "--config", str(default_config())]
     assert cli.main(["score", "P", "S", "--model", "M", *words]) == 0
@@ -148,8 +146,8 @@ REFLECT = ["reflect", "P", "R", "--variant", "response", "--backend", "openai", 
 )
 def test_where_a_teacher_answers_and_what_it_costs(monkeypatch, words, endpoint, price):
     called = []
-    monkeypatch.setattr("srt.reflect.reflect", lambda *args: called.extend(args))
-    monkeypatch.setattr("srt.cli.named", lambda args, flag: lambda config: config.teachers["smollm2"])
+    monkeypatch.setattr("srt.reflection.reflect.reflect", lambda *args: called.extend(args))
+    monkeypatch.setattr("srt.commands.flags.named", lambda args, flag: lambda config: config.teachers["smollm2"])
     assert cli.main([*REFLECT, "--use-teacher", "t", "--journal", "J", *words]) == 0
     assert Path("J") in called
     assert Endpoint(base_url=endpoint[0], api_key_env=endpoint[1]) in called
@@ -221,10 +219,10 @@ def test_an_endpoint_is_the_same_as_a_flag_and_in_the_config():
     for parameters in ({}, {"seed": None, "max_tokens": "max_completion_tokens"}):
         for key in (None, "KEY"):
             known = Endpoint(base_url="http://a/v1", api_key_env=key, parameters=parameters)
-            assert cli._endpoint(known.as_flag(), "--endpoint") == known
+            assert flags._endpoint(known.as_flag(), "--endpoint") == known
     for wrong in ("seed=a b", "model=x", "messages=", "=x", "s;x="):
         with pytest.raises(InputError, match="--endpoint: parameters: expected names of parameters"):
-            cli._endpoint(f"http://a/v1,{wrong}", "--endpoint")
+            flags._endpoint(f"http://a/v1,{wrong}", "--endpoint")
 
 
 def test_the_only_teacher_of_a_config_brings_its_server_and_price(monkeypatch, tmp_path):
@@ -234,7 +232,7 @@ def test_the_only_teacher_of_a_config_brings_its_server_and_price(monkeypatch, t
     values["execution"]["endpoints"] = {"smollm2": {"base_url": "http://a/v1", "api_key_env": None}}
     values["execution"]["prices"] = {"smollm2": {"prompt": 1.0, "completion": 2.0, "batch": 0.5}}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
-    monkeypatch.setattr("srt.reflect.reflect", lambda *args: called.extend(args))
+    monkeypatch.setattr("srt.reflection.reflect.reflect", lambda *args: called.extend(args))
     assert cli.main(["reflect", "P", "R", "--variant", "both", "--config", str(tmp_path / "c.yaml")]) == 0
     assert Endpoint(base_url="http://a/v1", api_key_env=None) in called
     assert Price(prompt=1.0, completion=2.0, batch=0.5) in called
@@ -244,7 +242,7 @@ def test_a_full_or_closed_disk_is_one_line_and_code_1(monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device", "results/x.jsonl")
 
-    monkeypatch.setattr("srt.reflect.reflect", full)
+    monkeypatch.setattr("srt.reflection.reflect.reflect", full)
     assert cli.main(["reflect", "P", "R", "--variant", "both", "--model", "M"]) == 1
     advice = "make room there and run again: what was finished before is kept"
     assert capsys.readouterr().err == f"srt: results/x.jsonl: No space left on device: {advice}\n"

@@ -19,15 +19,15 @@ import pytest
 
 from helpers import fuzz_inputs
 from helpers.fuzzing import ALL, findings
-from srt.backends import Completion
-from srt.cleaning import Failure, Reading, read_cleaning
-from srt.evaluation import reading
+from srt.evaluation import _reading as reading
 from srt.evaluation.alpaca_eval import plain_names, ranking
-from srt.journal import Journal, entries_of
-from srt.records import Evaluation
-from srt.spending import completion_of, endings_of, spent_of
-from srt.styles import read_style
-from srt.wire import of_choice
+from srt.llm.requests import Completion
+from srt.llm.spending import completion_of, endings_of, spent_of
+from srt.llm.wire import of_choice
+from srt.reflection.cleaning import Failure, Reading, read_cleaning
+from srt.reflection.styles import read_style
+from srt.storage.journal import Journal, entries_of
+from srt.storage.records import Evaluation
 
 GROUPS = {make.__name__: make for make in fuzz_inputs.GROUPS}
 # SRT_FUZZ=all tries every change at every place: half an hour.

@@ -10,11 +10,13 @@ import pytest
 from helpers.commands import words_of
 from helpers.scores import SETTINGS, write_variants
 from srt import cli
-from srt.config import as_flags, load, locate
-from srt.methods import uses
-from srt.records import LedgerEntry, read_records
-from srt.runs import FIXED_METHODS, SELECTING, variants_of
+from srt.experiment.config import load
+from srt.selection.registry import FIXED_METHODS, SELECTING, uses, variants_of
 from srt.settings import EXECUTION_FLAGS, SelectionConfig
+from srt.settings.flags import as_flags
+from srt.storage.files import read_records
+from srt.storage.records import LedgerEntry
+from srt.storage.shipped import locate
 
 pytestmark = pytest.mark.usefixtures("any_path")
 FLAGS = {

@@ -15,11 +15,11 @@ from types import SimpleNamespace
 import pytest
 
 from srt import cli
-from srt.atomic import leaving_nothing, replacing
-from srt.errors import told, writing
-from srt.journal import Journal, JournalError
-from srt.outputs import Output
-from srt.records import InputError, write_json, write_text
+from srt.commands.outputs import Output
+from srt.storage.atomic import leaving_nothing, replacing
+from srt.storage.errors import InputError, told, writing
+from srt.storage.files import write_json, write_text
+from srt.storage.journal import Journal, JournalError
 
 RECORDS = "config/demo/records.json"
 PARSER = cli.build_parser()
@@ -214,7 +214,7 @@ def test_a_disk_that_takes_no_more_is_one_line_with_the_file(
 def test_figures_tables_and_journals_name_themselves(tmp_path: Path) -> None:
     from matplotlib.figure import Figure
 
-    from srt.report.figures import save
+    from srt.plotting.save import save
 
     with small_files(100):
         with pytest.raises(OSError, match=r"File too large: '.*/curve\.pdf'"):
@@ -265,7 +265,7 @@ def test_libraries_that_write_weights_fail_with_the_name(tmp_path: Path) -> None
 
 
 def test_a_model_that_cannot_be_saved_leaves_nothing(tmp_path: Path) -> None:
-    from srt.saving import save
+    from srt.training.saving import save
 
     def save_model(folder: str) -> None:
         Path(folder).mkdir()

@@ -7,9 +7,12 @@ import yaml
 from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 from srt.evaluation import alpaca_eval
 from srt.evaluation.win_rate import win_metrics
-from srt.records import Answer, Evaluation, InputError, read_json, write_json, write_records
-from srt.server import ServerError
+from srt.llm.servers import ServerError
 from srt.settings import AlpacaEvalConfig
+from srt.storage.errors import InputError
+from srt.storage.files import write_json, write_records
+from srt.storage.readers import read_json
+from srt.storage.records import Answer, Evaluation
 
 OWN = "config/prompts/alpaca_eval_logprob"
 N = 6

@@ -8,9 +8,11 @@ import pytest
 
 from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 from srt.evaluation.calibration import Pair, calibrate, calibration_metrics
-from srt.records import Evaluation, InputError, read_json
-from srt.server import ServerError
+from srt.llm.servers import ServerError
 from srt.settings import CalibrationConfig
+from srt.storage.errors import InputError
+from srt.storage.readers import read_json
+from srt.storage.records import Evaluation
 
 pytestmark = pytest.mark.slow
 

@@ -6,15 +6,19 @@ from typing import Any
 import pytest
 from tokenizers.processors import TemplateProcessing
 
-from srt import cli, models
-from srt.backends import Turns, token_ids
-from srt.config import load
-from srt.examples import tokenize
-from srt.generate import Wanted, generate
-from srt.inprocess import TransformersBackend
-from srt.models import load_tokenizer
-from srt.prompts import conversation_turns, training_prompt
-from srt.records import Answer, InputError, Pair, read_records
+from srt import cli
+from srt.evaluation.generate import Wanted, generate
+from srt.experiment.config import load
+from srt.llm import loading
+from srt.llm._rendering import token_ids
+from srt.llm.inprocess import TransformersBackend
+from srt.llm.loading import load_tokenizer
+from srt.llm.prompts import conversation_turns, training_prompt
+from srt.llm.requests import Turns
+from srt.storage.errors import InputError
+from srt.storage.files import read_records
+from srt.storage.records import Answer, Pair
+from srt.training.examples import tokenize
 
 CONFIG, _ = load()
 
@@ -44,7 +48,7 @@ def test_an_answer_that_is_in_the_journal_opens_no_model(
     tmp_path: Path, tiny_llamas: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = run(tmp_path, tiny_llamas["plain"])
-    monkeypatch.setattr("srt.backends.Speaker.open", lambda *_, **__: pytest.fail("the model was opened"))
+    monkeypatch.setattr("srt.llm.opening.open_backend", lambda *_, **__: pytest.fail("the model was opened"))
     assert run(tmp_path, tiny_llamas["plain"], name="again") == first
 
 
@@ -158,8 +162,8 @@ def ask(tmp_path: Path, model: Path, names: list[str], cache: str, **changes: An
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The dtypes of the models that were loaded."""
     loaded = []
-    load = models.load_model
-    monkeypatch.setattr(models, "load_model", lambda *args, **more: loaded.append(args[2]) or load(*args, **more))
+    load = loading.load_model
+    monkeypatch.setattr(loading, "load_model", lambda *args, **more: loaded.append(args[2]) or load(*args, **more))
     return loaded
 
 
@@ -188,7 +192,7 @@ def test_a_set_that_changes_alone_is_asked_alone(
 ) -> None:
     names, model = ["plum", "pear"], tiny_llamas["plain"]
     first = ask(tmp_path, model, names, "cache")
-    monkeypatch.setattr("srt.backends.Speaker.open", lambda *_, **__: pytest.fail("the model was opened"))
+    monkeypatch.setattr("srt.llm.opening.open_backend", lambda *_, **__: pytest.fail("the model was opened"))
     assert ask(tmp_path, model, names, "cache") == first
     monkeypatch.undo()
     asked = []
@@ -235,7 +239,7 @@ def command(*also: str) -> int:
 @pytest.mark.usefixtures("any_path")
 def test_the_command_line_names_other_sets_and_what_is_different_there(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
-    monkeypatch.setattr("srt.generate.generate", lambda wanted, *_: calls.extend(wanted))
+    monkeypatch.setattr("srt.evaluation.generate.generate", lambda wanted, *_: calls.extend(wanted))
     assert command("--also", "a=b.json", "a.jsonl", "--also", "c.json", "c.jsonl", "max_new_tokens=9", "seed=2") == 0
     assert [(each.questions, each.out.name) for each in calls] == [
         ("q.json", "q.jsonl"),

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from srt.evaluation.items import read_items
-from srt.records import InputError
+from srt.evaluation._items import read_items
+from srt.storage.errors import InputError
 
 GOOD = {
     "arc": {"question": "Q", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"},

@@ -10,7 +10,7 @@ import pytest
 from helpers import ROOT, TESTS
 from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 from srt.evaluation.judge import Judge, Reply, identity, inert
-from srt.server import OpenServer, ServerError
+from srt.llm.servers import OpenServer, ServerError
 
 MANY = 40
 JOB = """
@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from helpers.fake_judge import execution_config, judge_config
 from srt.evaluation.judge import Judge
-from srt.server import OpenServer
+from srt.llm.servers import OpenServer
 server = OpenServer(sys.argv[2], os.environ["SRT_TEST_JUDGE_KEY"], "judge")
 with Judge(server, judge_config(), execution_config(concurrency=2), Path(sys.argv[3]), "job") as judge:
     judge.ask([{"messages": [{"role": "user", "content": str(i)}]} for i in range(40)], 0, "job")

@@ -14,7 +14,9 @@ import yaml
 from helpers import ROOT
 from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, judge_config
 from srt.evaluation.questions import read_questions
-from srt.records import Answer, Evaluation, read_json, write_json, write_records
+from srt.storage.files import write_json, write_records
+from srt.storage.readers import read_json
+from srt.storage.records import Answer, Evaluation
 
 pytestmark = pytest.mark.slow
 
@@ -149,6 +151,6 @@ def test_another_model_under_the_same_name_is_judged_anew(pairs):
 
 def hash_of(request):
     """A number from 0 to 1 that a request always has."""
-    from srt.journal import content_key
+    from srt.storage.journal import content_key
 
     return int(content_key(request["messages"])[:8], 16) / 16**8

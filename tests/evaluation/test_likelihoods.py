@@ -12,12 +12,17 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from srt.config import as_flags, load, locate, read_yaml
-from srt.evaluation.likelihoods import JournaledModel
+from srt.evaluation._likelihoods import JournaledModel
 from srt.evaluation.open_llm import evaluate
-from srt.journal import entries_of
-from srt.records import Evaluation, ItemValue, read_json, read_records
+from srt.experiment.config import load
 from srt.settings import EXECUTION_FLAGS, OpenLlmConfig
+from srt.settings.flags import as_flags
+from srt.storage.files import read_records
+from srt.storage.journal import entries_of
+from srt.storage.readers import read_json
+from srt.storage.records import Evaluation, ItemValue
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 pytestmark = pytest.mark.slow
 

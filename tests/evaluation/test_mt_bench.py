@@ -7,9 +7,11 @@ import pytest
 from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
 from srt.evaluation import mt_bench
 from srt.evaluation.questions import read_questions
-from srt.records import Answer, Evaluation, InputError, read_records, write_records
-from srt.server import ServerError
+from srt.llm.servers import ServerError
 from srt.settings import MtBenchConfig
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_records
+from srt.storage.records import Answer, Evaluation
 
 QUESTIONS = [
     {"question_id": 1, "category": "writing", "turns": ["Write W1.", "Now W2."]},

@@ -7,12 +7,17 @@ import socket
 import pytest
 import yaml
 
-from srt.config import load, locate, read_yaml, validated
-from srt.evaluation.items import read_items
+from srt.evaluation._items import read_items
 from srt.evaluation.open_llm import evaluate, mean_of_means
 from srt.evaluation.suites import Suite, load_tasks
-from srt.records import Evaluation, InputError, read_json
+from srt.experiment.config import load
 from srt.settings import OpenLlmConfig
+from srt.settings.values import validated
+from srt.storage.errors import InputError
+from srt.storage.readers import read_json
+from srt.storage.records import Evaluation
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 pytestmark = pytest.mark.slow
 

@@ -4,11 +4,15 @@ import json
 import pytest
 
 from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
-from srt.evaluation import pairwise, reading
+from srt.evaluation import _reading as reading
+from srt.evaluation import pairwise
 from srt.evaluation.pairwise import score_metrics, verdict
-from srt.records import Answer, Evaluation, InputError, read_json, write_json, write_records
-from srt.server import ServerError
+from srt.llm.servers import ServerError
 from srt.settings import PairwiseConfig
+from srt.storage.errors import InputError
+from srt.storage.files import write_json, write_records
+from srt.storage.readers import read_json
+from srt.storage.records import Answer, Evaluation
 
 QUESTIONS = {f"q{i}": f"Question number {i}?" for i in range(4)}
 
@@ -186,7 +190,7 @@ def test_another_judges_verdicts_are_not_reused(job):
 
 
 def test_one_question_that_the_judge_always_fails_at_is_missing_with_its_reason(job, monkeypatch):
-    monkeypatch.setattr("srt.sending.TRIES", 1)
+    monkeypatch.setattr("srt.llm.sending.TRIES", 1)
     with FakeJudge(lambda request, count: 500 if shown(request)[0] == "q3" else outcomes(request, count)) as fake:
         assert job(fake).missing == {"no reply of the judge (gave up after several tries)": 1}
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from srt.evaluation.questions import read_questions
-from srt.records import InputError
+from srt.storage.errors import InputError
 
 
 def written(tmp_path, text, name="questions.json"):

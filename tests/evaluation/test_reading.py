@@ -2,7 +2,7 @@
 
 import pytest
 
-from srt.evaluation import reading
+from srt.evaluation import _reading as reading
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.judgments import evaluated, judgment
 from srt import cli
-from srt.records import read_json
+from srt.storage.readers import read_json
 
 
 @pytest.mark.parametrize(

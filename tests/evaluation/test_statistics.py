@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from srt.evaluation.statistics import paired_difference
 from srt.evaluation.win_rate import win_shares
-from srt.records import read_json
-from srt.statistics import paired_difference
+from srt.storage.readers import read_json
 
 
 def test_the_interval_is_that_of_the_normal_approximation_for_many_questions() -> None:

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from srt.config import load, locate, read_yaml, validated
 from srt.evaluation.suites import HUB, Suite, load_tasks, read_suite
-from srt.records import InputError
+from srt.experiment.config import load
+from srt.settings.values import validated
+from srt.storage.errors import InputError
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 pytestmark = pytest.mark.slow
 

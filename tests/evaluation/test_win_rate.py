@@ -7,7 +7,8 @@ import pytest
 
 from srt.evaluation import win_rate
 from srt.evaluation.win_rate import length_controlled
-from srt.records import InputError, read_json
+from srt.storage.errors import InputError
+from srt.storage.readers import read_json
 
 N = 200
 

@@ -6,12 +6,16 @@ import re
 import pytest
 import yaml
 
-from srt.checks.finding import lines_of
-from srt.checks.names import clash_findings
-from srt.config import default_config, flag_text, load, locate, parse, read_runs, read_yaml
-from srt.records import InputError
-from srt.runs import Run
+from srt.experiment.checks import clash_findings
+from srt.experiment.config import default_config, load, parse
+from srt.experiment.runs import Run
+from srt.experiment.table import read_runs
 from srt.settings import FinetuneConfig
+from srt.settings.flags import flag_text
+from srt.storage.errors import InputError
+from srt.storage.findings import lines_of
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"
 BASE = "base\t-\t-\tsmollm2\tnone\t-\t-\t-\n"
@@ -338,5 +342,5 @@ def test_importing_the_settings_imports_no_torch():
     import subprocess
     import sys
 
-    code = "import sys, srt.config; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    code = "import sys, srt.experiment.config; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,8 +11,9 @@ import yaml
 from helpers import release as released
 from helpers.importing import VARIANTS
 from srt import cli
-from srt.config import default_config, load, read_yaml
-from srt.records import InputError
+from srt.experiment.config import default_config, load
+from srt.storage.errors import InputError
+from srt.storage.yaml_files import read_yaml
 
 FILES = {variant: f"{variant}.parquet" for variant in VARIANTS}
 REFLECTIONS = {**released.TEXTS, "allowed_mismatches": 0, "files": FILES}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from srt.backends import Backend, Completion, Request
+from srt.llm.requests import Backend, Completion, Request
 
 
 def completed(backend: Backend, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:

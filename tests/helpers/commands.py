@@ -6,12 +6,11 @@ import functools
 import pytest
 
 from srt import cli
-from srt.config import flag_fields, load, locate
-from srt.progress import begin
-from srt.settings import (
-    CalibrationConfig,
-    Settings,
-)
+from srt.experiment.config import load
+from srt.settings import CalibrationConfig, Settings
+from srt.settings.flags import flag_fields
+from srt.storage.progress import begin
+from srt.storage.shipped import locate
 
 CALIBRATION = CalibrationConfig(annotations=[], sample=3, seed=1, missing_share=0.0)
 RELEASED = "config/released.yaml"  # which asks no teacher and trains nothing
@@ -45,18 +44,18 @@ COMMANDS = {
     "doctor": "",
 }
 FUNCTIONS = {
-    "prepare": "srt.prepare.prepare",
-    "reflect": "srt.reflect.reflect",
-    "score": "srt.score.score",
-    "coherence": "srt.coherence.coherence",
-    "rescore": "srt.rescore.rescore",
-    "agreement": "srt.agreement.agreement",
-    "selection": "srt.selection.select",
-    "import reflections": "srt.given.reflections.import_reflections",
-    "import scores": "srt.given.scores.import_scores",
-    "import train": "srt.given.train.import_train",
-    "finetune": "srt.finetune.finetune",
-    "generate": "srt.generate.generate",
+    "prepare": "srt.prepare.prepare.prepare",
+    "reflect": "srt.reflection.reflect.reflect",
+    "score": "srt.scoring.score.score",
+    "coherence": "srt.scoring.coherence.coherence",
+    "rescore": "srt.scoring.rescore.rescore",
+    "agreement": "srt.scoring.agreement.agreement",
+    "selection": "srt.selection.select.select",
+    "import reflections": "srt.imports.reflections.import_reflections",
+    "import scores": "srt.imports.scores.import_scores",
+    "import train": "srt.imports.train.import_train",
+    "finetune": "srt.training.finetune.finetune",
+    "generate": "srt.evaluation.generate.generate",
     "evaluate alpaca-eval": "srt.evaluation.alpaca_eval.evaluate",
     "evaluate open-llm": "srt.evaluation.open_llm.evaluate",
     "evaluate pairwise": "srt.evaluation.pairwise.evaluate",

@@ -4,7 +4,8 @@ import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from srt.config import load, read_judge
+from srt.experiment.config import load
+from srt.experiment.judges import read_judge
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
 
 KEY_VARIABLE = "SRT_TEST_JUDGE_KEY"

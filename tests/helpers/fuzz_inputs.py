@@ -10,13 +10,20 @@ from typing import Any
 
 from helpers import ROOT, release
 from helpers.fuzzing import JSON, JSONL, PARQUET, TEXT, TSV, YAML, Form, Input, command, findings
-from srt import config, journal, layout, prompts, sources
-from srt.backends import Completion
-from srt.cleaning import cleaned, read_cleaning
-from srt.evaluation import alpaca_eval, items, mt_bench, pairwise, suites
+from srt.evaluation import _items as items
+from srt.evaluation import alpaca_eval, mt_bench, pairwise, suites
 from srt.evaluation.questions import read_questions
+from srt.experiment import config, layout
+from srt.experiment.judges import read_judge
+from srt.experiment.table import read_runs
+from srt.llm import prompts
+from srt.llm.requests import Completion
+from srt.prepare import sources
+from srt.reflection.cleaning import cleaned, read_cleaning
+from srt.reflection.styles import read_style
 from srt.settings import JudgeConfig
-from srt.styles import read_style
+from srt.storage import journal, sidecars
+from srt.storage.yaml_files import read_yaml
 
 PROMPTS = ROOT / "config" / "prompts"
 ABOUT = {"generator_1": "reference", "generator_2": "ours", "annotator": "judge"}
@@ -33,7 +40,7 @@ VARIANTS = ("original", "instruction", "response", "both")
 
 def plain(path: Path) -> Any:
     """The value of one of the project's own YAML files."""
-    return config.read_yaml(path)
+    return read_yaml(path)
 
 
 def all_inputs(folder: Path) -> list[tuple[Path, Input]]:
@@ -65,8 +72,8 @@ def settings(at: Path) -> list[Input]:
             only_values=True,
         ),
         Input("config (plan)", "plan.yaml", YAML, small, _plan, only_values=True, dear=True),
-        Input("run table", "table.tsv", TSV, table, config.read_runs),
-        Input("judge", "judge.yaml", YAML, judge, lambda path: config.read_judge(str(path))),
+        Input("run table", "table.tsv", TSV, table, read_runs),
+        Input("judge", "judge.yaml", YAML, judge, lambda path: read_judge(str(path))),
         Input("suite", "suite.yaml", YAML, suite, _suite),
     ]
 
@@ -147,7 +154,7 @@ def _grading_prompt(path: Path) -> None:
 
 @functools.cache
 def _judge() -> JudgeConfig:
-    return config.read_judge(str(ROOT / "config" / "judges" / "gpt4.yaml"))
+    return read_judge(str(ROOT / "config" / "judges" / "gpt4.yaml"))
 
 
 def _annotator(path: Path) -> None:
@@ -364,7 +371,7 @@ def _journal(path: Path) -> None:
 
 
 def _teacher(path: Path) -> None:
-    from srt.teacher import Known
+    from srt.llm.asking import Known
 
     Known.read(path.parent, "identity", None, False)
     Known.read(path.parent.parent, "identity", None, False)
@@ -406,7 +413,7 @@ def results(at: Path) -> list[Input]:
         ["run", "toy", "sage", "tiny", "released", "1", "quick", "0"],
     ]
     (at / "runs.tsv").write_bytes(TSV.dump(table))
-    run = config.read_runs(at / "runs.tsv")[1]
+    run = read_runs(at / "runs.tsv")[1]
     files: dict[str, Any] = {}
     for variant, name in layout.pairs_paths(run, "all").items():
         files[name] = [({"id": k, **PAIR} if variant == "original" else reflected(k)) for k in "ab"]
@@ -439,7 +446,7 @@ def results(at: Path) -> list[Input]:
         layout.EVALUATION.format(run="run", benchmark="open_llm_v1"): tasks,
         layout.EVALUATION.format(run="run", benchmark="pairwise_wizardlm_base"): pairs,
         layout.TRAINING.format(run="run"): trained,
-        layout.meta_of(layout.pairs_paths(run, "all")["both"]): sidecar,
+        sidecars.meta_of(layout.pairs_paths(run, "all")["both"]): sidecar,
     }
     for name, value in single.items():
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -461,14 +468,17 @@ def results(at: Path) -> list[Input]:
     cards = functools.partial(_report, at, "cards")
     made += [
         Input(f"cards: {Path(name).stem}", f"results/{name}", JSON, single[name], cards, optional=True, dear=True)
-        for name in (layout.TRAINING.format(run="run"), layout.meta_of(layout.pairs_paths(run, "all")["both"]))
+        for name in (layout.TRAINING.format(run="run"), sidecars.meta_of(layout.pairs_paths(run, "all")["both"]))
     ]
     html = functools.partial(_report, at, "html")
     made += [
         Input(f"page: {Path(name).stem}", f"results/{name}", JSON, value, html, optional=True, dear=True)
         for name, value in single.items()
     ]
-    return [*made, Input("reported figures", "reported.yaml", YAML, plain(ROOT / "srt" / "reported.yaml"), _reported)]
+    return [
+        *made,
+        Input("reported figures", "reported.yaml", YAML, plain(ROOT / "srt" / "report" / "reported.yaml"), _reported),
+    ]
 
 
 def _evaluation(benchmark: str, values: dict[str, Any]) -> dict[str, Any]:
@@ -494,10 +504,10 @@ def _explain(at: Path, _: Path) -> int:
 
 
 def _reported(path: Path) -> None:
-    from srt.config import validated
-    from srt.report.sources import Reported
+    from srt.report.reported import Reported
+    from srt.settings.values import validated
 
-    found = validated(Reported, config.read_yaml(path), str(path))
+    found = validated(Reported, read_yaml(path), str(path))
     found.win_rates()
     found.leaderboard()
     for name in found.models:

@@ -26,7 +26,8 @@ from typing import Any
 
 import yaml
 
-from srt import cli, progress
+from srt import cli
+from srt.storage import progress
 
 MOST_SECONDS = 5.0  # of this process's own time for one mutant; a valid input takes milliseconds
 MOST_WAITING = 60.0  # of anybody's time

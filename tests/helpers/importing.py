@@ -11,7 +11,7 @@ import pytest
 from helpers import release as released
 from helpers.preparing import PREPARE
 from srt import cli
-from srt.prepare import prepare
+from srt.prepare.prepare import prepare
 from srt.settings import PrepareConfig
 
 VARIANTS = tuple(released.SPLITS)

@@ -3,7 +3,7 @@
 import contextlib
 
 from helpers.fake_judge import execution_config, judge_config
-from srt import server
+from srt.llm import server
 
 # What vLLM's server is to its caller: it answers /health at once and names its model to who knows the key.
 FAKE_SERVER = """

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from srt import cli
-from srt.records import Evaluation, read_json
+from srt.storage.readers import read_json
+from srt.storage.records import Evaluation
 
 
 def judgment(instruction: str, preference: float | None, output: str = "b") -> dict:

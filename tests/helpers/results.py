@@ -7,19 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from srt import layout
-from srt.records import (
-    Evaluation,
-    ItemValue,
-    LedgerEntry,
-    Metric,
-    Pair,
-    ReflectedPair,
-    Score,
-    write_json,
-    write_records,
-)
-from srt.runs import Run
+from srt.experiment import layout
+from srt.experiment.runs import Run
+from srt.storage import sidecars
+from srt.storage.files import write_json, write_records
+from srt.storage.records import Evaluation, ItemValue, LedgerEntry, Metric, Pair, ReflectedPair, Score
 
 SCRIPT = "<script>alert('x')</script>"
 COMMON = {"dataset": "toy", "student": "tiny", "recipe": "quick", "seed": 0, "ratio": 1.0}
@@ -137,14 +129,14 @@ def results(tmp_path: Path) -> Path:
 @pytest.fixture
 def written(results: Path) -> Path:
     """The tables' folder."""
-    from srt.report import tables
+    from srt.report.tables import write
 
-    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     return results / "tables"
 
 
 def write_items(results: Path, run: str, benchmark: str, values: dict[str, float]) -> None:
-    path = results / layout.items_of(layout.EVALUATION.format(run=run, benchmark=benchmark))
+    path = results / sidecars.items_of(layout.EVALUATION.format(run=run, benchmark=benchmark))
     write_records(path, [ItemValue(id=key, value=value) for key, value in values.items()])
 
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from srt.records import Pair, ReflectedPair, Score, write_records
 from srt.settings import SelectionConfig
+from srt.storage.files import write_records
+from srt.storage.records import Pair, ReflectedPair, Score
 
 SETTINGS = SelectionConfig(ifd_below=1.0, r_ifd_below=1.0, perplexity_prefers="higher", proxy_sample=9)
 

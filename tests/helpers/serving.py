@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from helpers.fake_judge import execution_config
-from srt.endpoint import chat
-from srt.sending import Sender
-from srt.server import OpenServer
+from srt.llm.endpoint import chat
+from srt.llm.sending import Sender
+from srt.llm.servers import OpenServer
 
 MOST = 1_000_000
 

@@ -12,10 +12,10 @@ import accelerate.state
 import yaml
 from accelerate.utils import DistributedType
 
-from srt import launch
-from srt.config import locate
-from srt.finetune import finetune
 from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.storage.shipped import locate
+from srt.training import launch
+from srt.training.finetune import finetune
 
 
 def take_for_a_gpu():

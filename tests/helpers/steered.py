@@ -1,6 +1,6 @@
 """Backends that a test steers: no model, no server."""
 
-from srt.backends import Completion, Request
+from srt.llm.requests import Completion, Request
 
 
 class Steered:

@@ -3,10 +3,10 @@
 import json
 
 from helpers import ROOT
-from srt.config import load
-from srt.examples import tokenize
-from srt.records import Pair
+from srt.experiment.config import load
 from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.storage.records import Pair
+from srt.training.examples import tokenize
 
 SMOLLM2 = ROOT / "models" / "smollm2-135m-instruct"
 CORPUS = [
@@ -85,7 +85,7 @@ def tiny_model(tokenizer, settings=None):
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
-    from srt.attention import implementation
+    from srt.training.attention import implementation
 
     torch.manual_seed(0)
     config = LlamaConfig(
@@ -104,7 +104,7 @@ def tiny_model(tokenizer, settings=None):
 
 
 def run(train, base, out, settings=None, how=None, seed=3):
-    from srt import finetune as step
+    from srt.training import finetune as step
 
     step.finetune(train, out, str(base), None, seed, settings or recipe(), how or execution(), out.parent / "cache")
     return json.loads((out / step.RECORD).read_text())
@@ -131,8 +131,8 @@ def losses(record):
 
 def trainer_of(records, settings, device_batch, folder, model=None, tokenizer=None):
     """A trainer over the records, not yet started, and its examples."""
-    from srt.batches import plan
-    from srt.trainer import make_trainer, training_arguments
+    from srt.training.batches import plan
+    from srt.training.trainer import make_trainer, training_arguments
 
     tokenizer = tokenizer or tiny_tokenizer()
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token

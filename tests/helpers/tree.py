@@ -14,7 +14,7 @@ import psutil
 import yaml
 
 from helpers import ROOT
-from srt import config
+from srt.storage.yaml_files import read_yaml
 
 
 def copy_of_tree(folder):
@@ -69,7 +69,7 @@ def jobs_in(output):
 
 def edited(tree, change, source="config/config.yaml", name="changed.yaml"):
     """A copy of a config file in the tree after `change(values)`; its path."""
-    values = config.read_yaml(tree / source)
+    values = read_yaml(tree / source)
     change(values)
     (tree / name).write_text(yaml.safe_dump(values, sort_keys=False))
     return name
@@ -99,7 +99,7 @@ def kill_all(folder):
 
 
 def unlock(folder):
-    command = [sys.executable, "-m", "srt.unlock"]
+    command = [sys.executable, "-m", "srt.machine.unlock"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120

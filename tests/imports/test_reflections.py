@@ -7,8 +7,10 @@ import pytest
 
 from helpers import release as released
 from helpers.importing import VARIANTS, Import, changed, shuffle
-from srt.given.rows import short
-from srt.records import Pair, ReflectedPair, Score, read_json, read_records
+from srt.imports._rows import short
+from srt.storage.files import read_records
+from srt.storage.readers import read_json
+from srt.storage.records import Pair, ReflectedPair, Score
 
 
 def test_reflections_come_in_with_their_records_ids_and_outcomes(given: Import) -> None:

@@ -10,9 +10,11 @@ from helpers import release as released
 from helpers.importing import Import, changed, shuffle
 from helpers.preparing import PREPARE as DEFAULTS
 from srt import cli
-from srt.prepare import prepare
-from srt.records import Score, read_json, read_records
+from srt.prepare.prepare import prepare
 from srt.settings import PrepareConfig
+from srt.storage.files import read_records
+from srt.storage.readers import read_json
+from srt.storage.records import Score
 
 PREPARE = PrepareConfig(**DEFAULTS)
 

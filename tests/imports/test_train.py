@@ -4,7 +4,8 @@ from typing import Any
 
 from helpers import release as released
 from helpers.importing import Import, changed, shuffle
-from srt.records import LedgerEntry, Pair, read_records
+from srt.storage.files import read_records
+from srt.storage.records import LedgerEntry, Pair
 
 
 def test_a_train_file_gets_the_ids_and_the_order_of_the_data(given: Import) -> None:

@@ -15,12 +15,13 @@ import pytest
 from helpers.fake_teacher import KEY, Running
 from helpers.reflecting import command, environment, pairs
 from helpers.steered import Steered
-from srt.backends import Completion, Request, Sampling
-from srt.records import ReflectedPair, read_records
-from srt.server import ServerError
+from srt.llm.asking import Teacher
+from srt.llm.requests import Completion, Request, Sampling
+from srt.llm.servers import ServerError
+from srt.llm.spending import BudgetError
 from srt.settings import Limits, Price
-from srt.spending import BudgetError
-from srt.teacher import Teacher
+from srt.storage.files import read_records
+from srt.storage.records import ReflectedPair
 
 GREEDY = Sampling(0.0, 1.0, 1.0, 0)
 

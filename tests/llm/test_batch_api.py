@@ -15,20 +15,25 @@ from helpers.fake_judge import execution_config
 from helpers.fake_teacher import KEY, MODEL, Running
 from helpers.odd_server import KINDS
 from helpers.reflecting import command, environment, pairs
-from srt import batch, batch_files
-from srt.backends import Completion, Request, Sampling
-from srt.batch_states import refuse_open_batches
-from srt.journal import JournalError
-from srt.records import InputError, ReflectedPair, read_json, read_records
-from srt.server import OpenServer, ServerError
-from srt.teacher import Teacher
+from srt.llm import _batch_files as batch_files
+from srt.llm import batch_api
+from srt.llm._batch_states import refuse_open_batches
+from srt.llm.asking import Teacher
+from srt.llm.requests import Completion, Request, Sampling
+from srt.llm.servers import OpenServer, ServerError
+from srt.storage.errors import InputError
+from srt.storage.files import read_records
+from srt.storage.journal import JournalError
+from srt.storage.readers import read_json
+from srt.storage.records import ReflectedPair
 
 REQUESTS = [Request((("user", f"[Better Answer] {i}"),), 20, Sampling(0.0, 1.0, 1.0, 0)) for i in range(7)]
 # A reflection in batch mode whose polling is quick; it writes its pid where the server can read it.
 JOB = """
 import os, sys
 from pathlib import Path
-from srt import batch, cli
+from srt.llm import batch_api as batch
+from srt import cli
 Path(sys.argv[1]).write_text(str(os.getpid()))
 batch.POLL_SECONDS = 0.05
 sys.exit(cli.main(sys.argv[2:]))
@@ -37,7 +42,7 @@ sys.exit(cli.main(sys.argv[2:]))
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(batch_api, "POLL_SECONDS", 0.02)
 
 
 def events(server: Running) -> Counter[str]:
@@ -47,7 +52,7 @@ def events(server: Running) -> Counter[str]:
 @pytest.mark.slow
 def test_all_requests_are_answered_in_as_many_batches_as_the_limit_asks(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log") as server:
-        backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(batch=3), tmp_path)
+        backend = batch_api.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(batch=3), tmp_path)
         answers = dict(completed(backend, REQUESTS))
         backend.close()
         assert events(server) == {"batch": 3, "in batch": 7}
@@ -60,7 +65,7 @@ def test_all_requests_are_answered_in_as_many_batches_as_the_limit_asks(tmp_path
 @pytest.mark.slow
 def test_a_status_that_nobody_knows_is_no_end(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log", batch_status="queued") as server:
-        backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(), tmp_path)
+        backend = batch_api.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(), tmp_path)
         assert len(dict(completed(backend, REQUESTS))) == 7
         backend.close()
         assert events(server) == {"batch": 1, "in batch": 7}
@@ -69,7 +74,7 @@ def test_a_status_that_nobody_knows_is_no_end(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_a_batch_left_unanswered_is_asked_again_and_then_refused(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log", faults=0.7) as server:
-        backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(), tmp_path)
+        backend = batch_api.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution_config(), tmp_path)
         answers = dict(completed(backend, REQUESTS))
         backend.close()
     assert len(answers) == 7
@@ -103,7 +108,7 @@ def test_a_kill_while_a_batch_is_created_pays_for_it_once(tmp_path: Path) -> Non
 def test_a_reply_that_is_lost_makes_no_second_batch(tmp_path: Path) -> None:
     with Running(log=tmp_path / "log", slow_batches=1.0) as server:
         execution = execution_config(batch=50, request_seconds=0.3)
-        backend = batch.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution, tmp_path)
+        backend = batch_api.BatchBackend(OpenServer(server.base_url, KEY, MODEL), execution, tmp_path)
         answers = dict(completed(backend, REQUESTS))
         backend.close()
         assert events(server) == {"batch": 1, "in batch": 7}
@@ -121,10 +126,10 @@ def test_a_full_disk_between_collection_and_journal_pays_for_nothing_twice(
         at = OpenServer(server.base_url, KEY, MODEL)
 
         def teacher() -> Teacher:
-            return Teacher("t", lambda folder: batch.BatchBackend(at, execution_config(), folder), tmp_path, "job")
+            return Teacher("t", lambda folder: batch_api.BatchBackend(at, execution_config(), folder), tmp_path, "job")
 
         with monkeypatch.context() as patched:
-            patched.setattr("srt.journal.os.write", full)
+            patched.setattr("srt.storage.journal.os.write", full)
             with teacher() as asked, pytest.raises(JournalError, match="No space left"):
                 asked.ask(REQUESTS, "x")
         with teacher() as asked:
@@ -137,10 +142,10 @@ def test_a_row_that_names_the_key_ends_the_run_without_naming_it() -> None:
     error = {"message": f"Incorrect API key provided: {KEY}", "code": "x"}
     row = {"custom_id": "k", "response": {"status_code": 401, "body": {"error": error}}}
     with pytest.raises(InputError, match="HTTP 401") as raised:
-        batch._read(row, server)
+        batch_api._read(row, server)
     assert KEY not in str(raised.value)
     row["response"]["status_code"] = 400
-    answer = batch._read(row, server)
+    answer = batch_api._read(row, server)
     assert answer is not None
     assert answer.refused
     assert KEY not in answer.finish_reason
@@ -151,7 +156,7 @@ def test_odd_rows_of_a_batch_are_read_or_asked_again() -> None:
     server = OpenServer("http://127.0.0.1:9/v1", KEY, MODEL)
 
     def read(response: object) -> Completion | None:
-        return batch._read({"custom_id": "k", "response": response}, server)
+        return batch_api._read({"custom_id": "k", "response": response}, server)
 
     for kind, shapes in KINDS.items():
         for name, shape in shapes.items():
@@ -177,7 +182,7 @@ def test_odd_rows_of_a_batch_are_read_or_asked_again() -> None:
 def test_a_refused_key_among_a_batchs_rows_ends_the_run_once_the_others_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, read, bad = [], batch._read, [True]
+    rows, read, bad = [], batch_api._read, [True]
 
     def spoiled(row: dict, server: OpenServer) -> Completion | None:
         rows.append(row["custom_id"])
@@ -185,12 +190,12 @@ def test_a_refused_key_among_a_batchs_rows_ends_the_run_once_the_others_are_kept
             row["response"] = {"status_code": 401, "body": {"error": {"message": "Incorrect API key"}}}
         return read(row, server)
 
-    monkeypatch.setattr(batch, "_read", spoiled)
+    monkeypatch.setattr(batch_api, "_read", spoiled)
     with Running(log=tmp_path / "log") as running:
         at = OpenServer(running.base_url, KEY, MODEL)
 
         def teacher() -> Teacher:
-            return Teacher("t", lambda folder: batch.BatchBackend(at, execution_config(), folder), tmp_path, "job")
+            return Teacher("t", lambda folder: batch_api.BatchBackend(at, execution_config(), folder), tmp_path, "job")
 
         with teacher() as asked, pytest.raises(InputError, match="HTTP 401: Incorrect API key"):
             asked.ask(REQUESTS, "x")

@@ -11,11 +11,12 @@ import pytest
 
 from helpers.fake_judge import execution_config
 from helpers.odd_server import DEEP, MANY_DIGITS, good
-from srt import batch, batch_states
-from srt.backends import Completion, Request, Sampling
-from srt.records import InputError
-from srt.server import OpenServer, ServerError
-from srt.teacher import Teacher
+from srt.llm import _batch_states as batch_states
+from srt.llm import batch_api
+from srt.llm.asking import Teacher
+from srt.llm.requests import Completion, Request, Sampling
+from srt.llm.servers import OpenServer, ServerError
+from srt.storage.errors import InputError
 
 REQUESTS = [Request((("user", str(i)),), 20, Sampling(0.0, 1.0, 1.0, 0)) for i in range(3)]
 Reply = tuple[int, object]
@@ -74,15 +75,15 @@ class Api:
 
     def ask(self, folder: Path) -> list[Completion]:
         execution = execution_config(patience_seconds=0.2)
-        with Teacher("t", lambda own: batch.BatchBackend(self.at, execution, own), folder, "job") as teacher:
+        with Teacher("t", lambda own: batch_api.BatchBackend(self.at, execution, own), folder, "job") as teacher:
             return teacher.ask(REQUESTS, "x")
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr("srt.sending.BACKOFF_SECONDS", 0.01)
-    monkeypatch.setattr("srt.sending.TRIES", 2)
+    monkeypatch.setattr(batch_api, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr("srt.llm.sending.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("srt.llm.sending.TRIES", 2)
 
 
 @pytest.fixture

@@ -13,10 +13,13 @@ from pydantic import ValidationError
 
 from helpers import TESTS
 from helpers.serving import MOST, Serving, reply
-from srt import batch, batch_files, cli, pool
-from srt.bounded import unpacked
-from srt.sending import Refusal
-from srt.server import OpenServer
+from srt import cli
+from srt.llm import _batch_files as batch_files
+from srt.llm import _pool as pool
+from srt.llm import batch_api
+from srt.llm._bounded import unpacked
+from srt.llm.sending import Refusal
+from srt.llm.servers import OpenServer
 from srt.settings import Endpoint
 
 SIZE = 3_000_000
@@ -57,9 +60,9 @@ MEASURE = """
 import resource, sys
 from functools import partial
 from helpers.fake_judge import execution_config
-from srt.endpoint import chat
-from srt.sending import Sender
-from srt.server import OpenServer
+from srt.llm.endpoint import chat
+from srt.llm.sending import Sender
+from srt.llm.servers import OpenServer
 sender = Sender(OpenServer(sys.argv[1], "k", "m"), execution_config(request_seconds=60.0, patience_seconds=0.1))
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 sender.submit("t", partial(chat, {"model": "m", "messages": []}))
@@ -106,7 +109,7 @@ def test_lines_of_a_batch_that_are_too_long_are_refused_by_their_request(tmp_pat
         kept = list(batch_files.whole_or_begun(file, MOST))
     assert list(map(len, kept)) == [len(lines[0]), MOST + 1, len(lines[2]), MOST + 1]
     found = [batch_files.row(line, MOST) for line in kept]
-    read = [batch._read(row, OpenServer("http://h/v1", "k", "m")) for row in found if row]
+    read = [batch_api._read(row, OpenServer("http://h/v1", "k", "m")) for row in found if row]
     assert [(answer.text, answer.finish_reason) for answer in read] == [
         ("a" * 10, "stop"),
         ("", "refused: HTTP 413: a reply beyond 1 MB (execution.reply_mb)"),

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
-from srt.backends import Completion, Request
-from srt.cleaning import Failure, Reading, read_cleaning
-from srt.styles import Turn, read_style
+from srt.llm.requests import Completion, Request
+from srt.reflection.cleaning import Failure, Reading, read_cleaning
+from srt.reflection.styles import Turn, read_style
 
 CLEANING = read_cleaning("config/prompts/answers.yaml")
 TAGGED = "It is short.\n[Better Answer]\nThe whole answer.\n[End]"
@@ -201,10 +201,10 @@ class Steered:
 
 def answered(folder: Path, backend: Steered | None) -> tuple[list[Any], dict[str, Any]]:
     """Two students' answers from a backend, or where there is none from the journal; and what was counted."""
-    from srt.config import load
+    from srt.evaluation.generate import _answers
     from srt.evaluation.questions import Question
-    from srt.generate import _answers
-    from srt.teacher import Teacher
+    from srt.experiment.config import load
+    from srt.llm.asking import Teacher
 
     settings = next(iter(load()[0].generate.values()))
     asked = [
@@ -236,9 +236,9 @@ def test_a_student_that_never_stops_thinking_is_cut_off_and_has_no_answer(tmp_pa
 @pytest.fixture
 def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """`judged(answers, journal)`: what the judge's replies say of one request, why not, and its notes."""
-    from srt.evaluation import reading
+    from srt.evaluation import _reading as reading
     from srt.evaluation.judge import Judge
-    from srt.server import OpenServer
+    from srt.llm.servers import OpenServer
 
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     asked = {"q": {"messages": [{"role": "user", "content": "?"}]}}
@@ -286,8 +286,8 @@ def test_a_verdict_counts_only_where_the_reply_has_a_known_end(judged: Any, answ
 
 
 def test_what_an_endpoint_sends_beside_the_text_stays_in_the_journal() -> None:
-    from srt.endpoint import completion
-    from srt.wire import received_value
+    from srt.llm.endpoint import completion
+    from srt.llm.wire import received_value
 
     for name in ("reasoning_content", "reasoning"):
         message = {"role": "assistant", "content": "It is so.", name: "Is it?"}
@@ -299,10 +299,12 @@ def test_what_an_endpoint_sends_beside_the_text_stays_in_the_journal() -> None:
 
 def test_a_reflection_counts_thoughts_of_its_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An old journal with thoughts in it: nothing is asked again, and the log says how many it re-read."""
-    from srt.config import load
-    from srt.journal import content_key, journals_of
-    from srt.records import Pair, ReflectedPair, read_json, read_records, write_records
-    from srt.reflect import conversations, read_input, reflect, speaker_of
+    from srt.experiment.config import load
+    from srt.reflection.reflect import conversations, read_input, reflect, speaker_of
+    from srt.storage.files import read_records, write_records
+    from srt.storage.journal import content_key, journals_of
+    from srt.storage.readers import read_json
+    from srt.storage.records import Pair, ReflectedPair
 
     config = load()[0]
     settings = next(iter(config.teachers.values())).model_copy(

@@ -10,18 +10,21 @@ from tokenizers.processors import TemplateProcessing
 
 from helpers.architectures import tiny
 from helpers.training import execution, recipe, run
-from srt import limits, models
-from srt.coherence import coherence
-from srt.config import load
-from srt.evaluation.likelihoods import JournaledModel
-from srt.examples import load_tokenizer
-from srt.generate import Wanted, generate
-from srt.prompts import appended, student_template, text_ids
-from srt.records import Answer, Coherence, InputError, Pair, Score, read_json, read_records, write_records
-from srt.score import Student, score, targets_or_reasons
-from srt.sequences import Sequencer
+from srt.evaluation._likelihoods import JournaledModel
+from srt.evaluation.generate import Wanted, generate
+from srt.experiment.config import load
+from srt.llm import limits, loading
+from srt.llm.prompts import appended, student_template, text_ids
+from srt.prepare.sources import read_pairs
+from srt.scoring.coherence import coherence
+from srt.scoring.score import Student, score, targets_or_reasons
+from srt.scoring.sequences import Sequencer
 from srt.settings import OpenLlmConfig
-from srt.sources import read_pairs
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_records
+from srt.storage.readers import read_json
+from srt.storage.records import Answer, Coherence, Pair, Score
+from srt.training.examples import load_tokenizer
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 CONFIG, _ = load()
@@ -36,7 +39,7 @@ PAIRS = [
 def with_tokenizer(source, folder, change):
     """A copy of a model folder whose tokenizer is changed."""
     shutil.copytree(source, folder)
-    tokenizer = models.load_tokenizer(str(source), None)
+    tokenizer = loading.load_tokenizer(str(source), None)
     change(tokenizer)
     tokenizer.save_pretrained(folder)
     return folder
@@ -63,8 +66,8 @@ def scored(model, folder, pairs=PAIRS, name="s", **changes):
 @pytest.mark.parametrize("plain", ["plain", "bos"])
 def test_a_tokenizer_that_appends_eos_gives_the_same_scores(tiny_llamas, tmp_path, plain):
     ending = with_tokenizer(tiny_llamas[plain], tmp_path / "ending", add_end)
-    ids = models.load_tokenizer(str(ending), None)("Name it.").input_ids
-    assert ids[-1] == models.load_tokenizer(str(ending), None).eos_token_id
+    ids = loading.load_tokenizer(str(ending), None)("Name it.").input_ids
+    assert ids[-1] == loading.load_tokenizer(str(ending), None).eos_token_id
     found, expected = scored(ending, tmp_path)[0], scored(tiny_llamas[plain], tmp_path)[0]
     for one, other in zip(found, expected, strict=True):
         assert one.ifd == pytest.approx(other.ifd, abs=1e-6)
@@ -79,7 +82,7 @@ def test_the_end_of_the_shared_fault_is_taken_off(tiny_llamas, tmp_path, shared_
         (shared_data / "faults" / "07_tokenizer_adds_eos.post_processor.json").read_text()
     )
     path.write_text(json.dumps(described))
-    assert appended(models.load_tokenizer(str(tmp_path / "ending"), None)) == [2]
+    assert appended(loading.load_tokenizer(str(tmp_path / "ending"), None)) == [2]
     assert scored(tmp_path / "ending", tmp_path)[0] == scored(tiny_llamas["plain"], tmp_path)[0]
 
 
@@ -102,7 +105,7 @@ def test_only_what_an_appending_tokenizer_scored_is_scored_anew(tiny_llamas, tmp
 
 @pytest.mark.parametrize("model", ["plain", "bos"])
 def test_the_keys_of_other_tokenizers_are_what_they_were(tiny_llamas, model):
-    tokenizer = models.load_tokenizer(str(tiny_llamas[model]), None)
+    tokenizer = loading.load_tokenizer(str(tiny_llamas[model]), None)
     template = student_template(CONFIG.score.template)
     now, before = (Sequencer(tokenizer, template, "Guess: {response}", 300, keep) for keep in (False, True))
     for one, other in zip(now.all_targets(PAIRS), before.all_targets(PAIRS), strict=True):
@@ -110,7 +113,7 @@ def test_the_keys_of_other_tokenizers_are_what_they_were(tiny_llamas, model):
 
 
 def test_what_a_tokenizer_appends_is_found_whatever_it_is(tiny_llamas):
-    tokenizer = models.load_tokenizer(str(tiny_llamas["bos"]), None)
+    tokenizer = loading.load_tokenizer(str(tiny_llamas["bos"]), None)
     plain = text_ids(tokenizer, ["Name it.", ""])
     assert plain[1] == [tokenizer.bos_token_id]
     other = [("<|endoftext|>", 0), ("<|im_start|>", 1)]
@@ -155,7 +158,7 @@ def padding(tiny_llamas, tmp_path):
     def add(tokenizer):
         tokenizer.add_special_tokens({"pad_token": "[PAD]"})
         tokenizer.add_tokens(["wombat"])
-        assert tokenizer.pad_token_id == models.load_config(str(tiny_llamas["plain"]), None).vocab_size
+        assert tokenizer.pad_token_id == loading.load_config(str(tiny_llamas["plain"]), None).vocab_size
 
     return with_tokenizer(tiny_llamas["plain"], tmp_path / "padding", add)
 
@@ -214,7 +217,7 @@ def short(tiny_llamas, tmp_path):
     """By architecture a model of 64 positions with the words of the tiny Llamas."""
 
     def of(kind, **changes):
-        tokenizer = models.load_tokenizer(str(tiny_llamas["plain"]), None)
+        tokenizer = loading.load_tokenizer(str(tiny_llamas["plain"]), None)
         tiny(kind, len(tokenizer), 1, 2, 2, **changes).save_pretrained(tmp_path / kind)
         tokenizer.save_pretrained(tmp_path / kind)
         return tmp_path / kind

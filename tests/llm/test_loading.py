@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from srt.models import SAMPLE_BYTES, fingerprint
+from srt.llm.loading import SAMPLE_BYTES, fingerprint
 
 
 def test_a_fingerprint_is_of_names_sizes_and_contents_and_not_of_times(tmp_path: Path) -> None:

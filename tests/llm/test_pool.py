@@ -17,7 +17,9 @@ import pytest
 from helpers import TESTS
 from helpers.fake_judge import execution_config, judge_config
 from helpers.judge_server import FAKE_SERVER, judged
-from srt import gpus, lifeline, pool, server, warm
+from srt.llm import _pool as pool
+from srt.llm import server
+from srt.machine import gpus, processes, warm
 
 pytestmark = pytest.mark.slow
 
@@ -26,14 +28,14 @@ JOB = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from srt import server
+from srt.llm import server
 server._command = lambda *_: [sys.executable, "-c", sys.argv[3], "judge"]
 from helpers.judge_server import judged
 with judged(Path(sys.argv[2])) as opened:
     print(opened.base_url, flush=True)
     time.sleep(600)
 """
-HOLD = "import sys, time; from srt import gpus; print(gpus.hold(int(sys.argv[1])), flush=True); time.sleep(600)"
+HOLD = "import sys, time; from srt.machine import gpus; print(gpus.hold(int(sys.argv[1])), flush=True); time.sleep(600)"
 
 
 @pytest.fixture
@@ -46,9 +48,9 @@ def place(monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     command = [sys.executable, "-c", FAKE_SERVER, str(folder / "model")]
     monkeypatch.setattr(server, "_command", lambda *_: command)
-    monkeypatch.setattr("srt.models.require_vllm", lambda kind: None)
+    monkeypatch.setattr("srt.llm.devices.require_vllm", lambda kind: None)
     workflow = subprocess.Popen(["sleep", "600"])
-    monkeypatch.setenv(lifeline.OWNER_VARIABLE, str(workflow.pid))
+    monkeypatch.setenv(processes.OWNER_VARIABLE, str(workflow.pid))
     yield folder
     workflow.kill()
     workflow.wait()
@@ -58,7 +60,7 @@ def place(monkeypatch):
 
 @pytest.fixture
 def workflow(place):
-    return psutil.Process(int(os.environ[lifeline.OWNER_VARIABLE]))
+    return psutil.Process(int(os.environ[processes.OWNER_VARIABLE]))
 
 
 def wait_for(condition):
@@ -117,7 +119,7 @@ def test_what_could_change_an_answer_is_another_server(place, monkeypatch, what)
         monkeypatch.setitem(pool.BEGAN_WITH, "OMP_NUM_THREADS", "7")
     else:
         other = subprocess.Popen(["sleep", "600"])
-        monkeypatch.setenv(lifeline.OWNER_VARIABLE, str(other.pid))
+        monkeypatch.setenv(processes.OWNER_VARIABLE, str(other.pid))
     with judged(place) as second:
         assert second.base_url != first.base_url
     if what == "workflow":
@@ -127,7 +129,7 @@ def test_what_could_change_an_answer_is_another_server(place, monkeypatch, what)
 
 @pytest.mark.parametrize("owner", ["", "1@another-host.invalid"])
 def test_by_hand_and_on_another_host_it_is_gone_with_its_job(place, monkeypatch, owner):
-    monkeypatch.setenv(lifeline.OWNER_VARIABLE, owner)
+    monkeypatch.setenv(processes.OWNER_VARIABLE, owner)
     with judged(place) as opened:
         assert answers(opened)
     assert not keepers(place)
@@ -158,7 +160,7 @@ def test_a_server_that_waits_is_gone_with_its_killed_workflow(place, workflow):
 def test_with_a_killed_keeper_its_server_is_gone_and_the_next_job_starts_one(place):
     with judged(place) as first:
         pass
-    (keeper,) = [process for process in keepers(place) if "srt.keeper" in process.cmdline()]
+    (keeper,) = [process for process in keepers(place) if "srt.machine.keeper" in process.cmdline()]
     keeper.kill()
     with judged(place) as second:
         assert answers(second)
@@ -200,7 +202,7 @@ def test_who_asks_and_is_gone_before_the_reply_ends_no_server_at_work(place, wor
     """A job that looks for a server is killed, or gives up: the next one's judge must not die of it."""
     with judged(place) as opened:
         (address,) = (place / f"srt-servers-{os.getuid()}").iterdir()
-        (keeper,) = [process for process in keepers(place) if "srt.keeper" in process.cmdline()]
+        (keeper,) = [process for process in keepers(place) if "srt.machine.keeper" in process.cmdline()]
         keeper.suspend()
         with socket.socket(socket.AF_UNIX) as other:
             other.connect(str(address))
@@ -244,10 +246,10 @@ def test_it_waits_for_so_long_only(place, monkeypatch):
 @pytest.fixture
 def two_gpus(place, monkeypatch):
     """Two made-up GPUs; and the calls that hold some of them, each a process of its own."""
-    monkeypatch.setattr("srt.models.kind", lambda name: "cuda")
+    monkeypatch.setattr("srt.llm.devices.kind", lambda name: "cuda")
     slots = {"0": "GPU-aaaa", "1": "GPU-bbbb"}
     monkeypatch.setattr(gpus, "visible", lambda: dict(slots))
-    code = f"from srt import gpus; gpus.visible = lambda: {slots}; {HOLD}"
+    code = f"from srt.machine import gpus; gpus.visible = lambda: {slots}; {HOLD}"
     started = []
 
     def job(count):
@@ -298,7 +300,7 @@ def test_a_server_waits_for_a_free_gpu_and_takes_the_longest_idle_ones(two_gpus,
 
 
 def test_a_server_that_needs_more_gpus_than_there_are_is_one_line(two_gpus, place, monkeypatch):
-    monkeypatch.setattr("srt.models.require_divisible", lambda *_: None)
+    monkeypatch.setattr("srt.llm.loading.require_divisible", lambda *_: None)
     judge = judge_config(model=str(place / "model"), serve=True)
     with (
         pytest.raises(server.InputError, match="expected 3 GPUs for one job, found 2"),

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from srt.prompts import fill, guess_prompt, joined, student_template, training_prompt
-from srt.records import InputError
+from srt.llm.prompts import fill, guess_prompt, joined, student_template, training_prompt
+from srt.storage.errors import InputError
 
 
 def test_fill_replaces_in_one_pass_and_leaves_other_braces() -> None:

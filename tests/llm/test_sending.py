@@ -12,11 +12,11 @@ import pytest
 from helpers.fake_judge import KEY as JUDGE_KEY
 from helpers.fake_judge import KEY_VARIABLE, FakeJudge, execution_config
 from helpers.fake_teacher import FAULTS, KEY, MODEL, Running
-from srt.failures import PassingError, asked_wait, printable, words_of
-from srt.records import InputError
-from srt.refusals import without_ids
-from srt.sending import Answered, Breaker, Refusal, Sender, Window
-from srt.server import OpenServer, ServerError, key_in
+from srt.llm.failures import PassingError, asked_wait, printable, words_of
+from srt.llm.refusals import without_ids
+from srt.llm.sending import Answered, Breaker, Refusal, Sender, Window
+from srt.llm.servers import OpenServer, ServerError, key_in
+from srt.storage.errors import InputError
 
 
 async def _ask(prompt: str, model: str, client: Any) -> Any:
@@ -103,8 +103,8 @@ def test_what_is_on_the_wire_when_a_run_ends_is_paid_for_and_waited_for(
 def test_a_record_that_always_gets_a_429_is_given_up_while_others_are_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("srt.sending.LIMITED_TRIES", 3)
-    monkeypatch.setattr("srt.sending.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("srt.llm.sending.LIMITED_TRIES", 3)
+    monkeypatch.setattr("srt.llm.sending.BACKOFF_SECONDS", 0.01)
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     with FakeJudge(lambda body, count: 429 if body["messages"][0]["content"] == "p3" else "fine") as fake:
         found = outcomes(OpenServer(fake.endpoint.base_url, JUDGE_KEY, MODEL), [f"p{i}" for i in range(50)])
@@ -113,7 +113,7 @@ def test_a_record_that_always_gets_a_429_is_given_up_while_others_are_answered(
 
 def test_the_last_records_end_though_the_server_always_fails_at_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing else is left that could be answered meanwhile: the patience ends them, and not the run."""
-    monkeypatch.setattr("srt.sending.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("srt.llm.sending.BACKOFF_SECONDS", 0.01)
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     with FakeJudge(lambda body, count: 500) as fake:
         found = outcomes(OpenServer(fake.endpoint.base_url, JUDGE_KEY, MODEL), ["a", "b"], patience_seconds=0.5)
@@ -164,7 +164,7 @@ def test_refusals_differ_by_more_than_a_requests_own_id() -> None:
 
 @pytest.mark.slow
 def test_an_outage_shorter_than_the_patience_costs_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srt.sending.TRIES", 2)
+    monkeypatch.setattr("srt.llm.sending.TRIES", 2)
     with Running(log=tmp_path / "log", outage=2.0) as running:
         found = outcomes(OpenServer(running.base_url, KEY, MODEL), [f"p{i}" for i in range(20)], concurrency=10)
         assert sum(line["event"] == "outage" for line in running.lines()) > 20
@@ -172,8 +172,8 @@ def test_an_outage_shorter_than_the_patience_costs_no_request(tmp_path: Path, mo
 
 
 def test_a_request_that_fails_alone_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("srt.sending.TRIES", 2)
-    monkeypatch.setattr("srt.sending.BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr("srt.llm.sending.TRIES", 2)
+    monkeypatch.setattr("srt.llm.sending.BACKOFF_SECONDS", 0.01)
     monkeypatch.setenv(KEY_VARIABLE, KEY)
 
     def answer(body: dict[str, Any], count: int) -> str | int:
@@ -195,7 +195,7 @@ def test_a_server_that_is_down_stops_the_run_within_its_patience() -> None:
 
 def test_patience_begins_anew_with_every_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("srt.sending.time.monotonic", lambda: now)
+    monkeypatch.setattr("srt.llm.sending.time.monotonic", lambda: now)
     breaker = Breaker("server", 10)
     breaker.failed(PassingError("HTTP 500"))
     now += 9

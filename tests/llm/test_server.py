@@ -10,9 +10,11 @@ import pytest
 from helpers import ROOT, TESTS
 from helpers.fake_judge import KEY, KEY_VARIABLE, execution_config, judge_config
 from helpers.judge_server import FAKE_SERVER
-from srt import lifeline, models, pool, server
-from srt.records import InputError
+from srt.llm import _pool as pool
+from srt.llm import loading, server, servers
+from srt.machine import processes
 from srt.settings import Endpoint
+from srt.storage.errors import InputError
 
 ENDPOINT = Endpoint(base_url="https://judge.invalid/v1", api_key_env=KEY_VARIABLE)
 JOB = """
@@ -20,7 +22,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from helpers.fake_judge import execution_config, judge_config
-from srt.server import serving
+from srt.llm.server import serving
 judge = judge_config(model=sys.argv[1], serve=True, max_model_len=512)
 with serving(judge, execution_config(), None, Path(sys.argv[2])):
     time.sleep(600)
@@ -80,7 +82,7 @@ def test_server_is_up_inside_and_gone_after(tmp_path, served):
 @pytest.mark.slow
 def test_another_server_on_the_port_is_noticed(tmp_path, served):
     model = served(FAKE_SERVER, "somebody else's model")
-    with pytest.raises(server.ServerError, match="another server answers"), open_server(tmp_path / "log", model=model):
+    with pytest.raises(servers.ServerError, match="another server answers"), open_server(tmp_path / "log", model=model):
         pass
 
 
@@ -88,7 +90,7 @@ def test_another_server_on_the_port_is_noticed(tmp_path, served):
 def test_death_names_the_log_and_its_last_line(tmp_path, served):
     model = served("import sys; sys.exit('out of memory')", "")
     with (
-        pytest.raises(server.ServerError, match=r"the\.log: .* ended .* out of memory"),
+        pytest.raises(servers.ServerError, match=r"the\.log: .* ended .* out of memory"),
         open_server(tmp_path / "the.log", model=model),
     ):
         pass
@@ -99,7 +101,7 @@ def test_silence_names_the_log(tmp_path, served, monkeypatch):
     monkeypatch.setattr(pool, "START_SECONDS", 0.5)
     model = served("import time; time.sleep(60)", "")
     with (
-        pytest.raises(server.ServerError, match=r"the\.log: .* did not answer in .* nothing"),
+        pytest.raises(servers.ServerError, match=r"the\.log: .* did not answer in .* nothing"),
         open_server(tmp_path / "the.log", model=model),
     ):
         pass
@@ -114,7 +116,7 @@ def test_command_and_environment():
 
 
 def test_a_model_is_laid_out_over_gpus_with_a_share_of_their_memory(monkeypatch):
-    monkeypatch.setattr("srt.models.kind", lambda name: "cuda")
+    monkeypatch.setattr("srt.llm.devices.kind", lambda name: "cuda")
     command = " ".join(server._command(judge_config(serve=True), execution_config(gpu_memory_share=0.8), 4))
     assert "--tensor-parallel-size 4 --gpu-memory-utilization 0.8" in command
     assert "--enforce-eager" not in command
@@ -124,8 +126,8 @@ def test_a_model_is_laid_out_over_gpus_with_a_share_of_their_memory(monkeypatch)
 def test_a_number_of_gpus_that_does_not_divide_the_heads_is_one_line(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "llama", "num_attention_heads": 32}')
     with pytest.raises(InputError, match="cannot be laid out over 3 GPUs: expected a divisor of its 32 heads"):
-        models.require_divisible(str(tmp_path), None, 3)
-    models.require_divisible(str(tmp_path), None, 8)
+        loading.require_divisible(str(tmp_path), None, 3)
+    loading.require_divisible(str(tmp_path), None, 8)
 
 
 @pytest.mark.slow
@@ -164,8 +166,8 @@ def test_vllm_dies_with_a_killed_job(demo_model: Path, tmp_path: Path):
         os.killpg(job.pid, signal.SIGKILL)
         job.wait()
     deadline = time.monotonic() + 20
-    while lifeline.session_members(session):
-        assert time.monotonic() < deadline, lifeline.session_members(session)
+    while processes.session_members(session):
+        assert time.monotonic() < deadline, processes.session_members(session)
         time.sleep(0.1)
 
 
@@ -176,7 +178,7 @@ def _wait_for_engine(job):
     deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         for child in psutil.Process(job).children(recursive=True):
-            if len(lifeline.session_members(child.pid)) >= 4:
+            if len(processes.session_members(child.pid)) >= 4:
                 return child.pid
         time.sleep(0.2)
     raise AssertionError("vLLM's engine did not start")

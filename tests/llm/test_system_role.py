@@ -7,13 +7,15 @@ import pytest
 
 from helpers.asking import completed
 from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge
-from srt import models
-from srt.backends import Backend, Message, Request, Sampling, Speaker, token_ids
-from srt.config import load
-from srt.records import InputError
-from srt.spending import completion_of
-from srt.system_role import MOVED, REFUSES, moved
-from srt.teacher import Teacher
+from srt.experiment.config import load
+from srt.llm import loading
+from srt.llm._rendering import token_ids
+from srt.llm.asking import Teacher
+from srt.llm.opening import open_backend
+from srt.llm.requests import Backend, Message, Request, Sampling, Speaker
+from srt.llm.spending import completion_of
+from srt.llm.system_role import MOVED, REFUSES, moved
+from srt.storage.errors import InputError
 
 CONFIG, _ = load()
 GREEDY = Sampling(0.0, 1.0, 1.0, 0)
@@ -52,7 +54,7 @@ def test_the_text_goes_before_the_first_user_turn() -> None:
 def test_a_template_that_refuses_the_role_is_asked_without_it(
     refusing: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    backend = speaker(refusing).open(CONFIG.execution, Path())
+    backend = open_backend(speaker(refusing), CONFIG.execution, Path())
     answers = asked_of(backend, CHAT, WITHOUT, CHAT)
     assert answers[0].text == answers[1].text == answers[2].text
     assert [answers[i].moved for i in range(3)] == [MOVED, None, MOVED]
@@ -65,10 +67,10 @@ def test_a_template_that_refuses_the_role_is_asked_without_it(
 def test_a_model_that_takes_the_role_is_asked_as_before(
     tiny_llamas: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    backend = speaker(tiny_llamas["plain"]).open(CONFIG.execution, Path())
+    backend = open_backend(speaker(tiny_llamas["plain"]), CONFIG.execution, Path())
     assert asked_of(backend, CHAT)[0].moved is None
     assert "system role" not in capsys.readouterr().err
-    tokenizer = models.load_tokenizer(str(tiny_llamas["plain"]), None)
+    tokenizer = loading.load_tokenizer(str(tiny_llamas["plain"]), None)
     messages = [{"role": role, "content": text} for role, text in CHAT]
     assert (
         token_ids(tokenizer, CHAT)
@@ -89,7 +91,7 @@ def test_a_model_that_takes_the_role_is_asked_as_before(
 def test_a_template_that_refuses_anything_else_is_one_line(
     tiny_llamas: dict[str, Path], template: str, words: str
 ) -> None:
-    tokenizer = models.load_tokenizer(str(tiny_llamas["plain"]), None)
+    tokenizer = loading.load_tokenizer(str(tiny_llamas["plain"]), None)
     tokenizer.chat_template = template
     for chat in (CHAT, WITHOUT):
         with pytest.raises(InputError, match=f"its chat template refuses the chat: .*{words}"):
@@ -125,9 +127,10 @@ def test_a_server_that_refuses_the_role_is_asked_without_it_and_the_journal_keep
         served = Speaker("openai", "m", None, "auto", 100)
 
         def teacher() -> Teacher:
-            return Teacher(
-                served.identity(), lambda folder: served.open(CONFIG.execution, folder, server.endpoint), tmp_path, "j"
-            )
+            def opened(folder):
+                return open_backend(served, CONFIG.execution, folder, server.endpoint)
+
+            return Teacher(served.identity(), opened, tmp_path, "j")
 
         with teacher() as first:
             answers = first.ask(asked, "x")
@@ -149,7 +152,7 @@ def test_an_old_entry_says_nothing_of_it() -> None:
 
 @pytest.mark.slow
 def test_fault_11_of_the_collection(shared_data: Path, tiny_llamas: dict[str, Path]) -> None:
-    tokenizer = models.load_tokenizer(str(tiny_llamas["plain"]), None)
+    tokenizer = loading.load_tokenizer(str(tiny_llamas["plain"]), None)
     tokenizer.chat_template = json.loads((shared_data / "faults/11_system_template.txt").read_text(), strict=False)
     with pytest.raises(InputError, match="System role not supported"):
         token_ids(tokenizer, CHAT)

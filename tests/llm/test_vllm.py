@@ -8,11 +8,13 @@ import pytest
 import transformers
 
 from helpers.asking import completed
-from srt.backends import Request, Sampling, Speaker
-from srt.config import load
-from srt.prepare import prepare
-from srt.records import ReflectedPair, read_records
-from srt.reflect import reflect
+from srt.experiment.config import load
+from srt.llm.opening import open_backend
+from srt.llm.requests import Request, Sampling, Speaker
+from srt.prepare.prepare import prepare
+from srt.reflection.reflect import reflect
+from srt.storage.files import read_records
+from srt.storage.records import ReflectedPair
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +58,7 @@ def test_a_server_of_its_own_serves_both_phases_with_structured_outputs(
 def test_vllm_in_process_takes_requests_in_while_others_are_answered(demo_model: Path, tmp_path: Path) -> None:
     greedy = Sampling(0.0, 1.0, 1.1, 0)
     asked = [Request((("user", f"Name {i} fruits."),), 8 + i, greedy) for i in range(6)]
-    backend = Speaker("vllm", str(demo_model), None, "float32", 512).open(EXECUTION, tmp_path)
+    backend = open_backend(Speaker("vllm", str(demo_model), None, "float32", 512), EXECUTION, tmp_path)
     try:
         backend.submit("first", asked[0])
         backend.submit("long", Request((("user", "Tell me a story."),), 60, greedy))

@@ -12,13 +12,15 @@ from helpers.fake_judge import KEY_VARIABLE, judge_config
 from helpers.fake_teacher import MODEL
 from helpers.odd_server import EMPTY, KINDS, ODD, READ, TAINTED, OddServer
 from srt import cli
-from srt.backends import Completion, Request, Sampling
-from srt.cleaning import read_cleaning
-from srt.journal import Journal, entries_of
-from srt.records import Answer, Evaluation, Pair, ReflectedPair, read_json, read_records, write_json, write_records
-from srt.spending import completion_of, spent_of
-from srt.teacher import Known
-from srt.wire import of_choice
+from srt.llm.asking import Known
+from srt.llm.requests import Completion, Request, Sampling
+from srt.llm.spending import completion_of, spent_of
+from srt.llm.wire import of_choice
+from srt.reflection.cleaning import read_cleaning
+from srt.storage.files import read_records, write_json, write_records
+from srt.storage.journal import Journal, entries_of
+from srt.storage.readers import read_json
+from srt.storage.records import Answer, Evaluation, Pair, ReflectedPair
 
 GOOD = [f"good{i}" for i in range(8)]  # asked first: the server has answered before it is odd
 PASSING_TRIES = 2
@@ -30,7 +32,7 @@ NOT_FATAL = [name for name in ODD if KIND[name] != "fatal"]
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few tries without pauses, and no key of the environment."""
     for name, value in {"TRIES": PASSING_TRIES, "LIMITED_TRIES": PASSING_TRIES, "BACKOFF_SECONDS": 0.01}.items():
-        monkeypatch.setattr(f"srt.sending.{name}", value)
+        monkeypatch.setattr(f"srt.llm.sending.{name}", value)
     monkeypatch.setenv("SRT_TEACHER_API_KEY", "none")
     monkeypatch.setenv(KEY_VARIABLE, "none")
 
@@ -281,8 +283,8 @@ def test_a_journal_of_odd_entries_is_opened(tmp_path: Path) -> None:
 
 
 def test_a_text_that_no_parser_survives_is_one_unreadable_answer() -> None:
-    from srt.evaluation import reading
-    from srt.styles import Turn
+    from srt.evaluation import _reading as reading
+    from srt.reflection.styles import Turn
 
     cleaning = read_cleaning("config/prompts/answers.yaml")
     turn = Turn(name="t", answer="json", fields=["response"], ask="?")

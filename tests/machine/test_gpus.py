@@ -7,10 +7,12 @@ import time
 
 import pytest
 
-from srt import gpus, models, nvml
-from srt.records import InputError
+from srt.llm import devices
+from srt.machine import _nvml as nvml
+from srt.machine import gpus
+from srt.storage.errors import InputError
 
-HOLD = "import sys, time; from srt import gpus; print(gpus.hold(int(sys.argv[1])), flush=True); time.sleep(600)"
+HOLD = "import sys, time; from srt.machine import gpus; print(gpus.hold(int(sys.argv[1])), flush=True); time.sleep(600)"
 
 
 @pytest.fixture
@@ -117,7 +119,7 @@ def test_visible_gpus_are_those_that_cuda_would_show(cards, monkeypatch, named, 
         monkeypatch.setenv(gpus.VISIBLE, named)
     assert gpus.visible() == expected
     assert list(gpus.visible()) == list(expected)
-    assert models.has_gpu("auto") is bool(expected)
+    assert devices.has_gpu("auto") is bool(expected)
 
 
 @pytest.mark.parametrize(

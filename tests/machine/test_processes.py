@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from helpers import ROOT
-from srt import lifeline
+from srt.machine import processes
 
 # A server as vLLM is one: a process that spawns another; both note their pids and sleep.
 SERVER = """
@@ -20,14 +20,14 @@ time.sleep(600)
 """
 JOB = """
 import os, sys, time
-from srt import lifeline
+from srt.machine import processes
 with open(os.devnull, "wb") as output:
-    lifeline.start([sys.executable, "-c", sys.argv[1], sys.argv[2]], env=os.environ, output=output)
+    processes.start([sys.executable, "-c", sys.argv[1], sys.argv[2]], env=os.environ, output=output)
 time.sleep(600)
 """
 WATCHING_JOB = """
 import subprocess, sys, time
-from srt.lifeline import watch_owner
+from srt.machine.processes import watch_owner
 watch_owner()
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1], sys.argv[2]], start_new_session=True)
 while True:
@@ -75,22 +75,22 @@ def test_stop_leaves_nothing(tmp_path, ignores_sigterm):
     prefix = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n" if ignores_sigterm else ""
     with (tmp_path / "log").open("wb") as output:
         command = [sys.executable, "-c", prefix + SERVER, str(tmp_path / "pids")]
-        process = lifeline.start(command, env=os.environ, output=output)
+        process = processes.start(command, env=os.environ, output=output)
     pids = pids_in(tmp_path / "pids")
-    lifeline.stop(process, grace=0.5)
+    processes.stop(process, grace=0.5)
     assert gone([*pids, process.pid])
-    assert lifeline.session_members(process.pid) == []
+    assert processes.session_members(process.pid) == []
 
 
 @pytest.mark.slow
 def test_stop_finds_what_a_killed_lifeline_left(tmp_path):
     with (tmp_path / "log").open("wb") as output:
-        process = lifeline.start([sys.executable, "-c", SERVER, str(tmp_path / "pids")], env=os.environ, output=output)
+        process = processes.start([sys.executable, "-c", SERVER, str(tmp_path / "pids")], env=os.environ, output=output)
     pids = pids_in(tmp_path / "pids")
     process.kill()
     process.wait()
     assert not gone(pids)
-    lifeline.stop(process, grace=0.5)
+    processes.stop(process, grace=0.5)
     assert gone(pids)
 
 
@@ -98,7 +98,7 @@ def test_stop_finds_what_a_killed_lifeline_left(tmp_path):
 def test_children_of_a_command_that_ended_die_too(tmp_path):
     code = SERVER.replace("time.sleep(600)\n", "sys.exit(3)\n")
     with (tmp_path / "log").open("wb") as output:
-        process = lifeline.start([sys.executable, "-c", code, str(tmp_path / "pids")], env=os.environ, output=output)
+        process = processes.start([sys.executable, "-c", code, str(tmp_path / "pids")], env=os.environ, output=output)
     process.wait(20)
     wait_for(lambda: gone(pids_in(tmp_path / "pids")))
 
@@ -110,7 +110,7 @@ def test_job_and_descendants_die_with_their_owner(tmp_path, environment, pidfd):
     code = WATCHING_JOB if pidfd else "import os; del os.pidfd_open\n" + WATCHING_JOB
     command = [sys.executable, "-c", code, SERVER, str(tmp_path / "pids"), str(tmp_path / "written")]
     job = subprocess.Popen(
-        command, env={**environment, lifeline.OWNER_VARIABLE: str(owner.pid)}, start_new_session=True
+        command, env={**environment, processes.OWNER_VARIABLE: str(owner.pid)}, start_new_session=True
     )
     pids = pids_in(tmp_path / "pids")
     wait_for((tmp_path / "written").exists)
@@ -124,10 +124,10 @@ def test_job_and_descendants_die_with_their_owner(tmp_path, environment, pidfd):
 def test_owner_gone_at_the_start_ends_the_job_at_once(environment):
     owner = subprocess.Popen(["true"])
     owner.wait()
-    code = "from srt.lifeline import watch_owner; watch_owner(); import time; time.sleep(60)"
+    code = "from srt.machine.processes import watch_owner; watch_owner(); import time; time.sleep(60)"
     job = subprocess.run(
         [sys.executable, "-c", code],
-        env={**environment, lifeline.OWNER_VARIABLE: str(owner.pid)},
+        env={**environment, processes.OWNER_VARIABLE: str(owner.pid)},
         timeout=20,
         check=False,
     )
@@ -146,20 +146,20 @@ def watched(monkeypatch):
         def start(self):
             pids.append(self.pid)
 
-    monkeypatch.setattr(lifeline.threading, "Thread", Noted)
+    monkeypatch.setattr(processes.threading, "Thread", Noted)
     return pids
 
 
 @pytest.mark.parametrize("value", [None, "1@another-host.invalid"])
 def test_without_an_owner_here_nothing_is_watched(monkeypatch, watched, value):
-    monkeypatch.delenv(lifeline.OWNER_VARIABLE, raising=False)
+    monkeypatch.delenv(processes.OWNER_VARIABLE, raising=False)
     if value is not None:
-        monkeypatch.setenv(lifeline.OWNER_VARIABLE, value)
-    lifeline.watch_owner()
+        monkeypatch.setenv(processes.OWNER_VARIABLE, value)
+    processes.watch_owner()
     assert watched == []
 
 
 def test_an_owner_here_is_watched(monkeypatch, watched):
-    monkeypatch.setenv(lifeline.OWNER_VARIABLE, str(os.getpid()))
-    lifeline.watch_owner()
+    monkeypatch.setenv(processes.OWNER_VARIABLE, str(os.getpid()))
+    processes.watch_owner()
     assert watched == [os.getpid()]

@@ -16,10 +16,11 @@ import pytest
 
 from helpers import ROOT, TESTS
 from helpers.tree import copy_of_tree, edited, supply
-from srt.config import read_yaml, validated
-from srt.records import InputError
-from srt.schedule import Schedule, endpoint, remarks, weight
+from srt.machine.schedule import Schedule, endpoint, remarks, weight
 from srt.settings import ExecutionConfig
+from srt.settings.values import validated
+from srt.storage.errors import InputError
+from srt.storage.yaml_files import read_yaml
 
 MACHINE = TESTS / "helpers" / "machine"
 SECONDS = {"reflected": 3.0, "score_shard": 1.2, "finetuned": 0.4, "answers": 0.5, "open_llm": 0.5}

@@ -16,15 +16,17 @@ from pydantic import BaseModel
 from helpers import ROOT
 from helpers.tree import copy_of_tree, edited, planned, snakemake, supply
 from srt import cli
-from srt.checks.finding import lines_of
-from srt.checks.jobs import READS, needed
-from srt.checks.paths import LOOKS
-from srt.checks.types import bare, field_type, is_model
-from srt.checks.whole import examine, lines
-from srt.config import default_config, load, locate, read_yaml
-from srt.records import InputError
+from srt.experiment.config import default_config, load
+from srt.planning.check import examine, lines
+from srt.planning.jobs import READS, needed
+from srt.planning.paths import LOOKS
 from srt.settings import Config, JudgeConfig
 from srt.settings.base import Place, _path
+from srt.settings.types import bare, field_type, is_model
+from srt.storage.errors import InputError
+from srt.storage.findings import lines_of
+from srt.storage.shipped import locate
+from srt.storage.yaml_files import read_yaml
 
 Values = dict[str, Any]
 HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"

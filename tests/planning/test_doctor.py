@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from helpers.machines import CPU, GPU, H100, SERVER, V100
-from srt import cli, doctor, machine, smoke
-from srt.machine import Machine
-from srt.nvml import Card, Driver
-from srt.records import Score, write_records
+from srt import cli
+from srt.machine import facts, health
+from srt.machine._nvml import Card, Driver
+from srt.machine.facts import Machine
+from srt.planning import doctor, smoke
+from srt.storage.files import write_records
+from srt.storage.records import Score
 
 SCORED = Score(
     id="x",
@@ -29,25 +32,25 @@ SCORED = Score(
 
 
 def changed(**more):
-    return doctor.examine(dataclasses.replace(SERVER, **more))
+    return health.examine(dataclasses.replace(SERVER, **more))
 
 
 def wrong(findings):
-    return {finding.what: f"{finding.found}: {finding.do}" for finding in findings if finding.state == doctor.WRONG}
+    return {finding.what: f"{finding.found}: {finding.do}" for finding in findings if finding.state == health.WRONG}
 
 
 def test_a_server_of_eight_cards_has_nothing_wrong():
     findings = changed()
-    assert not doctor.is_wrong(findings)
+    assert not health.is_wrong(findings)
     assert [finding.what for finding in findings if finding.what.startswith("GPU")] == [f"GPU {i}" for i in range(8)]
     assert "NVIDIA H100 80GB HBM3, 86 GB (84 free)" in doctor.told(findings)
 
 
 def test_a_laptop_has_nothing_wrong_either():
-    findings = doctor.examine(Machine(packages=CPU, hub="not reached", memory_gb=16))
-    assert not doctor.is_wrong(findings)
+    findings = health.examine(Machine(packages=CPU, hub="not reached", memory_gb=16))
+    assert not health.is_wrong(findings)
     assert "Nothing is wrong" in doctor.told(findings)
-    assert next(finding for finding in findings if finding.what == "GPU").state == doctor.ABSENT
+    assert next(finding for finding in findings if finding.what == "GPU").state == health.ABSENT
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,7 @@ def test_a_laptop_has_nothing_wrong_either():
 def test_a_gpu_that_cannot_be_used_is_wrong_and_says_what_to_do(more, what, says):
     findings = changed(**more)
     assert says in wrong(findings)[what]
-    assert doctor.is_wrong(findings)
+    assert health.is_wrong(findings)
     assert what in doctor.told(findings).splitlines()[-1]
 
 
@@ -98,7 +101,7 @@ def test_a_driver_that_is_newer_than_the_build_serves_it():
     [
         {"driver": Driver("580.1", (13, 0), (V100, H100)), "visible": "1"},  # the weak one is hidden
         {"driver": Driver("580.1", (13, 0), ()), "in_slurm": True},  # a job without a GPU
-        {"cuda_error": machine.SLOW},  # no verdict
+        {"cuda_error": facts.SLOW},  # no verdict
         {"driver": Driver("590.1", (13, 1), (Card("GB10", None, None, (12, 1)),))},  # shares the machine's memory
         {"driver": Driver("590.1", (13, 1), (Card("card 0", None, None, None), H100))},  # one of two is lost
     ],
@@ -109,8 +112,8 @@ def test_what_can_be_used_all_the_same_is_not_wrong(more):
 
 
 def test_a_driver_without_a_card_is_no_gpu():
-    assert not doctor.has_gpu(dataclasses.replace(SERVER, driver=Driver("580.1", (13, 0), ()), in_slurm=True))
-    assert doctor.has_gpu(SERVER)
+    assert not health.has_gpu(dataclasses.replace(SERVER, driver=Driver("580.1", (13, 0), ()), in_slurm=True))
+    assert health.has_gpu(SERVER)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +128,7 @@ def test_an_environment_that_cannot_be_used_is_no_traceback(monkeypatch, name, v
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://127.0.0.1:9")
     monkeypatch.setenv(name, value)
-    assert machine.hub() == "not reached"
+    assert facts.hub() == "not reached"
 
 
 def test_a_missing_package_is_one_line(monkeypatch, capsys):
@@ -136,7 +139,7 @@ def test_a_missing_package_is_one_line(monkeypatch, capsys):
 
 def test_cards_that_are_chosen_are_shown():
     (found,) = [finding for finding in changed(visible="0,3") if finding.what == "visible"]
-    assert (found.state, found.found) == (doctor.OK, "CUDA_VISIBLE_DEVICES=0,3")
+    assert (found.state, found.found) == (health.OK, "CUDA_VISIBLE_DEVICES=0,3")
 
 
 def test_the_doctor_says_how_many_jobs_run_at_a_time():
@@ -148,7 +151,7 @@ def test_the_doctor_says_how_many_jobs_run_at_a_time():
 def test_keys_are_told_by_name_and_never_shown(monkeypatch, capsys):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(machine, "hub", lambda: "offline")
+    monkeypatch.setattr(facts, "hub", lambda: "offline")
     cli.main(["doctor"])
     out = capsys.readouterr().out
     assert "sk-secret" not in out
@@ -157,9 +160,9 @@ def test_keys_are_told_by_name_and_never_shown(monkeypatch, capsys):
 
 
 def test_the_exit_code_says_that_a_gpu_cannot_be_used(monkeypatch, capsys):
-    monkeypatch.setattr(machine, "read", lambda: dataclasses.replace(SERVER, driver=None))
+    monkeypatch.setattr(facts, "read", lambda: dataclasses.replace(SERVER, driver=None))
     assert cli.main(["doctor"]) == 2
-    monkeypatch.setattr(machine, "read", lambda: SERVER)
+    monkeypatch.setattr(facts, "read", lambda: SERVER)
     assert cli.main(["doctor"]) == 0
     assert "GPU 7" in capsys.readouterr().out
 
@@ -169,7 +172,9 @@ def test_the_exit_code_says_that_a_gpu_cannot_be_used(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_this_machine_is_read_without_torch_or_vllm():
-    code = "import sys; from srt import machine; machine.hub = lambda: 'offline'; print(machine.read())\n"
+    code = (
+        "import sys; from srt.machine import facts as machine; machine.hub = lambda: 'offline'; print(machine.read())\n"
+    )
     code += "print([name for name in ('torch', 'vllm', 'transformers') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     read, imported = done.stdout.splitlines()
@@ -180,7 +185,7 @@ def test_this_machine_is_read_without_torch_or_vllm():
 def test_the_build_of_torch_is_told_without_importing_it():
     import torch
 
-    assert machine.torch_cuda() == torch.version.cuda
+    assert facts.torch_cuda() == torch.version.cuda
 
 
 def test_cards_without_a_driver_are_seen_on_the_bus(tmp_path, monkeypatch):
@@ -188,8 +193,8 @@ def test_cards_without_a_driver_are_seen_on_the_bus(tmp_path, monkeypatch):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "vendor").write_text(f"{vendor}\n")
         (tmp_path / str(number) / "class").write_text(f"{kind}\n")
-    monkeypatch.setattr(machine, "PCI_DEVICES", tmp_path)
-    assert machine.pci_cards() == 1  # not its sound, nor the other maker's
+    monkeypatch.setattr(facts, "PCI_DEVICES", tmp_path)
+    assert facts.pci_cards() == 1  # not its sound, nor the other maker's
 
 
 def fake_nvml(error=None):
@@ -241,17 +246,17 @@ def fake_nvml(error=None):
     ],
 )
 def test_the_driver_is_asked_through_nvml(monkeypatch, tmp_path, error, expected):
-    monkeypatch.setattr(machine, "PCI_DEVICES", tmp_path)
+    monkeypatch.setattr(facts, "PCI_DEVICES", tmp_path)
     monkeypatch.setitem(sys.modules, "pynvml", fake_nvml(error))
-    assert machine.driver() == expected
+    assert facts.driver() == expected
 
 
 @pytest.mark.slow
 def test_a_first_sum_says_why_it_fails(monkeypatch):
-    monkeypatch.setattr(machine, "TRY_CUDA", "raise RuntimeError('no kernel image')")
-    assert machine.try_cuda() == "RuntimeError: no kernel image"
-    monkeypatch.setattr(machine, "TRY_CUDA", "print(1)")
-    assert machine.try_cuda() is None
+    monkeypatch.setattr(facts, "TRY_CUDA", "raise RuntimeError('no kernel image')")
+    assert facts.try_cuda() == "RuntimeError: no kernel image"
+    monkeypatch.setattr(facts, "TRY_CUDA", "print(1)")
+    assert facts.try_cuda() is None
 
 
 # The smoke test's lines; what they run is faked where it would need a GPU.
@@ -295,14 +300,14 @@ def test_what_a_failed_step_was_needed_for_is_skipped(monkeypatch):
 
 
 def test_without_a_gpu_the_smoke_test_is_skipped_and_says_so(monkeypatch, capsys):
-    monkeypatch.setattr(machine, "read", lambda: Machine(packages=CPU, memory_gb=16))
+    monkeypatch.setattr(facts, "read", lambda: Machine(packages=CPU, memory_gb=16))
     assert cli.main(["doctor", "--smoke"]) == 0
     lines = capsys.readouterr().out.splitlines()[-6:]
     assert [line.split()[:2] for line in lines] == [[step, "skipped"] for step in smoke.NEEDS]
 
 
 def test_a_failed_line_is_exit_code_2(monkeypatch, capsys):
-    monkeypatch.setattr(machine, "read", lambda: SERVER)
+    monkeypatch.setattr(facts, "read", lambda: SERVER)
     failed = smoke.Outcome("load", "failed", 1.0, "CUDA out of memory")
     monkeypatch.setattr(smoke, "smoke", lambda device, model: iter([failed]))
     assert cli.main(["doctor", "--smoke"]) == 2

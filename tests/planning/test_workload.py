@@ -9,11 +9,15 @@ import yaml
 from helpers import TESTS
 from helpers.steered import Answering
 from helpers.training import tiny_tokenizer
-from srt import cli, layout, workload
-from srt.config import load, read_yaml
-from srt.records import Pair, write_json, write_records
-from srt.reflect import reflect
+from srt import cli
+from srt.experiment import layout
+from srt.experiment.config import load
+from srt.planning import workload
+from srt.reflection.reflect import reflect
 from srt.settings import Endpoint
+from srt.storage.files import write_json, write_records
+from srt.storage.records import Pair
+from srt.storage.yaml_files import read_yaml
 
 SNAPSHOT = TESTS / "data" / "plan_paper.txt"
 RECORDS = {"alpaca": 520, "wizardlm": 700}  # a hundredth of what the data sets have
@@ -54,7 +58,7 @@ def measured(paper: Path) -> Path:
     write_records(paper.parent / "pairs.jsonl", pairs)
     server = Endpoint(base_url="http://127.0.0.1:9/v1", api_key_env=None)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("srt.backends.Speaker.open", lambda *_: Answering())
+        patched.setattr("srt.llm.opening.open_backend", lambda *_: Answering())
         arguments = ("instruction", config.teachers["gpt"], config.execution, Path(config.cache) / "teacher", server)
         reflect(paper.parent / "pairs.jsonl", paper.parent / "out.jsonl", *arguments)
     (journal,) = (Path(config.cache) / "teacher").rglob("*.jsonl")

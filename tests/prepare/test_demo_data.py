@@ -2,10 +2,11 @@
 
 import pytest
 
-from srt.config import load, locate
-from srt.evaluation.items import read_items
+from srt.evaluation._items import read_items
 from srt.evaluation.suites import read_suite
-from srt.records import read_json
+from srt.experiment.config import load
+from srt.storage.readers import read_json
+from srt.storage.shipped import locate
 
 PROFILE = load()[0].evaluate.open_llm["demo"]
 SUITE, _ = read_suite(PROFILE.suite)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from helpers.preparing import prepared, write_as
-from srt.config import read_runs
-from srt.records import InputError
-from srt.sources import read_pairs
+from srt.experiment.table import read_runs
+from srt.prepare.sources import read_pairs
+from srt.storage.errors import InputError
 
 FURTHER, HISTORY, SYSTEM = "further turns of a conversation", "a history of earlier turns", "a system text"
 BESIDE = "a further column of turns"

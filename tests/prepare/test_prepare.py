@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from helpers.preparing import prepared, write_as
-from srt.records import InputError
-from srt.sources import read_pairs
+from srt.prepare.sources import read_pairs
+from srt.storage.errors import InputError
 
 ROWS = [
     {"instruction": "Name a fruit.", "input": "", "output": "An apple."},

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from helpers import TESTS
-from srt.backends import Completion
-from srt.cleaning import Failure, Reading, cleaned, read_cleaning, usable
-from srt.records import InputError
-from srt.styles import read_style
+from srt.llm.requests import Completion
+from srt.reflection.cleaning import Failure, Reading, cleaned, read_cleaning, usable
+from srt.reflection.styles import read_style
+from srt.storage.errors import InputError
 
 CLEANING = read_cleaning("config/prompts/answers.yaml")
 STYLES = {"tags": read_style("config/prompts/tags.yaml"), "json": read_style("config/prompts/json.yaml")}

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from helpers.scores import score
-from srt.backends import Completion, Request
-from srt.config import load
-from srt.records import Pair, ReflectedPair, read_records, write_records
-from srt.reflect import reflect
-from srt.server import ServerError
+from srt.experiment.config import load
+from srt.llm.requests import Completion, Request
+from srt.llm.servers import ServerError
+from srt.reflection.reflect import reflect
 from srt.settings import Endpoint
+from srt.storage.files import read_records, write_records
+from srt.storage.records import Pair, ReflectedPair
 
 CONFIG, _ = load()
 SETTINGS = CONFIG.teachers["smollm2"].model_copy(update={"prompts": "config/prompts/tags.yaml", "backend": "openai"})
@@ -61,7 +62,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
 
     def call(answer: Callable[[str], Completion], variant: str = "instruction", **more: object):
         model = FakeModel(answer)
-        monkeypatch.setattr("srt.backends.Speaker.open", lambda *_: model)
+        monkeypatch.setattr("srt.llm.opening.open_backend", lambda *_: model)
         source = tmp_path / ("instruction.jsonl" if variant == "both" else "original.jsonl")
         out = tmp_path / f"{variant}.jsonl"
         reflect(source, out, variant, SETTINGS, CONFIG.execution, tmp_path / "journal", SERVER, **more)
@@ -229,9 +230,8 @@ def test_first_records_that_are_too_long_for_a_model_of_ours_stop_no_run(tmp_pat
     rows += [Pair(id=f"long{i}", instruction=f"Say {i} too long.", output=f"{i}") for i in range(30)]
     too_long = Completion("", 0, "refused: the prompt has 9999 tokens, at most 512 are allowed")
     pairs, out = tmp_path / "pairs.jsonl", tmp_path / "out.jsonl"
-    monkeypatch.setattr(
-        "srt.backends.Speaker.open", lambda *_: FakeModel(lambda prompt: too_long if "long" in prompt else good(prompt))
-    )
+    model = FakeModel(lambda prompt: too_long if "long" in prompt else good(prompt))
+    monkeypatch.setattr("srt.llm.opening.open_backend", lambda *_: model)
     for backend in ("transformers", "vllm-server"):
         settings = SETTINGS.model_copy(update={"backend": backend})
         for records, passes in ((rows[::-1], True), (rows[10:], False)):

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from srt.backends import Completion
-from srt.cleaning import Reading, read_cleaning
-from srt.records import InputError
-from srt.styles import Turn, read_style
+from srt.llm.requests import Completion
+from srt.reflection.cleaning import Reading, read_cleaning
+from srt.reflection.styles import Turn, read_style
+from srt.storage.errors import InputError
 
 STYLES = ["config/prompts/turns.yaml", "config/prompts/tags.yaml", "config/prompts/json.yaml"]
 TAGS = Turn(

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from helpers.results import COMPARE, RUNS
-from srt import layout
-from srt.records import Pair, ReflectedPair, read_records, write_records
-from srt.report import figures, tables
-from srt.report.html import write_html
+from srt.experiment import layout
+from srt.report.figures import draw
+from srt.report.page.html import write_html
+from srt.report.tables import write
+from srt.storage.files import read_records, write_records
+from srt.storage.records import Pair, ReflectedPair
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -104,8 +106,8 @@ def test_the_report_asks_for_nothing_logs_nothing_and_runs_no_answers_script(res
         kind = Pair if path.endswith("original.jsonl") else ReflectedPair
         pairs = read_records(results / path, kind)
         write_records(results / path, [pair.model_copy(update={"output": hostile(address)}) for pair in pairs])
-    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
-    figures.draw(results, RUNS, "all", layout.FIGURES)
+    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    draw.draw(results, RUNS, "all", layout.FIGURES)
     write_html(results, RUNS, "all", f"A notice with {hostile(address)}", results / "report.html")
     document, console = opened(results / "report.html", address)
     assert console == []
@@ -120,7 +122,7 @@ def test_the_report_asks_for_nothing_logs_nothing_and_runs_no_answers_script(res
 def test_the_report_is_a_picture_of_its_whole_width(results, proxy, tmp_path):
     """On a narrow screen the tables scroll inside themselves: the page is no wider than the screen."""
     address, _ = proxy
-    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     write_html(results, RUNS, "all", None, results / "report.html")
     text = (results / "report.html").read_text()
     measure = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script></body>"

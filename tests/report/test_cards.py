@@ -8,11 +8,15 @@ import yaml
 
 import srt
 from helpers.results import RUNS, SCRIPT
-from srt import config as settings_of
-from srt import layout
-from srt.records import InputError, LedgerEntry, read_records, write_json, write_records
-from srt.report.cards import NOT_STATED, write_cards
-from srt.runs import Run
+from srt.experiment import config as settings_of
+from srt.experiment import layout
+from srt.experiment.runs import Run
+from srt.report.page.cards import NOT_STATED, write_cards
+from srt.storage import sidecars
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_json, write_records
+from srt.storage.records import LedgerEntry
+from srt.storage.yaml_files import read_yaml
 
 SHIPPED = ("config/config.yaml", "config/alpaca64.yaml", "config/paper.yaml", "config/released.yaml")
 LICENCES = {"toy": "CC-BY-NC-4.0"}
@@ -105,7 +109,7 @@ def test_every_shipped_data_set_has_a_licence_and_a_line_on_the_licences_page(ro
 
 
 def test_a_licence_of_an_unknown_data_set_is_refused(root):
-    values = settings_of.read_yaml(root / "config/config.yaml")
+    values = read_yaml(root / "config/config.yaml")
     values["report"]["licences"]["elsewhere"] = "MIT"
     with pytest.raises(InputError, match=r"report.licences: expected one of \['demo'\], found 'elsewhere'"):
         settings_of.parse(values, "here.yaml")
@@ -140,7 +144,7 @@ def test_somebodys_own_train_file_has_a_data_card_too(results):
 def test_the_data_card_counts_what_of_the_source_was_not_used(results):
     counts = {"read": 5, "empty": 1, "duplicates": 0, "written": 4}
     meta = {"origin": {"file": "x.json"}, "counts": counts, "not_used": {"a system text": 2}}
-    write_json(results / layout.meta_of(layout.ORIGINAL.format(dataset="toy")), meta)
+    write_json(results / sidecars.meta_of(layout.ORIGINAL.format(dataset="toy")), meta)
     write_cards(results, RUNS, "all", LICENCES, None, ["data"])
     _, body = parsed(results / layout.DATA_CARD.format(run="as_is"))
     assert "- Records: file x.json\n- Not used: a system text (2 of 5 records)\n- Method: " in body

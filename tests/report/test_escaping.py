@@ -11,10 +11,10 @@ from bs4 import BeautifulSoup
 from jinja2 import Environment
 from markdown_it import MarkdownIt
 
-from srt.report.cards import _cell
 from srt.report.escaping import csv_cell, csv_text, latex, markdown
 from srt.report.formats import Column, Part, read_csv, to_csv, to_latex, to_markdown
-from srt.report.html import coded
+from srt.report.page.cards import _cell
+from srt.report.page.html import coded
 
 TEXTS = [
     r"\[x\](http://evil.example)",

@@ -7,10 +7,12 @@ from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from helpers.results import COMPARE, RUNS, run_of, write_win_rate
-from srt import layout
-from srt.records import write_records
-from srt.report import bars, figures, scatter, style, tables
-from srt.report.scatter import KINDS, Point
+from srt.experiment import layout
+from srt.plotting import style
+from srt.report.figures import bars, draw, scatter
+from srt.report.figures.scatter import KINDS, Point
+from srt.report.tables import write
+from srt.storage.files import write_records
 
 pytestmark = pytest.mark.slow
 
@@ -29,7 +31,7 @@ def many(results):
         train = results / layout.TRAIN.format(run=found.run)
         write_records(train, [])
         train.write_text("{}\n" * (50_000 + 500 * number))
-    tables.write_tables(results, runs, "all", ["as_is"], [], COMPARE, results / "tables")
+    write.write_tables(results, runs, "all", ["as_is"], [], COMPARE, results / "tables")
     return results / "tables"
 
 
@@ -37,10 +39,10 @@ def many(results):
 def test_no_name_of_the_scatter_plot_covers_another(state, tmp_path, request):
     if state == "nothing":
         folder = tmp_path / "tables"
-        tables.write_tables(tmp_path / "none", RUNS, "all", [], [], {}, folder, ["alpaca_eval", "open_llm"])
+        write.write_tables(tmp_path / "none", RUNS, "all", [], [], {}, folder, ["alpaca_eval", "open_llm"])
     else:
         folder = request.getfixturevalue("written" if state == "demo" else "many")
-    figure = figures.score_vs_data(folder)
+    figure = draw.score_vs_data(folder)
     figure.draw_without_rendering()
     for axes in figure.axes:
         boxes = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}
@@ -53,7 +55,7 @@ def test_no_name_of_the_scatter_plot_covers_another(state, tmp_path, request):
 
 
 def test_pdfs_have_their_letters_inside(written, results):
-    figures.draw(results, RUNS, "all", layout.FIGURES)
+    draw.draw(results, RUNS, "all", layout.FIGURES)
     for name in layout.FIGURES:
         data = (results / layout.FIGURE.format(figure=name, ext="pdf")).read_bytes()
         assert b"/FontFile2" in data, name
@@ -86,7 +88,7 @@ def test_markers_are_the_models_sizes():
 
 
 def test_the_papers_error_bars_are_drawn(written):
-    axes = figures.score_vs_data(written).axes[0]
+    axes = draw.score_vs_data(written).axes[0]
     drawn = {tuple(container.lines[0].get_xydata()[0]) for container in axes.containers}
     assert (46325.0, 83.48) in drawn
     assert (2.0, 22.125) in drawn

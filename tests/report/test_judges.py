@@ -5,12 +5,14 @@ import csv
 import pytest
 
 from helpers.results import JUDGE, evaluation
-from srt import layout
 from srt.evaluation.calibration import QUANTITIES
-from srt.records import read_json, write_json
-from srt.report import judged, tables
-from srt.report.sources import inside, reported
-from srt.runs import Run
+from srt.experiment import layout
+from srt.experiment.runs import Run
+from srt.report.reported import inside, reported
+from srt.report.tables import judges, write
+from srt.storage import sidecars
+from srt.storage.files import write_json
+from srt.storage.readers import read_json
 
 RUN = {"dataset": "toy", "teacher": None, "student": "tiny", "method": "original"}
 RUNS = [
@@ -44,9 +46,9 @@ def results(tmp_path):
         for benchmark, metrics in files.items():
             path = tmp_path / layout.EVALUATION.format(run=run, benchmark=benchmark)
             write_json(path, evaluation(benchmark, metrics, judge).model_dump())
-    answers = layout.meta_of(layout.ANSWERS.format(run="one", questions="alpaca_eval"))
+    answers = sidecars.meta_of(layout.ANSWERS.format(run="one", questions="alpaca_eval"))
     write_json(tmp_path / answers, {"counts": {"answers": 805, "cut off": 7, "empty": 2}})
-    tables.write_tables(tmp_path, RUNS, "all", [], [], {"one": "Alpaca 7B"}, tmp_path / "tables")
+    write.write_tables(tmp_path, RUNS, "all", [], [], {"one": "Alpaca 7B"}, tmp_path / "tables")
     return tmp_path
 
 
@@ -67,11 +69,11 @@ def test_a_judges_calibration_stands_beside_its_numbers(results, table, agreemen
 
 def test_a_calibration_with_another_prompt_says_nothing(results):
     found = evaluation("pairwise", {"winning_score": (1.0, 0.1, 8)})
-    assert judged.judge_facts(results, found, "alpaca_eval")["judge_agreement"] == 0.5
-    assert judged.judge_facts(results, found, "pairwise")["judge_agreement"] is None
+    assert judges.judge_facts(results, found, "alpaca_eval")["judge_agreement"] == 0.5
+    assert judges.judge_facts(results, found, "pairwise")["judge_agreement"] is None
     for key in ("dtype", "max_model_len", "model"):
         other = found.model_copy(update={"judge": {**JUDGE, key: "another"}})
-        assert judged.judge_facts(results, other, "alpaca_eval")["judge_agreement"] is None
+        assert judges.judge_facts(results, other, "alpaca_eval")["judge_agreement"] is None
 
 
 def test_the_difference_to_the_paper_is_inside_the_error_or_not(results):
@@ -120,8 +122,8 @@ def test_the_judges_table_has_a_row_for_each_form(results):
 
 
 def test_without_judges_the_tables_say_so(tmp_path):
-    tables.write_tables(tmp_path, RUNS, "all", [], [], {}, tmp_path / "tables")
+    write.write_tables(tmp_path, RUNS, "all", [], [], {}, tmp_path / "tables")
     for name, line in (("judges", "no judge was calibrated"), ("mt_bench", "no run has an evaluation")):
         assert line in (tmp_path / "tables" / f"{name}.md").read_text()
-    assert judged.told({"model": "gpt-4"}) == "gpt-4"
-    assert judged.told({"replayed": True}) is None
+    assert judges.told({"model": "gpt-4"}) == "gpt-4"
+    assert judges.told({"replayed": True}) is None

@@ -8,18 +8,19 @@ import pytest
 import yaml
 
 from helpers.results import RUNS, evaluation
-from srt import config as settings_of
-from srt import layout
-from srt.records import InputError, write_json
-from srt.report import deviations, ledgers, making, standing
-from srt.report.html import evaluations, write_html
+from srt.experiment import config as settings_of
+from srt.experiment import layout
+from srt.report.page import deviations, evidence, ledgers, provenance
+from srt.report.page.html import evaluations, write_html
+from srt.storage.errors import InputError
+from srt.storage.files import write_json
 
 GPT4 = {"name": "gpt4", "version": 1, "model": "gpt-4", "revision": None}
 LOCAL = {**GPT4, "name": "local", "model": "m"}
 
 
 def lines(folder, found, notice=None):
-    return [(line.kind, line.text) for line in standing.standing(folder, found, notice)]
+    return [(line.kind, line.text) for line in evidence.standing(folder, found, notice)]
 
 
 def of(n, judge, benchmark="alpaca_eval", **more):
@@ -132,7 +133,7 @@ def test_a_broken_deviations_file_is_refused(tmp_path, monkeypatch):
 
 
 def parts(folder, runs=RUNS):
-    return {part.kind: part.rows for part in making.making(folder, runs)}
+    return {part.kind: part.rows for part in provenance.making(folder, runs)}
 
 
 def test_the_teachers_cost_is_counted_once(tmp_path):
@@ -178,7 +179,7 @@ def test_seeds_are_the_run_tables(results):
 
 @pytest.mark.slow
 def test_the_commit_is_gits_word(tmp_path):
-    assert making.commit(tmp_path / "nowhere").startswith("not known")
+    assert provenance.commit(tmp_path / "nowhere").startswith("not known")
 
     def git(*arguments):
         name = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
@@ -188,9 +189,9 @@ def test_the_commit_is_gits_word(tmp_path):
     (tmp_path / "a").write_text("1")
     git("add", "a")
     git("commit", "-m", "a")
-    assert re.fullmatch(r"[0-9a-f]{40}", making.commit(tmp_path))
+    assert re.fullmatch(r"[0-9a-f]{40}", provenance.commit(tmp_path))
     (tmp_path / "a").write_text("2")
-    assert making.commit(tmp_path).endswith(", with changes that are not committed")
+    assert provenance.commit(tmp_path).endswith(", with changes that are not committed")
 
 
 def test_the_ledgers_in_short_name_a_record_of_each_kind(results):

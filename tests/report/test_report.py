@@ -12,24 +12,24 @@ import pytest
 import yaml
 
 from helpers.results import COMPARE, RUNS, SCRIPT, rows_of, write_evaluation, write_items
-from srt import layout
-from srt.records import (
-    InputError,
-    LedgerEntry,
-    read_json,
-    read_records,
-    write_records,
-)
-from srt.report import columns, comparison, figures, formats, scatter, sources, tables
-from srt.report.html import write_html
-from srt.report.labels import Label, place_labels
+from srt.experiment import layout
+from srt.plotting import save
+from srt.plotting.labels import Label, place_labels
+from srt.report import formats, reported
+from srt.report.figures import draw, scatter
+from srt.report.page.html import write_html
+from srt.report.tables import columns, comparison, write
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_records
+from srt.storage.readers import read_json
+from srt.storage.records import LedgerEntry
 
 REASONS = {True: "selected", False: "50% | a_b"}
 
 
 METRICS = {
     "alpaca_eval": {"win_rate": "win_rate", "wins": "wins", "draws": "draws", "length": "avg_length"},
-    "open_llm": {name: name for name in sources.OPEN_LLM},
+    "open_llm": {name: name for name in reported.OPEN_LLM},
     "pairwise": {name: name for name in ("wins", "ties", "losses", "winning_score")},
 }
 
@@ -68,12 +68,12 @@ def test_differences_are_ours_minus_the_papers(written: Path) -> None:
 
 def test_a_reported_row_stands_either_beside_a_run_or_by_itself(written: Path) -> None:
     names = [row["reported_name"] for row in rows_of(written, "alpaca_eval") if row["reported_name"]]
-    assert sorted(names) == sorted(sources.reported().win_rates())
+    assert sorted(names) == sorted(reported.reported().win_rates())
 
 
 def test_pairwise_difference_where_both_sides_are_compared(results: Path) -> None:
     compare = {"recycled": "sRecycled WizardLM 7B", "as_is": "Alpaca 7B"}
-    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], compare, results / "tables")
+    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], compare, results / "tables")
     rows = rows_of(results / "tables", "pairwise")
     (row,) = [row for row in rows if row["run"] == "recycled"]
     assert (row["reported_wins"], row["reported_losses"]) == ("190", "14")
@@ -96,7 +96,7 @@ def test_a_missing_evaluation_is_empty_in_the_csv_and_listed_for_reading(written
 @pytest.mark.slow
 def test_without_an_evaluation_the_papers_rows_stand_there_and_ours_are_empty(results: Path) -> None:
     shutil.rmtree(results / "runs")
-    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     for name, metrics in METRICS.items():
         rows = rows_of(results / "tables", name)
         assert {row[column] for row in rows for column in metrics} == {""}
@@ -107,12 +107,12 @@ def test_without_an_evaluation_the_papers_rows_stand_there_and_ours_are_empty(re
             text = (results / "tables" / f"{name}.{form}").read_text()
             assert "None: no run has an evaluation" in text
             assert "sRecycled WizardLM 7B" in text
-    figures.save(figures.score_vs_data(results / "tables"), results / "figures", "score_vs_data")
-    figures.save(figures.pairwise(results / "tables"), results / "figures", "pairwise")
+    save.save(draw.score_vs_data(results / "tables"), results / "figures", "score_vs_data")
+    save.save(draw.pairwise(results / "tables"), results / "figures", "pairwise")
 
 
 def test_the_same_tables_come_out_twice(results: Path, written: Path) -> None:
-    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "again")
+    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "again")
     for path in sorted(written.iterdir()):
         assert path.read_bytes() == (results / "again" / path.name).read_bytes()
     assert len(list(written.iterdir())) == 3 * len(layout.TABLES)
@@ -120,7 +120,7 @@ def test_the_same_tables_come_out_twice(results: Path, written: Path) -> None:
 
 def test_an_unknown_reported_name_is_refused_and_nothing_is_written(results: Path) -> None:
     with pytest.raises(InputError, match=r"report.compare: as_is: expected one of .*found 'GPT-9'"):
-        tables.write_tables(results, RUNS, "all", [], [], {"as_is": "GPT-9"}, results / "tables")
+        write.write_tables(results, RUNS, "all", [], [], {"as_is": "GPT-9"}, results / "tables")
     assert not (results / "tables").exists()
 
 
@@ -130,12 +130,12 @@ def test_a_malformed_evaluation_is_named_and_nothing_is_written(results: Path) -
     broken["metrics"][0]["value"] = "high"
     path.write_text(json.dumps(broken))
     with pytest.raises(InputError, match=r"open_llm_v1.json: metrics.0.value"):
-        tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
+        write.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
     assert not (results / "tables").exists()
     broken["metrics"] = broken["metrics"][1:]
     path.write_text(json.dumps(broken))
     with pytest.raises(InputError, match=r"expected one named 'arc'"):
-        tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
+        write.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
 
 
 def test_a_metric_that_is_null_is_an_empty_cell(results: Path) -> None:
@@ -143,7 +143,7 @@ def test_a_metric_that_is_null_is_an_empty_cell(results: Path) -> None:
     found = read_json(path)
     found["metrics"][0] |= {"value": None, "se": None, "n": 0}
     path.write_text(json.dumps(found))
-    tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
+    write.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
     (row,) = [row for row in rows_of(results / "tables", "alpaca_eval") if row["run"] == "recycled"]
     assert (row["win_rate"], row["difference"], row["n"]) == ("", "", "0")
 
@@ -192,7 +192,7 @@ def test_many_reasons_are_counted_together(results: Path) -> None:
         for n in range(40)
     ]
     write_records(path, entries)
-    tables.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
+    write.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
     rows = [
         row for row in rows_of(results / "tables", "data") if row["kind"] == "selection" and row["run"] == "recycled"
     ]
@@ -229,7 +229,7 @@ def test_markdown_rows_have_the_headers_cells(written: Path) -> None:
 
 
 def test_reported_agrees_with_itself() -> None:
-    facts = sources.reported()
+    facts = reported.reported()
     for name, row in facts.open_llm.rows.items():
         if row.arc is not None:
             mean = (row.arc + row.hellaswag + row.mmlu + row.truthfulqa) / 4
@@ -248,18 +248,18 @@ def test_reported_agrees_with_the_notes_on_the_paper(shared_data: Path) -> None:
     if not path.exists():
         pytest.skip(f"{path}: the notes on the paper are not here")
     given = yaml.safe_load(path.read_text())
-    facts = sources.reported()
+    facts = reported.reported()
     for name, row in given["alpaca_eval"].items():
         ours = facts.alpaca_eval.rows[name]
         assert ours.model_dump(include={"win_rate", "se", "wins", "draws", "length"}) == {
             key: row[key] for key in ("win_rate", "se", "wins", "draws", "length")
         }
-        model = facts.models.get(name, sources.ReportedModel())
+        model = facts.models.get(name, reported.ReportedModel())
         assert (model.training_records, model.rlhf) == (row.get("data"), row.get("rlhf"))
         assert model.own == row.get("ours", False)
     for name, row in given["open_llm"].items():
         ours = facts.open_llm.rows[facts.canonical(name)].model_dump()
-        assert {key: ours[key] for key in sources.OPEN_LLM} == {key: row.get(key) for key in sources.OPEN_LLM}
+        assert {key: ours[key] for key in reported.OPEN_LLM} == {key: row.get(key) for key in reported.OPEN_LLM}
         if "alpaca_eval" in row:
             assert facts.alpaca_eval.rows[facts.canonical(name)].win_rate == row["alpaca_eval"]
     for name, counts in given["pairwise_wizardlm_218"].items():
@@ -282,19 +282,19 @@ def test_reported_agrees_with_the_notes_on_the_paper(shared_data: Path) -> None:
 def test_a_broken_reported_file_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, said: str
 ) -> None:
-    text = sources.REPORTED_FILE.read_text()
+    text = reported.REPORTED_FILE.read_text()
     assert old in text
-    monkeypatch.setattr(sources, "REPORTED_FILE", tmp_path / "reported.yaml")
-    sources.REPORTED_FILE.write_text(text.replace(old, new, 1))
+    monkeypatch.setattr(reported, "REPORTED_FILE", tmp_path / "reported.yaml")
+    reported.REPORTED_FILE.write_text(text.replace(old, new, 1))
     with pytest.raises(InputError, match=said):
-        sources.reported.__wrapped__()
+        reported.reported.__wrapped__()
 
 
 @pytest.mark.slow
 def test_figures_are_the_same_file_twice(results: Path, written: Path) -> None:
     for _ in range(2):
-        figures.save(figures.pairwise(written), results / "figures", "pairwise")
-        figures.save(figures.ifd_distributions(results, RUNS, "all"), results / "figures", "ifd_distributions")
+        save.save(draw.pairwise(written), results / "figures", "pairwise")
+        save.save(draw.ifd_distributions(results, RUNS, "all"), results / "figures", "ifd_distributions")
         now = {path.name: path.read_bytes() for path in (results / "figures").iterdir()}
         (results / "figures").rename(results / f"figures{len(list(results.glob('figures*')))}")
     before = {path.name: path.read_bytes() for path in (results / "figures1").iterdir()}
@@ -304,7 +304,7 @@ def test_figures_are_the_same_file_twice(results: Path, written: Path) -> None:
 
 @pytest.mark.slow
 def test_score_vs_data_draws_our_runs_where_they_belong(written: Path) -> None:
-    left, right = figures.score_vs_data(written).axes
+    left, right = draw.score_vs_data(written).axes
     for axes, value in ((left, 22.125), (right, 33.5)):
         names = {text.get_text(): text for text in axes.texts}
         assert names["recycled"].xy == (2, value)
@@ -330,13 +330,13 @@ def test_labels_do_not_cover_each_other() -> None:
 
 
 def test_no_scores_is_said_in_the_figure(tmp_path: Path) -> None:
-    figure = figures.ifd_distributions(tmp_path, RUNS, "all")
+    figure = draw.ifd_distributions(tmp_path, RUNS, "all")
     assert [text.get_text() for text in figure.texts] == ["No run has scores."]
 
 
 @pytest.mark.slow
 def test_html_escapes_opens_offline_and_says_what_is_missing(results: Path, written: Path) -> None:
-    figures.save(figures.pairwise(written), results / "figures", "pairwise")
+    save.save(draw.pairwise(written), results / "figures", "pairwise")
     write_html(results, RUNS, "all", "Mind <this> & that.", results / "report.html")
     page = (results / "report.html").read_text()
     assert "Mind &lt;this&gt; &amp; that." in page
@@ -373,7 +373,7 @@ def test_runs_are_compared_with_their_baseline_on_the_same_questions(results: Pa
     write_items(results, "as_is", "alpaca_eval", {str(i): 0.0 for i in range(40)})
     write_items(results, "recycled", "alpaca_eval", {str(i): 100.0 * (i % 4 != 0) for i in range(2, 42)})
     write_items(results, "base", "alpaca_eval", {"0": 0.0, "1": 100.0})
-    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     rows = {row["run"]: row for row in rows_of(results / "tables", "comparison") if row["kind"] == "paired"}
     assert {run: row["baseline"] for run, row in rows.items()} == {"recycled": "as_is", "as_is": "base"}
     row = rows["recycled"]
@@ -399,7 +399,7 @@ def test_runs_that_differ_by_their_seed_alone_are_brought_together(results: Path
     again = RUNS[2].model_copy(update={"run": "recycled_1", "seed": 1})
     values = {"win_rate": (30.0, 3.5, 6), "wins": (2.0, None, 6), "draws": (0.0, None, 6)}
     write_evaluation(results, "recycled_1", "alpaca_eval", {**values, "avg_length": (321.0, None, 8)})
-    tables.write_tables(results, [*RUNS, again], "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    write.write_tables(results, [*RUNS, again], "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     (row,) = [row for row in rows_of(results / "tables", "comparison") if row["kind"] == "seeds"]
     assert (row["method"], row["seeds"], row["runs"]) == ("released", "2", "recycled, recycled_1")
     assert float(row["mean"]) == pytest.approx((22.125 + 30) / 2)
@@ -413,13 +413,13 @@ TODAY: dict[str, str | None] = {"reported": None, "mean": "items"}
 def two_profiles(results: Path) -> Path:
     """The same runs under a second profile of the leaderboard's benchmarks, one that the paper did not use."""
     for place, run in enumerate(("base", "as_is", "recycled")):
-        values = dict.fromkeys(sources.OPEN_LLM, (50.0 + place, 2.5, 7))
+        values = dict.fromkeys(reported.OPEN_LLM, (50.0 + place, 2.5, 7))
         write_evaluation(results, run, "open_llm_today", values, TODAY)
     return results
 
 
 def test_each_profile_has_its_row_and_the_papers_figures_stand_beside_the_reproducing_one(two_profiles: Path) -> None:
-    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
+    write.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
     rows = rows_of(two_profiles / "tables", "open_llm")
     ours = {(row["run"], row["profile"]): row for row in rows if row["run"]}
     assert list(ours) == [(run.run, profile) for run in RUNS for profile in ("today", "v1")]
@@ -428,7 +428,7 @@ def test_each_profile_has_its_row_and_the_papers_figures_stand_beside_the_reprod
     assert (today["average"], today["average_se"], today["average_n"]) == ("52.0", "2.5", "7")
     assert today["average_reported"] == today["average_difference"] == today["reported_name"] == ""
     names = [row["reported_name"] for row in rows if row["reported_name"]]
-    assert sorted(names) == sorted(sources.reported().leaderboard())
+    assert sorted(names) == sorted(reported.reported().leaderboard())
 
 
 def test_every_benchmark_is_read_with_its_error_and_n(written: Path) -> None:
@@ -447,8 +447,8 @@ def test_the_figure_shows_the_reproducing_profile_alone(two_profiles: Path, monk
         "_panel",
         lambda title, label, rows, *more: shown.update({title: rows}) or panel(title, label, rows, *more),
     )
-    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
-    figures.score_vs_data(two_profiles / "tables")
+    write.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
+    draw.score_vs_data(two_profiles / "tables")
     rows = shown["Open LLM Leaderboard v1"]
     assert [(row["run"], row["profile"]) for row in rows] == [(r, "v1") for r in ("base", "as_is", "recycled")]
     both = [{**row, "profile": name} for row in rows[:1] for name in ("v1", "v1_vllm")]
@@ -461,7 +461,7 @@ def test_profiles_are_compared_as_they_average(two_profiles: Path) -> None:
     for benchmark in ("open_llm_v1", "open_llm_today"):
         write_items(two_profiles, "as_is", benchmark, dict.fromkeys(keys, 0.0))
         write_items(two_profiles, "recycled", benchmark, {key: 100.0 * ("anatomy" in key) for key in keys})
-    tables.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
+    write.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
     rows = [row for row in rows_of(two_profiles / "tables", "comparison") if row["kind"] == "paired"]
     found = {row["benchmark"]: float(row["difference"]) for row in rows if row["run"] == "recycled"}
     assert found == {"open_llm_today": pytest.approx(75.0), "open_llm_v1": pytest.approx(50.0)}

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from srt.agreement import agreement
-from srt.config import load
-from srt.records import Pair, write_records
-from srt.score import score
+from srt.experiment.config import load
+from srt.scoring.agreement import agreement
+from srt.scoring.score import score
+from srt.storage.files import write_records
+from srt.storage.records import Pair
 
 pytestmark = pytest.mark.slow
 

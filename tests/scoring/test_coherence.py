@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from srt.coherence import coherence
-from srt.config import load
-from srt.records import Coherence, Pair, ReflectedPair, read_records, write_records
+from srt.experiment.config import load
+from srt.scoring.coherence import coherence
+from srt.storage.files import read_records, write_records
+from srt.storage.records import Coherence, Pair, ReflectedPair
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +16,7 @@ CONFIG, _ = load()
 def test_the_cosine_of_mean_last_hidden_states(tmp_path: Path, tiny_llamas: dict[str, Path]) -> None:
     import torch
 
-    from srt import models
+    from srt.llm import loading
 
     pairs = [
         Pair(id="a", instruction="Name it.", input="the fruit", output="A much longer answer than the question was."),
@@ -28,8 +29,8 @@ def test_the_cosine_of_mean_last_hidden_states(tmp_path: Path, tiny_llamas: dict
     coherence(tmp_path / "p.jsonl", out, model, None, CONFIG.coherence, CONFIG.execution)
     found = {row.id: row for row in read_records(out, Coherence)}
 
-    tokenizer = models.load_tokenizer(model, None)
-    body = models.load_model(model, None, "float32", "cpu").base_model
+    tokenizer = loading.load_tokenizer(model, None)
+    body = loading.load_model(model, None, "float32", "cpu").base_model
     with torch.no_grad():
         x, y = (
             body(torch.tensor([tokenizer(text).input_ids]))[0][0].mean(0)

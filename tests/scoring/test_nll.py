@@ -7,9 +7,9 @@ import torch
 
 from helpers.architectures import tiny
 from helpers.naive_scorer import mean_nll
-from srt.records import InputError
-from srt.scorer import Scorer
-from srt.sequences import Target
+from srt.scoring.nll import Scorer
+from srt.scoring.sequences import Target
+from srt.storage.errors import InputError
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 WORDS = 96

@@ -6,24 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from srt.config import load
-from srt.methods import Candidate, decide_all
-from srt.precision import Doubt, Doubts, ErrorModel, overflowed
-from srt.records import (
-    InputError,
-    LedgerEntry,
-    Pair,
-    Rescored,
-    Score,
-    read_json,
-    read_records,
-    write_json,
-    write_records,
-)
-from srt.rescore import rescore
-from srt.score import score as score_pairs
-from srt.score import with_nlls
-from srt.selection import select
+from srt.experiment.config import load
+from srt.scoring.precision import Doubt, Doubts, ErrorModel, overflowed
+from srt.scoring.rescore import rescore
+from srt.scoring.score import score as score_pairs
+from srt.scoring.score import with_nlls
+from srt.selection.ledger import decide_all
+from srt.selection.methods import Candidate
+from srt.selection.select import select
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_json, write_records
+from srt.storage.readers import read_json
+from srt.storage.records import LedgerEntry, Pair, Rescored, Score
 
 CONFIG, _ = load()
 SELECTION = CONFIG.selection

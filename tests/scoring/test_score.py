@@ -8,16 +8,18 @@ from pathlib import Path
 import pytest
 
 from helpers.naive_scorer import naive
-from srt import models
 from srt.cli import main
-from srt.config import load
-from srt.prompts import fill, guess_prompt, student_template
-from srt.records import InputError, Pair, ReflectedPair, Score, read_records, write_records
-from srt.score import gather, score
-from srt.scorer import Scorer
-from srt.sequences import Target
+from srt.experiment.config import load
+from srt.llm import loading
+from srt.llm.prompts import fill, guess_prompt, student_template
+from srt.prepare.sources import read_pairs
+from srt.scoring.nll import Scorer
+from srt.scoring.score import gather, score
+from srt.scoring.sequences import Target
 from srt.settings import ExecutionConfig, ScoreConfig
-from srt.sources import read_pairs
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_records
+from srt.storage.records import Pair, ReflectedPair, Score
 
 pytestmark = pytest.mark.slow
 
@@ -53,8 +55,8 @@ def check_against_naive(
     template_name: str = "vicuna_v1.1",
     guess_name: str = "config/prompts/guess.txt",
 ) -> None:
-    tokenizer = models.load_tokenizer(str(model), None)
-    loaded = models.load_model(str(model), None, "float32", "cpu")
+    tokenizer = loading.load_tokenizer(str(model), None)
+    loaded = loading.load_model(str(model), None, "float32", "cpu")
     template, guess = student_template(template_name), guess_prompt(guess_name)
     for found, pair in zip(scores, pairs, strict=True):
         prompt = template.render(pair.instruction, pair.input)
@@ -273,7 +275,7 @@ def test_compiled_layers_score_the_same(
 ) -> None:
     expected = run(some, tmp_path / "a.jsonl", tiny_llamas["plain"], tmp_path / "cache1")
     assert json.loads((tmp_path / "a.meta.json").read_text())["compiled"] is False
-    monkeypatch.setattr("srt.scorer.COMPILED_FROM", 1)
+    monkeypatch.setattr("srt.scoring.nll.COMPILED_FROM", 1)
     found = run(some, tmp_path / "b.jsonl", tiny_llamas["plain"], tmp_path / "cache2")
     assert json.loads((tmp_path / "b.meta.json").read_text())["compiled"] is True
     for one, other in zip(expected, found, strict=True):
@@ -291,7 +293,7 @@ def test_without_a_compiler_scoring_goes_on(
     import torch._inductor.config as inductor
 
     torch._dynamo.reset()  # forgets what another test compiled
-    monkeypatch.setattr("srt.scorer.COMPILED_FROM", 1)
+    monkeypatch.setattr("srt.scoring.nll.COMPILED_FROM", 1)
     monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "inductor"))
     scores = run(some, tmp_path / "b.jsonl", tiny_llamas["plain"], tmp_path / "cache")

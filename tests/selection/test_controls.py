@@ -7,9 +7,10 @@ from collections import Counter
 import pytest
 
 from helpers.scores import SETTINGS, score
-from srt.controls import STEP, draw
-from srt.methods import Candidate, contests, decide_all
-from srt.precision import Doubts, ErrorModel
+from srt.scoring.precision import Doubts, ErrorModel
+from srt.selection.controls import STEP, draw
+from srt.selection.ledger import decide_all
+from srt.selection.methods import Candidate, contests
 
 
 def many(count, seed=0):

@@ -6,21 +6,11 @@ import random
 import pytest
 
 from helpers.scores import SETTINGS, score
-from srt.methods import (
-    Candidate,
-    Preference,
-    better,
-    choose,
-    coin,
-    decide_all,
-    keep_ratio,
-    phase_one_winner,
-    refusal,
-    uses,
-)
-from srt.records import Score
-from srt.runs import SELECTING
+from srt.selection.ledger import decide_all
+from srt.selection.methods import Candidate, Preference, better, choose, coin, keep_ratio, phase_one_winner, refusal
+from srt.selection.registry import SELECTING, uses
 from srt.settings import SelectionConfig
+from srt.storage.records import Score
 
 
 def candidates(**given: Score | None) -> dict[str, Candidate]:

@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 
 from helpers.scores import SETTINGS, VARIANTS, write_variants
-from srt.records import InputError, LedgerEntry, Pair, read_records
-from srt.selection import select
+from srt.selection.select import select
+from srt.storage.errors import InputError
+from srt.storage.files import read_records
+from srt.storage.records import LedgerEntry, Pair
 
 
 def test_the_train_file_has_the_chosen_texts_and_the_ledger_all_records(tmp_path: Path) -> None:

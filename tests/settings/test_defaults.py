@@ -7,10 +7,12 @@ import pytest
 
 from helpers.commands import ASKED, FUNCTIONS, help_of, sections_of, words_of
 from srt import cli
-from srt.config import as_flags, flag_fields, load, locate
-from srt.defaults import defaults, section_name
-from srt.methods import uses
+from srt.experiment.config import load
+from srt.selection.registry import uses
 from srt.settings import EXECUTION_FLAGS, ExecutionConfig, FinetuneConfig, OpenLlmConfig
+from srt.settings.defaults import defaults, section_name
+from srt.settings.flags import as_flags, flag_fields
+from srt.storage.shipped import locate
 
 pytestmark = pytest.mark.usefixtures("any_path")
 DEFAULTS = defaults()
@@ -21,7 +23,7 @@ def test_by_hand_nothing_comes_from_the_demo(called, monkeypatch, command):
     def refuse(path=None):
         raise AssertionError(f"a config file was read: {path}")
 
-    monkeypatch.setattr("srt.config.load", refuse)
+    monkeypatch.setattr("srt.experiment.config.load", refuse)
     assert cli.main(words_of(command)) == 0
     assert called
 
@@ -65,7 +67,7 @@ def test_what_a_step_uses_is_said_first_with_its_source(called, capsys, command)
     given = words[words.index(flag) + 1] if flag in words else value
     assert f"{name} {given}" in said
     others = set(flag_fields(type(section))) - {word[2:].replace("-", "_") for word in words if word[:2] == "--"}
-    defaults = " ".join(re.findall(r"^\w+ from srt/defaults.yaml: (.*)$", said, re.MULTILINE))
+    defaults = " ".join(re.findall(r"^\w+ from srt/settings/defaults.yaml: (.*)$", said, re.MULTILINE))
     others &= uses("paper") if command == "selection" else others
     assert not [other for other in others - {"source"} if f"{other} " not in defaults]
     for key in EXECUTION_FLAGS.get(command.split()[0], ()):
@@ -98,7 +100,7 @@ def test_a_selection_says_what_its_method_reads_and_nothing_else(called, capsys)
     assert "selection from" not in capsys.readouterr().err
     assert cli.main([*words, "length"]) == 0
     said = capsys.readouterr().err
-    assert "selection from srt/defaults.yaml: ifd_below 1.0, r_ifd_below 1.0\n" in said
+    assert "selection from srt/settings/defaults.yaml: ifd_below 1.0, r_ifd_below 1.0\n" in said
     assert "arguments by default: seed 0\n" in said
 
 

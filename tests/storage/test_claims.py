@@ -15,21 +15,21 @@ import pytest
 
 from helpers import TESTS
 from helpers.fake_teacher import KEY, MODEL, Running, completion
-from srt import claims
-from srt.claims import Aside, Claims
-from srt.journal import Journal, content_key
-from srt.records import read_json
+from srt.storage import claims
+from srt.storage.claims import Aside, Claims
+from srt.storage.journal import Journal, content_key
+from srt.storage.readers import read_json
 
 REQUESTS, WINDOW = 40, 4
 TEACHER = """
 import sys
 from pathlib import Path
 from helpers.fake_judge import execution_config
-from srt import batch
-from srt.backends import Request, Sampling
-from srt.endpoint import EndpointBackend
-from srt.server import OpenServer
-from srt.teacher import Teacher
+from srt.llm import batch_api as batch
+from srt.llm.requests import Request, Sampling
+from srt.llm.endpoint import EndpointBackend
+from srt.llm.servers import OpenServer
+from srt.llm.asking import Teacher
 url, folder, name, count, window, kind, key, model = sys.argv[1:]
 batch.POLL_SECONDS = 0.05
 server = OpenServer(url, key, model)
@@ -48,7 +48,7 @@ import sys
 from pathlib import Path
 from helpers.fake_judge import execution_config, judge_config
 from srt.evaluation.judge import Judge
-from srt.server import OpenServer
+from srt.llm.servers import OpenServer
 url, folder, name, count, window = sys.argv[1:6]
 server = OpenServer(url, "k", "m")
 requests = [{"messages": [{"role": "user", "content": f"case {i}"}]} for i in range(int(count))]
@@ -176,7 +176,7 @@ def test_asking_live_pays_for_nothing_that_a_batch_of_another_job_holds(tmp_path
         batched.wait()
         known = "EndpointBackend(server, execution, under_way(folder))"
         live = TEACHER.replace("EndpointBackend(server, execution)", known)
-        live = live.replace("import sys", "import sys\nfrom srt.batch_states import under_way", 1)
+        live = live.replace("import sys", "import sys\nfrom srt.llm._batch_states import under_way", 1)
         done = start(live, server.base_url, tmp_path, "b", 30, 9, "live", KEY, MODEL)
         assert "AssertionError" in done.communicate(timeout=60)[1]  # no text: refused
         assert Counter(line["event"] for line in server.lines())["asked"] == 0

@@ -10,23 +10,14 @@ import pytest
 from helpers.judgments import evaluated, judgment
 from helpers.scores import SETTINGS, write_variants
 from srt import cli
-from srt.records import (
-    Coherence,
-    Evaluation,
-    InputError,
-    ItemValue,
-    LedgerEntry,
-    Pair,
-    Rescored,
-    Score,
-    read_json,
-    read_records,
-    write_records,
-)
 from srt.report.formats import Column, Part, read_csv
-from srt.report.making import _measured
-from srt.report.sources import read_evaluation
-from srt.selection import select
+from srt.report.page.provenance import _measured
+from srt.report.reported import read_evaluation
+from srt.selection.select import select
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_records
+from srt.storage.readers import read_json
+from srt.storage.records import Coherence, Evaluation, ItemValue, LedgerEntry, Pair, Rescored, Score
 
 ODD = ["NaN", "Infinity", "-Infinity", "1e999", "-1e999"]
 
@@ -203,7 +194,7 @@ def test_imported_scores_that_are_not_finite_are_null_or_refused(tmp_path: Path,
 def test_a_coherence_of_a_model_that_gives_nan_is_null() -> None:
     import torch
 
-    from srt.coherence import cosine
+    from srt.scoring.coherence import cosine
 
     assert cosine(torch.tensor([1.0, 0.0]), torch.tensor([float("nan"), 1.0])) is None
     assert cosine(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 0.0])) == 1.0

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from helpers import ROOT
-from srt.journal import Journal
-from srt.records import InputError
+from srt.storage.errors import InputError
+from srt.storage.journal import Journal
 
 # Appends entries until the file-size limit of this process (as a full disk does) stops it in the middle of one.
 FILLS = """
 import resource, sys
 from pathlib import Path
-from srt.journal import Journal, JournalError
+from srt.storage.journal import Journal, JournalError
 journal = Journal(Path(sys.argv[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
@@ -80,7 +80,7 @@ def test_a_full_disk_loses_the_entry_that_did_not_fit_and_nothing_else(tmp_path:
 @pytest.mark.slow
 def test_a_second_process_on_one_journal_is_refused(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "a.jsonl")
-    code = "import sys; from pathlib import Path; from srt.journal import Journal; Journal(Path(sys.argv[1]))"
+    code = "import sys; from pathlib import Path; from srt.storage.journal import Journal; Journal(Path(sys.argv[1]))"
     command = [sys.executable, "-c", code, str(tmp_path / "a.jsonl")]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert "InputError: " in done.stderr

@@ -11,19 +11,22 @@ from pathlib import Path
 import pytest
 
 from srt import cli
-from srt.config import default_config, read_runs, read_yaml
-from srt.evaluation.items import read_items
+from srt.evaluation._items import read_items
 from srt.evaluation.questions import read_questions
 from srt.evaluation.replay import read_annotations
 from srt.evaluation.win_rate import _check_difficulty
-from srt.given.rows import _sidecar
-from srt.journal import Journal, entries_of, rounds_of
-from srt.prompts import guess_prompt, student_template
-from srt.readers import InputError, csv_records, read_json, read_lines, read_text
-from srt.records import Pair, read_records
+from srt.experiment.config import default_config
+from srt.experiment.table import read_runs
+from srt.imports._rows import _sidecar
+from srt.llm.prompts import guess_prompt, student_template
+from srt.prepare.sources import read_pairs, read_rows
 from srt.report.formats import Column, Part, read_csv
-from srt.score import _is_nll
-from srt.sources import read_pairs, read_rows
+from srt.scoring.score import _is_nll
+from srt.storage.files import read_records
+from srt.storage.journal import Journal, entries_of, rounds_of
+from srt.storage.readers import InputError, csv_records, read_json, read_lines, read_text
+from srt.storage.records import Pair
+from srt.storage.yaml_files import read_yaml
 
 PAIR = {"instruction": "Say hi.", "input": "", "output": "Hi."}
 DIGITS = "9" * 5000

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from srt.records import InputError, Pair, Score, pair_id, read_records, write_records, write_text
+from srt.storage.errors import InputError
+from srt.storage.files import read_records, write_records, write_text
+from srt.storage.records import Pair, Score, pair_id
 
 
 def test_id_depends_on_every_field_and_survives_odd_text() -> None:

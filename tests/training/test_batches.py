@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from helpers.training import pairs, recipe, tiny_model, tiny_tokenizer, trainer_of
-from srt.attention import NAME
-from srt.batches import StepSampler, plan
-from srt.examples import IGNORED
-from srt.records import InputError
-from srt.sources import read_pairs
+from srt.prepare.sources import read_pairs
+from srt.storage.errors import InputError
+from srt.training.attention import NAME
+from srt.training.batches import StepSampler, plan
+from srt.training.examples import IGNORED
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 LAYOUTS = ("padded", "grouped", "padding_free")
@@ -187,7 +187,7 @@ def test_a_row_without_its_records_lengths_is_refused():
 def test_a_model_with_windows_keeps_transformers_own_mask():
     from transformers import LlamaConfig, MistralConfig
 
-    from srt.attention import implementation
+    from srt.training.attention import implementation
 
     assert implementation(MistralConfig(sliding_window=64), "padding_free", "sdpa") == "sdpa"
     assert implementation(MistralConfig(sliding_window=None), "padding_free", "sdpa") == NAME

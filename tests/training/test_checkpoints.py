@@ -10,8 +10,8 @@ import pytest
 import transformers
 
 from helpers.training import assert_equal_weights, execution, recipe, run
-from srt import finetune as step
-from srt.checkpoints import MARKER, SAVING, alone, newest_checkpoint
+from srt.training import finetune as step
+from srt.training.checkpoints import MARKER, SAVING, alone, newest_checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -23,7 +23,7 @@ SETTINGS, HOW = recipe(epochs=3.0), execution(save_steps=2)
 def straight(tiny_base, tmp_path_factory):
     """The run that nobody kills."""
     from helpers.training import pairs
-    from srt.records import write_records
+    from srt.storage.files import write_records
 
     folder = tmp_path_factory.mktemp("straight")
     write_records(folder / "train.jsonl", pairs())
@@ -59,9 +59,9 @@ def killed_at(place, moment, *arguments):
     [
         ("transformers.Trainer.training_step", 5, 4),  # between two saves
         ("transformers.Trainer._save_rng_state", 2, 2),  # half of the second checkpoint is written
-        ("srt.checkpoints.sync_folder", 2, 2),  # all of it is written, under no name yet
+        ("srt.training.checkpoints.sync_folder", 2, 2),  # all of it is written, under no name yet
         ("shutil.rmtree", 2, 6),  # while an old one is deleted
-        ("srt.saving.sync_folder", 1, 6),  # the model is written, and not in its place yet
+        ("srt.training.saving.sync_folder", 1, 6),  # the model is written, and not in its place yet
     ],
 )
 def test_a_kill_at_any_moment_costs_no_bit(train_file, tiny_base, tmp_path, capsys, straight, place, moment, reached):

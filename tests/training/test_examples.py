@@ -3,10 +3,10 @@
 import pytest
 
 from helpers.training import SMOLLM2, pairs, recipe, tiny_tokenizer, trainer_of
-from srt.examples import IGNORED, load_tokenizer, tokenize
-from srt.prompts import SEPARATORS, fill, training_prompt
-from srt.records import Pair
-from srt.sources import read_pairs
+from srt.llm.prompts import SEPARATORS, fill, training_prompt
+from srt.prepare.sources import read_pairs
+from srt.storage.records import Pair
+from srt.training.examples import IGNORED, load_tokenizer, tokenize
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 

@@ -7,12 +7,14 @@ import json
 import pytest
 
 from helpers.training import assert_equal_weights, execution, losses, pairs, recipe, run, tiny_tokenizer, weights
-from srt import finetune as step
-from srt import layout
-from srt.records import InputError, Pair, write_records
-from srt.report.sources import setup
-from srt.runs import Run
-from srt.trainer import PACKAGES
+from srt.experiment import layout
+from srt.experiment.runs import Run
+from srt.report.reported import setup
+from srt.storage.errors import InputError
+from srt.storage.files import write_records
+from srt.storage.records import Pair
+from srt.training import finetune as step
+from srt.training.trainer import PACKAGES
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 

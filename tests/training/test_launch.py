@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from helpers.training import assert_equal_weights, execution, losses, recipe, run
-from srt import launch
-from srt.records import InputError
-from srt.saving import RECORD
 from srt.settings import EXECUTION_FLAGS
+from srt.storage.errors import InputError
+from srt.training import launch
+from srt.training.saving import RECORD
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -91,10 +91,10 @@ def test_the_gpus_are_held_and_handed_to_the_launcher(cards, tmp_path, monkeypat
     cards(3)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    look = "import os, json; from srt import gpus; seen = [os.environ[gpus.VISIBLE], gpus.hold(1)]"
+    look = "import os, json; from srt.machine import gpus; seen = [os.environ[gpus.VISIBLE], gpus.hold(1)]"
     look += "; print(json.dumps([*seen, os.environ['OMP_NUM_THREADS']]))"
     start = (
-        "from srt import launch\nimport sys\n"
+        "from srt.training import launch\nimport sys\n"
         "launch.command = lambda *_: [sys.executable, '-c', sys.argv[1]]\n"
         "class E: finetune_gpus, finetune_nodes = 2, 1\n"
         "launch.run(None, E, 'cuda', False, [])\n"
@@ -126,12 +126,13 @@ def test_several_machines_are_started_by_srun(bin_folder, monkeypatch):
 
 def test_the_processes_are_called_with_everything(tmp_path):
     from srt import cli
+    from srt.commands import flags
 
     how = execution(finetune_gpus=2)
     words = launch.arguments(tmp_path / "a b.jsonl", tmp_path / "m", "M", None, 3, recipe(), how, tmp_path / "c")
     args = cli.build_parser().parse_args(words)
-    assert cli.given_settings(args, type(recipe())) == recipe().model_dump()
-    assert cli.execution(args).model_dump() == how.model_dump(include=set(EXECUTION_FLAGS["finetune"]))
+    assert flags.given_settings(args, type(recipe())) == recipe().model_dump()
+    assert flags.execution(args).model_dump() == how.model_dump(include=set(EXECUTION_FLAGS["finetune"]))
     assert (str(args.train), args.seed, args.revision) == (str(tmp_path / "a b.jsonl"), 3, "null")
 
 

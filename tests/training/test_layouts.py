@@ -7,9 +7,9 @@ import torch
 
 from helpers.architectures import RIGHT, WRONG, tiny
 from helpers.training import execution, losses, pairs, recipe, run, tiny_tokenizer, trainer_of
-from srt.examples import IGNORED
-from srt.records import InputError
-from srt.trainer import load_weights
+from srt.storage.errors import InputError
+from srt.training.examples import IGNORED
+from srt.training.trainer import load_weights
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread"), pytest.mark.filterwarnings("ignore")]
 LAYOUTS = ("padded", "grouped", "padding_free")

@@ -7,10 +7,10 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from helpers.training import execution, recipe, run, tiny_model, tiny_tokenizer
-from srt import finetune as step
-from srt import memory
-from srt.records import InputError
 from srt.settings import FinetuneConfig
+from srt.storage.errors import InputError
+from srt.training import cost, memory
+from srt.training import finetune as step
 
 pytestmark = pytest.mark.slow
 
@@ -173,7 +173,7 @@ def test_disk_is_what_is_written(train_file, tiny_base, tmp_path, monkeypatch):
     shape = memory.Shape.of_model(tiny_model(tiny_tokenizer()))
     run(train_file, tiny_base, tmp_path / "model", recipe(dtype="bfloat16"))
     assert (tmp_path / "model" / "model.safetensors").stat().st_size / 1e9 == pytest.approx(
-        memory.model_gb(shape, recipe(dtype="bfloat16")), rel=0.2
+        cost.model_gb(shape, recipe(dtype="bfloat16")), rel=0.2
     )
     monkeypatch.setattr(step, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -181,12 +181,12 @@ def test_disk_is_what_is_written(train_file, tiny_base, tmp_path, monkeypatch):
     (checkpoint,) = (tmp_path / "cache" / "finetune").glob("*/checkpoint-*")
     sizes = json.loads((checkpoint / "complete.json").read_text())
     written = sum(size for name, size in sizes.items() if name in ("model.safetensors", "optimizer.pt"))
-    assert written / 1e9 == pytest.approx(memory.checkpoint_gb(shape, recipe()), rel=0.2)
+    assert written / 1e9 == pytest.approx(cost.checkpoint_gb(shape, recipe()), rel=0.2)
 
 
 def test_hours_are_six_operations_a_weight_and_token():
     shape = llama2("7b")
-    found = memory.hours(shape, recipe(), 1e9, 0, False, 300)
+    found = cost.hours(shape, recipe(), 1e9, 0, False, 300)
     assert found == pytest.approx(6 * 6.738e9 * 1e9 / 300e12 / 3600, rel=0.001)
-    assert memory.hours(shape, recipe(), 1e9, 0, True, 300) == pytest.approx(found * 4 / 3)
-    assert memory.hours(shape, recipe(**LORA), 1e9, 0, False, 300) == pytest.approx(found * 2 / 3)
+    assert cost.hours(shape, recipe(), 1e9, 0, True, 300) == pytest.approx(found * 4 / 3)
+    assert cost.hours(shape, recipe(**LORA), 1e9, 0, False, 300) == pytest.approx(found * 2 / 3)

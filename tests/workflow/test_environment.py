@@ -12,13 +12,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from srt import config, layout
-from srt.cleaning import read_cleaning
 from srt.evaluation.annotators import read_annotator
 from srt.evaluation.mt_bench import read_grading_prompt
 from srt.evaluation.pairwise import read_prompt
 from srt.evaluation.suites import read_suite
-from srt.styles import read_style
+from srt.experiment import config, layout
+from srt.experiment.judges import read_judge
+from srt.experiment.table import read_runs
+from srt.reflection.cleaning import read_cleaning
+from srt.reflection.styles import read_style
 
 # Versions that must not differ between a laptop and a GPU server: what computes, trains, judges and runs the DAG.
 CORE = ("torch", "transformers", "tokenizers", "trl", "accelerate", "lm-eval", "alpaca-eval", "snakemake", "pandas")
@@ -148,12 +150,12 @@ def test_the_lock_is_what_is_installed(root):
 
 
 def load_annotator(path):
-    assert read_annotator(str(path.parent), config.read_judge("config/judges/smollm2.yaml")).prompt
+    assert read_annotator(str(path.parent), read_judge("config/judges/smollm2.yaml")).prompt
 
 
 def load_judge(path):
     """A judge with all that it is asked; its prompts are files of config/ or alpaca-eval's own."""
-    judge = config.read_judge(str(path))
+    judge = read_judge(str(path))
     assert read_annotator(judge.alpaca_eval, judge).prompt
     assert read_prompt(judge.pairwise).ask
     assert read_grading_prompt(judge.mt_bench).ask
@@ -168,7 +170,7 @@ def load_suite(path):
 # How every kind of shipped file is read, by its place under config/.
 LOADERS = {
     r"[^/]+\.yaml": config.load,
-    r"[^/]+\.tsv": config.read_runs,
+    r"[^/]+\.tsv": read_runs,
     r"prompts/answers\.yaml": lambda path: read_cleaning(str(path)),
     r"prompts/pairwise\.yaml": lambda path: read_prompt(str(path)),
     r"prompts/mt_bench\.yaml": lambda path: read_grading_prompt(str(path)),

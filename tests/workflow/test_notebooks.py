@@ -12,8 +12,8 @@ import pytest
 
 from helpers import ROOT
 from helpers.results import COMPARE, RUNS
-from srt import layout
-from srt.report import tables
+from srt.experiment import layout
+from srt.report.tables import write
 
 NOTEBOOKS = ROOT / "notebooks"
 pytestmark = pytest.mark.slow
@@ -34,7 +34,7 @@ def test_notebooks_are_short_and_committed_without_outputs(name: str) -> None:
 
 
 def test_notebooks_run_and_save_their_figures(results: Path, tmp_path: Path) -> None:
-    tables.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     columns = ("run", "dataset", "teacher", "student", "method", "ratio", "recipe", "seed")
     rows = [["-" if (value := getattr(run, column)) is None else str(value) for column in columns] for run in RUNS]
     (tmp_path / "runs.tsv").write_text("\n".join("\t".join(row) for row in [list(columns), *rows]) + "\n")

@@ -9,10 +9,11 @@ import pytest
 from helpers.serving import Serving, reply
 from helpers.tree import copy_of_tree, snakemake
 from srt import cli
-from srt.checks.whole import examine, lines
-from srt.config import default_config, table_of
-from srt.records import InputError
-from srt.yaml_files import read_yaml
+from srt.experiment.config import default_config
+from srt.experiment.table import table_of
+from srt.planning.check import examine, lines
+from srt.storage.errors import InputError
+from srt.storage.yaml_files import read_yaml
 
 VALUES = read_yaml(default_config())
 LONG = "ä" * 300
@@ -44,8 +45,8 @@ def test_a_proxy_of_no_use_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(variable, proxy)
     with Serving(200, reply(1), {}) as serving:
         from helpers.fake_judge import execution_config
-        from srt.sending import Sender
-        from srt.server import OpenServer
+        from srt.llm.sending import Sender
+        from srt.llm.servers import OpenServer
 
         Sender(OpenServer(f"http://127.0.0.1:{serving.port}/v1", "k", "m"), execution_config()).close()  # needs none
         with pytest.raises(InputError, match=rf"{variable}: expected the address of a proxy") as error:

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from helpers import ROOT
-from srt import answers
-from srt.backends import Completion
-from srt.cleaning import cleaned, read_cleaning
-from srt.completions import without_thoughts
-from srt.evaluation import reading
+from srt.evaluation import _reading as reading
 from srt.evaluation.alpaca_eval import ranking
 from srt.evaluation.judge import inert
-from srt.given.reflections import _words
-from srt.prompts import fill
+from srt.imports.reflections import _words
+from srt.llm.completions import without_thoughts
+from srt.llm.prompts import fill
+from srt.llm.requests import Completion
+from srt.reflection import answers
+from srt.reflection.cleaning import cleaned, read_cleaning
+from srt.reflection.styles import read_style
 from srt.report import escaping
-from srt.report.html import coded
-from srt.styles import read_style
+from srt.report.page.html import coded
 
 pytestmark = pytest.mark.slow
 
@@ -115,16 +115,16 @@ def test_a_reader_of_foreign_text_takes_a_time_linear_in_its_length(name: str) -
 
 # Patterns that are put together when they are used, by the function that does so: what they are in use.
 MADE: dict[tuple[str, str], list[str | re.Pattern[str]]] = {
-    ("srt/answers.py", "_opener"): [answers._opener(tag) for tag in (*TAGS.values(), "Better Answer")],
-    ("srt/answers.py", "_closers"): [answers._closers(TAGS)],
-    ("srt/cleaning.py", "opening"): [CLEANING.opening],
-    ("srt/cleaning.py", "_without_lone_number"): [r"(?:^|\s)2[.)]\s"],
-    ("srt/styles.py", "leak_in"): [r"(?<!\w)better\ answer(?!\w)"],
-    ("srt/prompts.py", "fill"): [r"\{a\}|\{b\}"],
+    ("srt/reflection/answers.py", "_opener"): [answers._opener(tag) for tag in (*TAGS.values(), "Better Answer")],
+    ("srt/reflection/answers.py", "_closers"): [answers._closers(TAGS)],
+    ("srt/reflection/cleaning.py", "opening"): [CLEANING.opening],
+    ("srt/reflection/cleaning.py", "_without_lone_number"): [r"(?:^|\s)2[.)]\s"],
+    ("srt/reflection/styles.py", "leak_in"): [r"(?<!\w)better\ answer(?!\w)"],
+    ("srt/llm/prompts.py", "fill"): [r"\{a\}|\{b\}"],
     ("srt/report/escaping.py", "latex"): ["|".join(map(re.escape, escaping.LATEX))],
-    ("srt/failures.py", "printable"): [r"\bk\b", "sk\\-123456789"],
-    ("srt/evaluation/reading.py", "_matched"): [*reading._SCORES, *reading._GRADE],
-    ("srt/evaluation/reading.py", "_is_row"): [*reading._ROWS],
+    ("srt/llm/failures.py", "printable"): [r"\bk\b", "sk\\-123456789"],
+    ("srt/evaluation/_reading.py", "_matched"): [*reading._SCORES, *reading._GRADE],
+    ("srt/evaluation/_reading.py", "_is_row"): [*reading._ROWS],
 }
 USES = ("match", "fullmatch", "search", "sub", "findall", "finditer", "split", "compile")
 
@@ -179,7 +179,7 @@ def test_every_pattern_is_known() -> None:
 
 @pytest.mark.parametrize(("where", "use", "pattern"), cases())
 def test_a_pattern_takes_a_time_linear_in_the_text(where: str, use: str, pattern: str | re.Pattern[str]) -> None:
-    flags = re.IGNORECASE | (re.DOTALL if where.startswith("srt/evaluation/reading.py _said") else 0)
+    flags = re.IGNORECASE | (re.DOTALL if where.startswith("srt/evaluation/_reading.py _said") else 0)
     compiled = re.compile(pattern, flags) if isinstance(pattern, str) else pattern
     if compiled is CLEANING.opening:
         run: Callable[[str], Any] = compiled.match  # it is used at a text's start only

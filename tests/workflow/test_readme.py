@@ -16,7 +16,7 @@ from helpers.fake_teacher import KEY, MODEL, Running
 from helpers.fuzz_inputs import ABOUT, PAIR
 from helpers.tree import snakemake
 from srt import cli
-from srt.records import write_json
+from srt.storage.files import write_json
 
 README = (ROOT / "README.md").read_text()
 PROGRAMS = ("make", "srt", "snakemake", "conda", "export", "python", "pip", "accelerate")
@@ -55,7 +55,7 @@ WHAT = {
     "srt doctor": (READ, "its exit code is this machine's; tests/planning/test_doctor.py runs it"),
     "srt plan --config config/paper.yaml": (
         READ,
-        "needs Llama 2's config from the hub; tests/reflection/test_plan.py runs it",
+        "needs Llama 2's config from the hub; tests/planning/test_plan.py runs it",
     ),
     "srt plan --config FILE": (READ, "the same"),
     "srt reflect pairs.jsonl instruction.jsonl --variant instruction --backend openai --base-url https://HOST/v1 "

@@ -9,7 +9,9 @@ import pytest
 
 from helpers import release as released
 from helpers.tree import copy_of_tree, edited, planned, snakemake
-from srt.records import Evaluation, Pair, Score, read_json, read_records
+from srt.storage.files import read_records
+from srt.storage.readers import read_json
+from srt.storage.records import Evaluation, Pair, Score
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,14 @@ import yaml
 
 from helpers.tree import copy_of_tree, snakemake
 from srt import cli
-from srt.config import default_config, flag, parse, read_yaml, validated
-from srt.records import InputError, Pair, read_records
-from srt.runs import Run
+from srt.experiment.config import default_config, parse
+from srt.experiment.runs import Run
+from srt.settings.flags import flag
+from srt.settings.values import validated
+from srt.storage.errors import InputError
+from srt.storage.files import read_records
+from srt.storage.records import Pair
+from srt.storage.yaml_files import read_yaml
 
 Values = dict[str, Any]
 # What a shell, a pattern of file names, or an argument parser would make something of.

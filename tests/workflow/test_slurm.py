@@ -153,7 +153,7 @@ import os, subprocess, sys
 for name in [name for name in os.environ if name.startswith("SLURM_") and name != "SLURM_JOB_ID"]:
     del os.environ[name]
 from helpers.training import execution, recipe
-from srt import launch
+from srt.training import launch
 sys.executable = "echo"
 words = launch.command(recipe(sharding="fsdp2"), execution(finetune_gpus=2, finetune_nodes=2), "cuda", False)
 script = words.index("-c") + 1

@@ -12,7 +12,7 @@ import pytest
 
 from helpers import ROOT
 from helpers.tree import copy_of_tree, edited, kill_all, planned, snakemake, start, unlock, wait_for
-from srt import layout
+from srt.experiment import layout
 
 pytestmark = pytest.mark.slow
 

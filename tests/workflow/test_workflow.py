@@ -30,8 +30,11 @@ from helpers.tree import (
     wait_for,
     working_in,
 )
-from srt import cli, config, layout
+from srt import cli
+from srt.experiment import config, layout
+from srt.experiment.judges import read_judge
 from srt.settings import EXECUTION_FLAGS, ExecutionConfig, Settings
+from srt.storage.yaml_files import read_yaml
 
 pytestmark = pytest.mark.slow
 
@@ -118,13 +121,28 @@ sys.addaudithook(refuse)
 """
 TEMPORARY = ("score_shard", "demo_model")  # deleted, or no result
 STEPS = (
-    *("srt.prepare.prepare", "srt.reflect.reflect", "srt.score.score", "srt.score.gather", "srt.coherence.coherence"),
-    *("srt.rescore.rescore", "srt.agreement.agreement", "srt.given.train.import_train"),
-    *("srt.given.reflections.import_reflections", "srt.given.scores.import_scores"),
-    *("srt.selection.select", "srt.finetune.finetune", "srt.generate.generate", "srt.demo_model.demo_model"),
-    *("srt.evaluation.alpaca_eval.evaluate", "srt.evaluation.open_llm.evaluate", "srt.evaluation.pairwise.evaluate"),
-    *("srt.evaluation.mt_bench.evaluate", "srt.evaluation.calibration.calibrate"),
-    *("srt.report.tables.write_tables", "srt.report.html.write_html", "srt.report.cards.write_cards"),
+    "srt.prepare.prepare.prepare",
+    "srt.reflection.reflect.reflect",
+    "srt.scoring.score.score",
+    "srt.scoring.score.gather",
+    "srt.scoring.coherence.coherence",
+    "srt.scoring.rescore.rescore",
+    "srt.scoring.agreement.agreement",
+    "srt.imports.train.import_train",
+    "srt.imports.reflections.import_reflections",
+    "srt.imports.scores.import_scores",
+    "srt.selection.select.select",
+    "srt.training.finetune.finetune",
+    "srt.evaluation.generate.generate",
+    "srt.prepare.demo_model.demo_model",
+    "srt.evaluation.alpaca_eval.evaluate",
+    "srt.evaluation.open_llm.evaluate",
+    "srt.evaluation.pairwise.evaluate",
+    "srt.evaluation.mt_bench.evaluate",
+    "srt.evaluation.calibration.calibrate",
+    "srt.report.tables.write.write_tables",
+    "srt.report.page.html.write_html",
+    "srt.report.page.cards.write_cards",
 )
 SLEEPER = 'rule all:\n    output:\n        "done",\n    shell:\n        "sleep 600"\n'
 
@@ -227,7 +245,7 @@ def called(monkeypatch, any_path):
     def refuse(path=None):
         raise AssertionError(f"a config file was read: {path}")
 
-    monkeypatch.setattr("srt.config.load", refuse)
+    monkeypatch.setattr("srt.experiment.config.load", refuse)
     for step in STEPS:
         monkeypatch.setattr(step, lambda *args, step=step, **more: calls.append((step, [*args, *more.values()])))
     return calls
@@ -236,8 +254,8 @@ def called(monkeypatch, any_path):
 def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called, monkeypatch):
     name, tree, output = plan
     monkeypatch.chdir(tree)
-    shipped = config.parse(config.read_yaml(ROOT / name), name)[0]
-    judges = [config.read_judge(file) for file in shipped.evaluate.judges()]
+    shipped = config.parse(read_yaml(ROOT / name), name)[0]
+    judges = [read_judge(file) for file in shipped.evaluate.judges()]
     known = [(type(section), flags_of(section)) for section in [*sections(shipped), *judges]]
     commands = list(commands_in(output))
     assert len(commands) == sum(JOBS[name].values()) - JOBS[name]["all"]
@@ -248,12 +266,12 @@ def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called
         assert command[0] == "srt"
         assert cli.main(command[1:]) == 0, shlex.join(command)
         [(step, arguments)] = called
-        if step == "srt.generate.generate":  # a list of sets of questions, each with its own settings
+        if step == "srt.evaluation.generate.generate":  # a list of sets of questions, each with its own settings
             arguments += [each.settings for each in arguments[0]]
             assert len(arguments[0]) == command.count("--also") + 1
         for given in (value for value in arguments if isinstance(value, Settings)):
             if isinstance(given, ExecutionConfig):
-                keys = EXECUTION_FLAGS[step.split(".")[1].replace("evaluation", "evaluate")]
+                keys = EXECUTION_FLAGS[step.rsplit(".", 1)[1].replace("calibrate", "evaluate")]
                 assert flags_of(given, keys) == flags_of(shipped.execution, keys), step
             else:
                 assert (type(given), flags_of(given)) in known, (step, given)
@@ -434,7 +452,7 @@ def local_tree(finished_tree, tmp_path_factory):
         folder.mkdir(parents=True)
         (folder / "config.json").write_text("{}")
         (folder / "model.safetensors").write_bytes(bytes(2_000_000))
-    judge = config.read_yaml(tree / "config/judges/smollm2.yaml") | {"model": "local/judge"}
+    judge = read_yaml(tree / "config/judges/smollm2.yaml") | {"model": "local/judge"}
     (tree / "config/judges/smollm2.yaml").write_text(yaml.safe_dump(judge))
     with (tree / "config/demo.tsv").open("a") as table:
         table.write("near\tdemo\tsmollm2\tsmollm2\tcoherence\t0.5\t-\t0\n")

@@ -6,12 +6,12 @@ from pathlib import Path
 from snakemake.logging import logger
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from srt.checks.finding import lines_in, lines_of
-from srt.checks.jobs import needed
-from srt.checks.whole import examine, lines
-from srt.progress import one_line
-from srt.records import InputError
-from srt.yaml_files import read_yaml
+from srt.planning.check import examine, lines
+from srt.planning.jobs import needed
+from srt.storage.errors import InputError
+from srt.storage.findings import lines_in, lines_of
+from srt.storage.progress import one_line
+from srt.storage.yaml_files import read_yaml
 
 
 def stop(complaints):

@@ -7,15 +7,20 @@ from pathlib import Path
 
 import psutil
 
-from srt import config as settings
-from srt import gpus, launch, layout, lifeline, models, schedule
-from srt.demo_model import FILES as DEMO_MODEL_FILES
-from srt.demo_model import FOLDER as DEMO_MODEL
-from srt.methods import uses
-from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, STEP_VERSIONS
-from srt.sidecars import read_sidecar
+from srt.experiment import layout
+from srt.experiment.judges import read_judge
+from srt.llm import loading
+from srt.machine import gpus, processes, schedule
+from srt.prepare.demo_model import FILES as DEMO_MODEL_FILES
+from srt.prepare.demo_model import FOLDER as DEMO_MODEL
+from srt.selection.registry import uses
+from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, flags
+from srt.settings.evaluation import judge_name
+from srt.settings.step_versions import STEP_VERSIONS
+from srt.storage.sidecars import items_of, meta_of, read_sidecar
+from srt.training import launch
 
-lifeline.own_jobs(
+processes.own_jobs(
     workflow.basedir
 )  # jobs end when this process does, however it ends, and find `srt` beside this Python
 
@@ -26,25 +31,25 @@ RESULTS = f"{CONFIG.results.rstrip('/')}/"
 VERSION = STEP_VERSIONS
 # How a step runs: given to the shell as a resource and not as a parameter, so that a change here reruns nothing.
 HOW = {
-    step: settings.as_flags(CONFIG.execution, only=keys)
-    + ("" if step == "coherence" else f" {settings.flag('cache', CONFIG.cache)}")
+    step: flags.as_flags(CONFIG.execution, only=keys)
+    + ("" if step == "coherence" else f" {flags.flag('cache', CONFIG.cache)}")
     for step, keys in EXECUTION_FLAGS.items()
 }
 # Where teachers and judges listen; the keys themselves stay in the environment.
 SERVERS = "".join(
-    f" {settings.flag('endpoint', f'{name}={server.as_flag()}')}"
+    f" {flags.flag('endpoint', f'{name}={server.as_flag()}')}"
     for name, server in CONFIG.execution.endpoints.items()
 )
 # What teachers cost, in USD per million tokens of prompt and completion, and the batch API's share of that.
 PRICES = "".join(
-    f" {settings.flag('price', f'{name}={price.prompt},{price.completion},{price.batch}')}"
+    f" {flags.flag('price', f'{name}={price.prompt},{price.completion},{price.batch}')}"
     for name, price in CONFIG.execution.prices.items()
 )
 
 
 # What a score depends on, and what only says what a selection makes of it.
-SCORE = settings.as_flags(CONFIG.score, without=["precision"])
-PRECISION = settings.as_flags(CONFIG.score, only=["precision"])
+SCORE = flags.as_flags(CONFIG.score, without=["precision"])
+PRECISION = flags.as_flags(CONFIG.score, only=["precision"])
 SCORES = layout.scores_of(layout.PAIRS)
 SHARD = layout.shard_of(SCORES)
 
@@ -78,7 +83,7 @@ def present(path):
     A name with braces, in which Snakemake looks for wildcards, can be no input.
     """
     if os.path.isdir(path):
-        files = map(str, models.folder_files(path))
+        files = map(str, loading.folder_files(path))
         return [file for file in files if not set("{}") & set(file)]
     return [path] if os.path.exists(path) else []
 
@@ -94,7 +99,7 @@ def model_files(model):
 @functools.cache
 def weights(model):
     """What tells a model's files from others in their place; the demo's are checked when they are fetched."""
-    return None if model == DEMO_MODEL else models.fingerprint(model)
+    return None if model == DEMO_MODEL else loading.fingerprint(model)
 
 
 def student_weights(student):
@@ -108,7 +113,7 @@ def embedding_model(student):
 
 def student_flags(student):
     """--model and --revision of a named student."""
-    return settings.as_flags(CONFIG.students[student], only=("model", "revision"))
+    return flags.as_flags(CONFIG.students[student], only=("model", "revision"))
 
 
 def run_model(run):
@@ -138,13 +143,13 @@ def run_model_flags(run):
         if RUNS[run].method == "none"
         else None
     )
-    return f"{settings.flag('model', run_model(run))} {settings.flag('revision', revision)}"
+    return f"{flags.flag('model', run_model(run))} {flags.flag('revision', revision)}"
 
 
 # Judge's file: in which forms it is asked, and the judge; and the file by the judge's name.
 FORMS = CONFIG.evaluate.judges()
-JUDGES = {file: settings.read_judge(file) for file in FORMS}
-JUDGE_FILES = {settings.judge_name(file): file for file in JUDGES}
+JUDGES = {file: read_judge(file) for file in FORMS}
+JUDGE_FILES = {judge_name(file): file for file in JUDGES}
 
 
 def judge_inputs(file, forms):
@@ -161,9 +166,7 @@ def judge_weights(file):
 
 def assigned(name, values):
     """{key: value} as repeated --name KEY=VALUE flags."""
-    return " ".join(
-        settings.flag(name, f"{key}={value}") for key, value in values.items()
-    )
+    return " ".join(flags.flag(name, f"{key}={value}") for key, value in values.items())
 
 
 def below_results(paths, name):
@@ -177,7 +180,7 @@ def kept_model(output):
 
 
 def teacher_settings(wildcards):
-    return settings.as_flags(CONFIG.teachers[wildcards.teacher])
+    return flags.as_flags(CONFIG.teachers[wildcards.teacher])
 
 
 def teacher_files(wildcards):
@@ -231,25 +234,25 @@ def agreement_file(wildcards):
 def selection_flags(wildcards):
     """The same as flags."""
     run = RUNS[wildcards.run]
-    flags = [
+    words = [
         below_results(layout.pairs_paths(run, CONFIG.responses), "pairs"),
         below_results(layout.scores_paths(run, CONFIG.responses), "scores"),
         below_results(layout.coherence_paths(run, CONFIG.responses), "coherence"),
-        settings.as_flags(run, only=("method", *uses(run.method))),
+        flags.as_flags(run, only=("method", *uses(run.method))),
     ]
-    return " ".join(filter(None, flags))
+    return " ".join(filter(None, words))
 
 
 def selection_settings(wildcards, *reads):
     """What of `selection:` the run's method reads, and the step itself (`reads`), as flags."""
     names = uses(RUNS[wildcards.run].method)
-    return settings.as_flags(CONFIG.selection, only=[*names, *reads])
+    return flags.as_flags(CONFIG.selection, only=[*names, *reads])
 
 
 def selection_rest(wildcards, *reads):
     """The rest: it is given to the shell as a resource, so that a change of what decides nothing reruns nothing."""
     names = uses(RUNS[wildcards.run].method)
-    return settings.as_flags(CONFIG.selection, without=[*names, *reads])
+    return flags.as_flags(CONFIG.selection, without=[*names, *reads])
 
 
 def any_of(names):
@@ -272,10 +275,10 @@ def question_flags(sets, wildcards):
         )
         for name in sets
     ]
-    words = [shlex.join(first[:2]), settings.as_flags(first[2])]
+    words = [shlex.join(first[:2]), flags.as_flags(first[2])]
     for source, answers, decoding in others:
         drawn = [
-            f"{key}={settings.flag_text(value)}"
+            f"{key}={flags.flag_text(value)}"
             for key, value in decoding
             if value != getattr(first[2], key)
         ]

@@ -1,6 +1,6 @@
 ANSWERS = RESULTS + layout.ANSWERS
 EVALUATION = RESULTS + layout.EVALUATION
-ITEMS = RESULTS + layout.items_of(layout.EVALUATION)
+ITEMS = RESULTS + items_of(layout.EVALUATION)
 
 if CONFIG.evaluate.alpaca_eval is not None:
 
@@ -25,7 +25,7 @@ if CONFIG.evaluate.alpaca_eval is not None:
             gpu=judge_gpus(CONFIG.evaluate.alpaca_eval.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
-            settings=verbatim(settings.as_flags(CONFIG.evaluate.alpaca_eval)),
+            settings=verbatim(flags.as_flags(CONFIG.evaluate.alpaca_eval)),
             weights=verbatim(judge_weights(CONFIG.evaluate.alpaca_eval.judge)),
             version=VERSION["evaluate"],
         shell:
@@ -56,7 +56,7 @@ if CONFIG.evaluate.alpaca_eval_2 is not None:
             gpu=judge_gpus(CONFIG.evaluate.alpaca_eval_2.judge),
             how=HOW["evaluate"] + SERVERS,
         params:
-            settings=verbatim(settings.as_flags(CONFIG.evaluate.alpaca_eval_2)),
+            settings=verbatim(flags.as_flags(CONFIG.evaluate.alpaca_eval_2)),
             weights=verbatim(judge_weights(CONFIG.evaluate.alpaca_eval_2.judge)),
             version=VERSION["evaluate"],
         shell:
@@ -91,7 +91,7 @@ if CONFIG.evaluate.open_llm:
         params:
             model=lambda wildcards: run_model_flags(wildcards.run),
             weights=lambda wildcards: run_weights(wildcards.run),
-            settings=lambda wildcards: settings.as_flags(
+            settings=lambda wildcards: flags.as_flags(
                 CONFIG.evaluate.open_llm[wildcards.profile]
             ),
             version=VERSION["evaluate"],
@@ -126,7 +126,7 @@ if CONFIG.evaluate.pairwise is not None:
             how=HOW["evaluate"] + SERVERS,
         params:
             questions=lambda wildcards: CONFIG.questions[wildcards.questions].source,
-            settings=verbatim(settings.as_flags(CONFIG.evaluate.pairwise)),
+            settings=verbatim(flags.as_flags(CONFIG.evaluate.pairwise)),
             weights=verbatim(judge_weights(CONFIG.evaluate.pairwise.judge)),
             version=VERSION["evaluate"],
         shell:
@@ -158,7 +158,7 @@ if CONFIG.evaluate.mt_bench is not None:
             how=HOW["evaluate"] + SERVERS,
         params:
             questions=verbatim(CONFIG.questions[MT_BENCH].source),
-            settings=verbatim(settings.as_flags(CONFIG.evaluate.mt_bench)),
+            settings=verbatim(flags.as_flags(CONFIG.evaluate.mt_bench)),
             weights=verbatim(judge_weights(CONFIG.evaluate.mt_bench.judge)),
             version=VERSION["evaluate"],
         shell:
@@ -180,7 +180,7 @@ if CONFIG.evaluate.calibration is not None:
             ),
         output:
             result=RESULTS + layout.CALIBRATION,
-            by_question=RESULTS + layout.items_of(layout.CALIBRATION),
+            by_question=RESULTS + items_of(layout.CALIBRATION),
         log:
             "logs/evaluate/judges/{judge}.log",
         benchmark:
@@ -202,7 +202,7 @@ if CONFIG.evaluate.calibration is not None:
                 f"--form {form}"
                 for form in sorted(FORMS[JUDGE_FILES[wildcards.judge]])
             ),
-            settings=verbatim(settings.as_flags(CONFIG.evaluate.calibration)),
+            settings=verbatim(flags.as_flags(CONFIG.evaluate.calibration)),
             version=VERSION["evaluate"],
         shell:
             "srt evaluate calibrate-judge {params.annotations} {output.result:q} --judge {params.judge:q} {params.forms}"

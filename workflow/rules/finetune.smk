@@ -25,7 +25,7 @@ rule finetuned:
         student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
         weights=lambda wildcards: student_weights(RUNS[wildcards.run].student),
         seed=lambda wildcards: RUNS[wildcards.run].seed,
-        settings=lambda wildcards: settings.as_flags(
+        settings=lambda wildcards: flags.as_flags(
             CONFIG.recipes[RUNS[wildcards.run].recipe]
         ),
         version=VERSION["finetune"],

@@ -14,7 +14,7 @@ for number, (sets, runs) in enumerate(layout.answering(CONFIG, RUN_TABLE).items(
             ],
         output:
             answers=[answers_of(name) for name in sets],
-            meta=[layout.meta_of(answers_of(name)) for name in sets],
+            meta=[meta_of(answers_of(name)) for name in sets],
         log:
             "logs/generate/{run}.log",
         benchmark:

@@ -4,7 +4,7 @@ if CONFIG.given.reflections:
     rule imported_reflections:
         input:
             original=RESULTS + layout.ORIGINAL,
-            prepared=RESULTS + layout.meta_of(layout.ORIGINAL),
+            prepared=RESULTS + meta_of(layout.ORIGINAL),
             source=lambda wildcards: present(
                 given_reflections(wildcards).files[wildcards.variant]
             ),
@@ -15,7 +15,7 @@ if CONFIG.given.reflections:
             ],
         output:
             pairs=RESULTS + layout.REFLECTED,
-            meta=RESULTS + layout.meta_of(layout.REFLECTED),
+            meta=RESULTS + meta_of(layout.REFLECTED),
         log:
             "logs/import/{dataset}/{teacher}/{variant}.log",
         benchmark:
@@ -33,7 +33,7 @@ if CONFIG.given.reflections:
                 wildcards.variant
             ],
             beside=lambda wildcards: assigned("beside", given_beside(wildcards)),
-            settings=lambda wildcards: settings.as_flags(given_reflections(wildcards)),
+            settings=lambda wildcards: flags.as_flags(given_reflections(wildcards)),
             version=VERSION["import"],
         shell:
             "srt import reflections {params.source:q} {input.original:q} {output.pairs:q} --variant {wildcards.variant:q}"
@@ -50,7 +50,7 @@ if CONFIG.given.scores:
             original=lambda wildcards: RESULTS
             + layout.ORIGINAL.format(dataset=given_scores(wildcards)[1].dataset),
             prepared=lambda wildcards: RESULTS
-            + layout.meta_of(layout.ORIGINAL).format(
+            + meta_of(layout.ORIGINAL).format(
                 dataset=given_scores(wildcards)[1].dataset
             ),
             source=lambda wildcards: present(
@@ -59,7 +59,7 @@ if CONFIG.given.scores:
             beside=given_scores_beside,
         output:
             scores=RESULTS + layout.IMPORTED,
-            meta=RESULTS + layout.meta_of(layout.IMPORTED),
+            meta=RESULTS + meta_of(layout.IMPORTED),
         log:
             "logs/import/scores/{imported}.log",
         benchmark:
@@ -77,8 +77,8 @@ if CONFIG.given.scores:
                 given_scores(wildcards)[1].variant
             ],
             student=lambda wildcards: given_scores(wildcards)[1].student,
-            beside=lambda wildcards: given_scores_beside(wildcards, flags=True),
-            settings=lambda wildcards: settings.as_flags(given_scores(wildcards)[0]),
+            beside=lambda wildcards: given_scores_beside(wildcards, as_words=True),
+            settings=lambda wildcards: flags.as_flags(given_scores(wildcards)[0]),
             version=VERSION["import"],
         shell:
             "srt import scores {params.source:q} {input.pairs:q} {output.scores:q} --original {input.original:q}"
@@ -96,7 +96,7 @@ if CONFIG.given.train:
         output:
             train=RESULTS + layout.TRAIN,
             ledger=RESULTS + layout.LEDGER,
-            meta=RESULTS + layout.meta_of(layout.TRAIN),
+            meta=RESULTS + meta_of(layout.TRAIN),
         log:
             "logs/import/runs/{run}.log",
         benchmark:
@@ -115,7 +115,7 @@ if CONFIG.given.train:
             pairs=lambda wildcards: below_results(
                 layout.pairs_paths(RUNS[wildcards.run], CONFIG.responses), "pairs"
             ),
-            settings=lambda wildcards: settings.as_flags(
+            settings=lambda wildcards: flags.as_flags(
                 CONFIG.given.train[wildcards.run], without=["source"]
             ),
             version=VERSION["import"],
@@ -137,7 +137,7 @@ if CONFIG.given.judgments:
             lambda wildcards: judgment_files(*JUDGED[wildcards.judged]),
         output:
             result=RESULTS + layout.REPLAYED,
-            by_question=RESULTS + layout.items_of(layout.REPLAYED),
+            by_question=RESULTS + items_of(layout.REPLAYED),
         log:
             "logs/import/runs/{judged}.log",
         benchmark:

@@ -31,10 +31,10 @@ def given_scores(wildcards):
     return CONFIG.given.scores[imported.student][imported.dataset], imported
 
 
-def given_scores_beside(wildcards, flags=False):
+def given_scores_beside(wildcards, as_words=False):
     """Pairs and scores that an imported file is compared with, as files or as flags."""
     beside = given_scores(wildcards)[1].beside
-    if not flags:
+    if not as_words:
         return [RESULTS + path for paths in beside.values() for path in paths]
     return " ".join(
         below_results(
@@ -52,8 +52,8 @@ def judgment_command(benchmark, judgments):
 def judgment_flags(benchmark, judgments):
     """What it reads, as flags."""
     name = "annotations" if benchmark == ALPACA_EVAL else "judgments"
-    flags = {name: judgments.source, "outputs": judgments.outputs}
-    return " ".join(settings.flag(*item) for item in flags.items() if item[1])
+    files = {name: judgments.source, "outputs": judgments.outputs}
+    return " ".join(flags.flag(*item) for item in files.items() if item[1])
 
 
 def judgment_files(benchmark, judgments):

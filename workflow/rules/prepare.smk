@@ -18,7 +18,7 @@ rule original:
         lambda wildcards: present(CONFIG.datasets[wildcards.dataset].source),
     output:
         pairs=RESULTS + layout.ORIGINAL,
-        meta=RESULTS + layout.meta_of(layout.ORIGINAL),
+        meta=RESULTS + meta_of(layout.ORIGINAL),
     log:
         "logs/prepare/{dataset}.log",
     benchmark:
@@ -31,7 +31,7 @@ rule original:
         mem_mb=schedule.LIGHT_MB,
     params:
         source=lambda wildcards: CONFIG.datasets[wildcards.dataset].source,
-        settings=lambda wildcards: settings.as_flags(
+        settings=lambda wildcards: flags.as_flags(
             CONFIG.datasets[wildcards.dataset], without=["source"]
         ),
         version=VERSION["prepare"],

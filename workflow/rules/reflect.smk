@@ -4,7 +4,7 @@ rule reflected:
         teacher=teacher_files,
     output:
         pairs=RESULTS + layout.REFLECTED,
-        meta=RESULTS + layout.meta_of(layout.REFLECTED),
+        meta=RESULTS + meta_of(layout.REFLECTED),
     log:
         "logs/reflect/{dataset}/{teacher}/{variant}.log",
     benchmark:
@@ -36,7 +36,7 @@ rule reflected_winners:
         + layout.scores_of(layout.REFLECTED).replace("{variant}", "instruction"),
     output:
         pairs=RESULTS + layout.REFLECTED_FOR_STUDENT,
-        meta=RESULTS + layout.meta_of(layout.REFLECTED_FOR_STUDENT),
+        meta=RESULTS + meta_of(layout.REFLECTED_FOR_STUDENT),
     log:
         "logs/reflect/{dataset}/{teacher}/{student}/{variant}.log",
     benchmark:

@@ -7,9 +7,9 @@ def report_files():
             layout.EVALUATION.format(run=name, benchmark=b)
             for b in layout.benchmarks(CONFIG, run)
         ]
-        files += [*results, *map(layout.items_of, results)]
+        files += [*results, *map(items_of, results)]
         files += [
-            layout.meta_of(layout.ANSWERS.format(run=name, questions=questions))
+            meta_of(layout.ANSWERS.format(run=name, questions=questions))
             for questions in layout.answered(CONFIG, run, RUN_TABLE)
         ]
         files += [*layout.pairs_paths(run, CONFIG.responses).values()]
@@ -24,18 +24,18 @@ def report_files():
 
 COMPARED = CONFIG.evaluate.pairwise.questions if CONFIG.evaluate.pairwise else []
 OPPONENTS = CONFIG.evaluate.pairwise.opponents if CONFIG.evaluate.pairwise else []
-RUN_FLAGS = settings.as_flags(CONFIG, only=["run_table", "responses"])
-NOTICE = settings.flag("notice", CONFIG.report.notice or "")
+RUN_FLAGS = flags.as_flags(CONFIG, only=["run_table", "responses"])
+NOTICE = flags.flag("notice", CONFIG.report.notice or "")
 REPORT_FLAGS = " ".join(
     [
         RUN_FLAGS,
-        *(settings.flag("opponent", name) for name in OPPONENTS),
-        *(settings.flag("questions", name) for name in COMPARED),
+        *(flags.flag("opponent", name) for name in OPPONENTS),
+        *(flags.flag("questions", name) for name in COMPARED),
         assigned("compare", CONFIG.report.compare),
     ]
 )
 CARD_FLAGS = " ".join([RUN_FLAGS, NOTICE, assigned("licence", CONFIG.report.licences)])
-SHOWN = settings.flag("config", CONFIG_FILE)
+SHOWN = flags.flag("config", CONFIG_FILE)
 # Papermill takes what follows -r as text, whatever it looks like.
 NOTEBOOK_FLAGS = " ".join(
     shlex.join(["-r", name, getattr(CONFIG, name)])

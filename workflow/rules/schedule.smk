@@ -60,7 +60,7 @@ def weight(priority, gpus):
 
 def shards_of(wildcards):
     """The shards of a scores file. A finished one keeps the number that it was made of: another reruns nothing."""
-    finished = Path(RESULTS + layout.meta_of(SCORES).format(**wildcards))
+    finished = Path(RESULTS + meta_of(SCORES).format(**wildcards))
     shards = read_sidecar(finished).get("shards", SCHEDULE.shards(CONFIG.execution))
     return [
         RESULTS + SHARD.format(**wildcards, shard=shard, shards=shards)
@@ -98,7 +98,7 @@ def judge_threads(file):
 
 def judge_endpoint(file):
     """As a resource of a rule's jobs: no other job asks this judge meanwhile."""
-    name = settings.judge_name(file)
+    name = judge_name(file)
     if name not in JUDGES_ASKED:
         return {}
     return {schedule.endpoint(name): 1, schedule.MEMORY: schedule.LIGHT_MB}

@@ -5,7 +5,7 @@ rule score_shard:
         texts=present(CONFIG.score.template) + present(CONFIG.score.guess_prompt),
     output:
         scores=temp(RESULTS + SHARD),
-        meta=temp(RESULTS + layout.meta_of(SHARD)),
+        meta=temp(RESULTS + meta_of(SHARD)),
     log:
         "logs/score/{student}/{pairs}.{shard}-of-{shards}.log",
     benchmark:
@@ -31,10 +31,10 @@ rule scores:
     input:
         pairs=RESULTS + layout.PAIRS,
         shards=shards_of,
-        metas=lambda wildcards: [layout.meta_of(path) for path in shards_of(wildcards)],
+        metas=lambda wildcards: [meta_of(path) for path in shards_of(wildcards)],
     output:
         scores=RESULTS + SCORES,
-        meta=RESULTS + layout.meta_of(SCORES),
+        meta=RESULTS + meta_of(SCORES),
     log:
         "logs/score/{student}/{pairs}.log",
     benchmark:
@@ -60,7 +60,7 @@ rule coherence:
         model=lambda wildcards: model_files(embedding_model(wildcards.student)),
     output:
         coherence=RESULTS + layout.coherence_of(layout.PAIRS),
-        meta=RESULTS + layout.meta_of(layout.coherence_of(layout.PAIRS)),
+        meta=RESULTS + meta_of(layout.coherence_of(layout.PAIRS)),
     log:
         "logs/coherence/{student}/{pairs}.log",
     benchmark:
@@ -75,7 +75,7 @@ rule coherence:
     params:
         student=lambda wildcards: student_flags(wildcards.student),
         weights=lambda wildcards: weights(embedding_model(wildcards.student)),
-        settings=verbatim(settings.as_flags(CONFIG.coherence)),
+        settings=verbatim(flags.as_flags(CONFIG.coherence)),
         version=VERSION["coherence"],
     shell:
         "srt coherence {input.pairs:q} {output.coherence:q} {params.student} {params.settings}"

@@ -7,7 +7,7 @@ rule rescored:
         texts=present(CONFIG.score.template) + present(CONFIG.score.guess_prompt),
     output:
         rescored=RESULTS + layout.RESCORED,
-        meta=RESULTS + layout.meta_of(layout.RESCORED),
+        meta=RESULTS + meta_of(layout.RESCORED),
     log:
         "logs/score/{run}.rescored.log",
     benchmark:
@@ -86,7 +86,7 @@ rule selected:
         choice=selection_flags,
         settings=selection_settings,
         rescored=lambda wildcards, input: (
-            settings.flag("rescored", input.rescored[0]) if input.rescored else ""
+            flags.flag("rescored", input.rescored[0]) if input.rescored else ""
         ),
         version=VERSION["selection"],
     shell:

@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from srt.plotting.style import BLUE, INK, LIGHT, ORANGE, styled
 from srt.report.formats import NOT_RUN, REPORTED, Row
-from srt.report.sources import reported
-from srt.report.style import BLUE, INK, LIGHT, ORANGE, styled
-from srt.report.tables import read_tables
-from srt.report.verdicts import human_study, reported_verdicts
+from srt.report.reported import reported
+from srt.report.tables.pairwise import human_study, reported_verdicts
+from srt.report.tables.write import read_tables
 
 WIDTH = 6.2  # inches of the figure without the names
 LETTER = 0.078  # inches of a letter of a name

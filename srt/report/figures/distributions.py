@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from srt.records import VARIANTS, Score, read_records
-from srt.report.data import VariantFiles, variant_files
-from srt.report.style import GREY, INK, VARIANT_COLORS, VERMILION, styled
-from srt.runs import Run
+from srt.experiment.runs import Run
+from srt.plotting.style import GREY, INK, VARIANT_COLORS, VERMILION, styled
+from srt.report.tables.data import VariantFiles, variant_files
+from srt.storage.files import read_records
+from srt.storage.records import VARIANTS, Score
 
 WIDTH = 11.0  # inches
 DOTS = 300  # most records of a variant that are drawn as dots, evenly spread over the file

@@ -7,24 +7,16 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from srt import layout
-from srt.atomic import replacing
-from srt.records import InputError
-from srt.report.bars import pairwise
-from srt.report.distributions import ifd_distributions
-from srt.report.ratio_figure import selection_ratio
-from srt.report.scatter import score_vs_data
-from srt.report.style import styled
-from srt.runs import Run
+from srt.experiment import layout
+from srt.experiment.runs import Run
+from srt.plotting.save import save
+from srt.report.figures.bars import pairwise
+from srt.report.figures.distributions import ifd_distributions
+from srt.report.figures.ratios import selection_ratio
+from srt.report.figures.scatter import score_vs_data
+from srt.storage.errors import InputError
 
 __all__ = ["folder", "ifd_distributions", "pairwise", "save", "score_vs_data", "selection_ratio", "tables_folder"]
-
-DPI = 160
-# Without the date and the library's version the same figure is the same file, byte for byte.
-METADATA: Mapping[str, dict[str, None]] = {
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    "png": {"Software": None},
-}
 
 
 # What draws a figure from the folder of the tables or from the results folder, and the tables that it reads.
@@ -63,12 +55,3 @@ def folder(results: str | Path) -> Path:
 def tables_folder(results: str | Path) -> Path:
     """Where the tables lie below the results folder."""
     return (Path(results) / layout.TABLE).parent
-
-
-def save(figure: Figure, out: Path, name: str) -> Path:
-    """Write `name`.pdf and `name`.png into the folder `out`, whole or not at all; returns the path of the PNG."""
-    for extension, metadata in METADATA.items():
-        # How letters are put into a PDF is read here, not when the figure is made.
-        with replacing(out / f"{name}.{extension}") as partial, styled():
-            figure.savefig(partial, format=extension, dpi=DPI, metadata=metadata)
-    return out / f"{name}.png"

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from srt.plotting.style import BLUE, GREEN, INK, ORANGE, VERMILION, styled
 from srt.report.formats import REPORTED, Row
-from srt.report.sources import reported
-from srt.report.style import BLUE, GREEN, INK, ORANGE, VERMILION, styled
-from srt.report.tables import read_tables
+from srt.report.reported import reported
+from srt.report.tables.write import read_tables
 
 SIZE = (9.0, 4.2)  # inches
 PANELS = (  # title, axis, ours, its error, and the paper's

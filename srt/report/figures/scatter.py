@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from srt.plotting.labels import Label, place_labels
+from srt.plotting.style import BLUE, GREY, INK, VERMILION, styled
 from srt.report.formats import NOT_RUN, REPORTED, Row
-from srt.report.labels import Label, place_labels
-from srt.report.sources import ReportedOpenLlm, ReportedWinRate, reported
-from srt.report.style import BLUE, GREY, INK, VERMILION, styled
-from srt.report.tables import read_tables
+from srt.report.reported import ReportedOpenLlm, ReportedWinRate, reported
+from srt.report.tables.write import read_tables
 
 SIZE = (11.0, 11.5)  # inches
 NAMED = 8  # the most of our runs that are named in a panel; more are numbered, with a key beside it

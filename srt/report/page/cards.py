@@ -10,14 +10,18 @@ from typing import Any, Literal
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from srt import layout
-from srt.records import InputError, write_text
-from srt.report import before_after, formats, ledgers, making, standing
+from srt.experiment import layout
+from srt.experiment.runs import Run
+from srt.report import formats
 from srt.report.escaping import markdown
-from srt.report.html import evaluations, number
-from srt.report.sources import training
-from srt.runs import Run
-from srt.sidecars import read_sidecar
+from srt.report.page import evidence, ledgers, provenance
+from srt.report.page.html import evaluations, number
+from srt.report.reported import training
+from srt.report.tables import before_after
+from srt.storage import sidecars
+from srt.storage.errors import InputError
+from srt.storage.files import write_text
+from srt.storage.sidecars import read_sidecar
 
 Kind = Literal["data", "model"]
 FILES: dict[Kind, str] = {"data": layout.DATA_CARD, "model": layout.MODEL_CARD}
@@ -79,8 +83,8 @@ def card(results: Path, run: Run, responses: str, licences: Mapping[str, str], n
         "train_sha256": _sha256(results / layout.TRAIN.format(run=run.run)),
         "training": training(results, run.run),
         "evaluations": found,
-        "standing": standing.standing(results, found, notice),
-        "commit": making.commit(Path(__file__).parent),
+        "standing": evidence.standing(results, found, notice),
+        "commit": provenance.commit(Path(__file__).parent),
     }
     header = yaml.safe_dump(_header(run, licence, facts["training"], kind), sort_keys=False)
     return environment.get_template(f"{kind}_card.md.j2").render(header=header, **facts)
@@ -97,7 +101,7 @@ def _header(run: Run, licence: str | None, trained: Mapping[str, Any], kind: Kin
 
 
 def _meta(results: Path, path: str) -> dict[str, Any]:
-    return read_sidecar(results / layout.meta_of(path))
+    return read_sidecar(results / sidecars.meta_of(path))
 
 
 def _teacher_facts(results: Path, run: Run, responses: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What differs from the paper's experiment: said in `srt/deviations.yaml`, compared with the config where it can be."""
+"""What differs from the paper's experiment: said in `deviations.yaml`, compared with the config where it can be."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 
 from pydantic import BaseModel, Field, model_validator
 
-from srt.config import flag_text, judge_name, read_judge, read_yaml, validated
+from srt.experiment.judges import read_judge
+from srt.experiment.runs import Run
 from srt.report.formats import Column, Part, Row
-from srt.runs import Run
 from srt.settings import Config, Settings
+from srt.settings.evaluation import judge_name
+from srt.settings.flags import flag_text
+from srt.settings.values import validated
+from srt.storage.yaml_files import read_yaml
 
-FILE = Path(__file__).resolve().parents[1] / "deviations.yaml"
+FILE = Path(__file__).resolve().parent / "deviations.yaml"
 COLUMNS = (
     Column("topic", "What"),
     Column("paper", "The paper"),
@@ -48,7 +52,7 @@ class Deviations(Settings):
 
 @cache
 def entries() -> list[Deviation]:
-    """The entries of `srt/deviations.yaml`; InputError names what is wrong in it."""
+    """The entries of `deviations.yaml`; InputError names what is wrong in it."""
     return validated(Deviations, {"entries": read_yaml(FILE)}, str(FILE)).entries
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srt.records import Evaluation
-from srt.report.judged import judge_facts, told
+from srt.report.tables.judges import judge_facts, told
+from srt.storage.records import Evaluation
 
 # How many questions the published benchmarks have (PROTOCOL.md, evaluation). Of a comparison, those of the smallest
 # published set, and of the leaderboard the items of its four benchmarks together.
@@ -50,7 +50,7 @@ def standing(results: Path, evaluations: Sequence[Found], notice: str | None) ->
     for run, _, found in evaluations:
         benchmark = family(found.benchmark)
         if benchmark in WHOLE:
-            groups[benchmark, tuple(shortcomings(results, benchmark, found))].append(run)
+            groups[benchmark, tuple(_shortcomings(results, benchmark, found))].append(run)
     for (benchmark, reasons), runs in groups.items():
         text = f"{NAMES[benchmark]} of {_listed(runs)}"
         if reasons:
@@ -66,7 +66,7 @@ def standing(results: Path, evaluations: Sequence[Found], notice: str | None) ->
     return lines
 
 
-def shortcomings(results: Path, benchmark: str, found: Evaluation) -> list[str]:
+def _shortcomings(results: Path, benchmark: str, found: Evaluation) -> list[str]:
     """Why an evaluation is no evidence; empty where it is."""
     reasons = []
     asked = max((metric.n for metric in found.metrics), default=0)

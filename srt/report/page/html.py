@@ -13,16 +13,20 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from srt import layout
-from srt.config import flag_text, load
-from srt.readers import read_text
-from srt.records import Evaluation, write_text
-from srt.report import deviations, examples, formats, ledgers, making, standing
+from srt.experiment import layout
+from srt.experiment.config import load
+from srt.experiment.runs import Run
+from srt.report import formats
 from srt.report.formats import NOT_RUN, Part
-from srt.report.sources import read_evaluation, trained_on
-from srt.report.tables import for_reading, read_tables
-from srt.report.wording import TITLES, notes
-from srt.runs import Run
+from srt.report.page import deviations, evidence, ledgers, provenance
+from srt.report.reported import read_evaluation, trained_on
+from srt.report.tables import samples
+from srt.report.tables.notes import TITLES, notes
+from srt.report.tables.write import for_reading, read_tables
+from srt.settings.flags import flag_text
+from srt.storage.files import write_text
+from srt.storage.readers import read_text
+from srt.storage.records import Evaluation
 
 TEMPLATE = "report.html.j2"
 FIGURES = {  # name: heading, what stands in the picture's place for who cannot see it
@@ -72,21 +76,21 @@ def write_html(
     environment.globals |= {"cell": formats.cell, "headings": formats.headings, "not_run": NOT_RUN}
     environment.filters.update(plain=plain, number=number, coded=coded)
     tables, found = out.parent / Path(layout.TABLE).parent, evaluations(results, runs)
-    told = examples.stories(results, runs, responses)
+    told = samples.stories(results, runs, responses)
     page = environment.get_template(TEMPLATE).render(
-        standing=standing.standing(results, found, notice),
+        standing=evidence.standing(results, found, notice),
         run_columns=RUN_COLUMNS,
         runs=[_run(results, run) for run in runs],
         tables=[_table(tables, name) for name in layout.TABLES if name != "examples"],  # told in full below
         figures=[_figure(out.parent, name) for name in layout.FIGURES],
         evaluations=found,
         stories=told,
-        statistics=examples.STATISTICS,
+        statistics=samples.STATISTICS,
         kinds=ledgers.ledgers(results, runs),
         told={story.entry.id for story in told},
-        making=making.making(results, runs),
-        commit=making.commit(Path(__file__).parent),
-        machine=making.machine(),
+        making=provenance.making(results, runs),
+        commit=provenance.commit(Path(__file__).parent),
+        machine=provenance.machine(),
         **_config(config, runs),
     )
     write_text(out, formats.printable(page))

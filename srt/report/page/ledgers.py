@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srt import layout
-from srt.records import LedgerEntry, read_records
-from srt.runs import Run
+from srt.experiment import layout
+from srt.experiment.runs import Run
+from srt.storage.files import read_records
+from srt.storage.records import LedgerEntry
 
 SHOWN = 20  # of a run's kinds, the most frequent
 

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from srt import layout
-from srt.errors import InputError
-from srt.finite import is_finite
-from srt.readers import tab_rows
+from srt.experiment import layout
+from srt.experiment.runs import Run
 from srt.report.formats import Column, Part, Row
-from srt.report.sources import read_evaluation, training
-from srt.runs import Run
-from srt.sidecars import read_sidecar
+from srt.report.reported import read_evaluation, training
+from srt.storage.errors import InputError
+from srt.storage.finite import is_finite
+from srt.storage.readers import tab_rows
+from srt.storage.sidecars import read_sidecar
 
 COST_COLUMNS = (
     Column("teacher", "Teacher"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from srt.report import comparison
-from srt.report.benchmarks import Inputs, alpaca_eval_rows, leaderboard_rows
-from srt.report.columns import INSIDE, JUDGE, RUN, SETUP
+from srt.experiment.runs import Run
 from srt.report.formats import NOT_RUN, REPORTED, Column, Part, Row
-from srt.report.sources import reported
-from srt.runs import CONTROLS, Run
+from srt.report.reported import reported
+from srt.report.tables import comparison
+from srt.report.tables.benchmarks import Inputs, alpaca_eval_rows, leaderboard_rows
+from srt.report.tables.columns import INSIDE, JUDGE, RUN, SETUP
+from srt.selection.registry import CONTROLS
 
 PAIRED = ("difference", "low", "high")
 COLUMNS = (

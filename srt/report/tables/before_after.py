@@ -7,10 +7,11 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from srt import layout
-from srt.records import LedgerEntry, Pair, Score, read_records
+from srt.experiment import layout
+from srt.experiment.runs import Run
 from srt.report.formats import NOT_RUN, Column, Part, Row
-from srt.runs import Run
+from srt.storage.files import read_records
+from srt.storage.records import LedgerEntry, Pair, Score
 
 COLUMNS = (
     Column("run", "Run"),

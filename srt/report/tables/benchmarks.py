@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srt import layout
-from srt.report import judged, leaderboard
+from srt.experiment import layout
+from srt.experiment.runs import Run
 from srt.report.formats import NOT_RUN, REPORTED, Row
-from srt.report.sources import (
+from srt.report.reported import (
     OPEN_LLM,
     difference,
     evaluation,
@@ -21,7 +21,7 @@ from srt.report.sources import (
     setup,
     whole,
 )
-from srt.runs import Run
+from srt.report.tables import judges, leaderboard
 from srt.settings import ALPACA_EVAL
 
 
@@ -58,8 +58,8 @@ def _alpaca_eval(inputs: Inputs, run: Run) -> Row:
     row |= {"win_rate": rate.value, "se": rate.se, "n": rate.n, **{key: whole(v) for key, v in counts.items()}}
     length = metric(result, "avg_length", source).value
     row |= {"length": length, "missing": missing_of(result), "source": source}
-    row |= judged.answers_facts(inputs.results, run.run, ALPACA_EVAL)
-    return row | judged.judge_facts(inputs.results, result, "alpaca_eval")
+    row |= judges.answers_facts(inputs.results, run.run, ALPACA_EVAL)
+    return row | judges.judge_facts(inputs.results, result, "alpaca_eval")
 
 
 def _reported_win_rate(name: str) -> Row:

@@ -82,7 +82,7 @@ OPEN_LLM_COLUMNS = (
     Column("missing", "Missing", 0),
     *SETUP,
     Column("version", "lm-eval"),
-    Column("leaderboard", "Leaderboard", shown=False),  # the block of srt/reported.yaml with which it is compared
+    Column("leaderboard", "Leaderboard", shown=False),  # the block of reported.yaml with which it is compared
     Column("reported_name", "Model", group="Paper"),
     Column("reported_training_records", "Records", 0, group="Paper", shown=False),
     *SOURCE,

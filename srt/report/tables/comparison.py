@@ -7,16 +7,18 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from srt import layout
 from srt.evaluation.result import groups_of
+from srt.evaluation.statistics import Difference, paired_difference
 from srt.evaluation.win_rate import LC_WIN_RATE
-from srt.records import ItemValue, read_records
-from srt.report.columns import JUDGE
+from srt.experiment import layout
+from srt.experiment.runs import Run
 from srt.report.formats import Column, Part, Row
-from srt.report.judged import judge_facts
-from srt.report.sources import evaluation, profiles
-from srt.runs import Run
-from srt.statistics import Difference, paired_difference
+from srt.report.reported import evaluation, profiles
+from srt.report.tables.columns import JUDGE
+from srt.report.tables.judges import judge_facts
+from srt.storage import sidecars
+from srt.storage.files import read_records
+from srt.storage.records import ItemValue
 
 # What is compared of a benchmark; of every profile of open_llm it is the average.
 METRICS = {"alpaca_eval": "win_rate", "alpaca_eval_2": "win_rate", "mt_bench": "score"}
@@ -88,7 +90,7 @@ def _paired(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) -> I
             found = compared(results, run.run, baseline.run, benchmark)
             if found is None:
                 continue
-            source = layout.items_of(layout.EVALUATION.format(run=run.run, benchmark=benchmark))
+            source = sidecars.items_of(layout.EVALUATION.format(run=run.run, benchmark=benchmark))
             row = {"run": run.run, "baseline": baseline.run, "benchmark": benchmark, "metric": metric, "n": found.n}
             row |= {"difference": found.value, "low": found.low, "high": found.high, "source": source}
             row |= _judge(results, run.run, benchmark)
@@ -112,7 +114,7 @@ def _groups(results: Path, run: str, benchmark: str) -> Callable[[str], tuple[st
 
 
 def _items(results: Path, run: str, benchmark: str) -> dict[str, float]:
-    path = results / layout.items_of(layout.EVALUATION.format(run=run, benchmark=benchmark))
+    path = results / sidecars.items_of(layout.EVALUATION.format(run=run, benchmark=benchmark))
     return {item.id: item.value for item in read_records(path, ItemValue)} if path.exists() else {}
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from srt import layout
-from srt.cleaning import OUTCOMES
-from srt.records import LedgerEntry, Pair, ReflectedPair, Score, read_records
-from srt.report import before_after
+from srt.experiment import layout
+from srt.experiment.runs import Run
+from srt.reflection.cleaning import OUTCOMES
 from srt.report.formats import NOT_RUN, Column, Part, Row
-from srt.runs import Run
+from srt.report.tables import before_after
+from srt.storage.files import read_records
+from srt.storage.records import LedgerEntry, Pair, ReflectedPair, Score
 
 QUANTILES = (5, 25, 50, 75, 95)
 REASONS_SHOWN = 12  # a run's rarer ways of being dropped are counted together
@@ -123,7 +124,7 @@ def _version(results: Path, files: VariantFiles) -> Row:
     row |= _pairs_facts(results / files.pairs, files.variant) | {"source": files.pairs}
     if files.scores is None or not (results / files.scores).exists():
         return row
-    return row | scores_facts(read_records(results / files.scores, Score)) | {"scores_source": files.scores}
+    return row | _scores_facts(read_records(results / files.scores, Score)) | {"scores_source": files.scores}
 
 
 def _pairs_facts(path: Path, variant: str) -> Row:
@@ -159,7 +160,7 @@ def _outcomes(results: Path, files: VariantFiles) -> list[Row]:
     ]
 
 
-def scores_facts(scores: Sequence[Score]) -> Row:
+def _scores_facts(scores: Sequence[Score]) -> Row:
     """Mean token counts of what was scored, and quantiles of both ratios beside the counts of nulls."""
     import numpy as np
 

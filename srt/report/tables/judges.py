@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from srt import layout
 from srt.evaluation.calibration import QUANTITIES, metric_name
 from srt.evaluation.win_rate import LC_WIN_RATE
-from srt.records import Evaluation
-from srt.report.columns import ANSWERS, JUDGE, RUN, SETUP
+from srt.experiment import layout
+from srt.experiment.runs import Run
 from srt.report.formats import NOT_RUN, Column, Part, Row
-from srt.report.sources import evaluation, metric, read_evaluation, setup
-from srt.runs import Run
+from srt.report.reported import evaluation, metric, read_evaluation, setup
+from srt.report.tables.columns import ANSWERS, JUDGE, RUN, SETUP
 from srt.settings import ALPACA_EVAL, MT_BENCH
-from srt.sidecars import read_sidecar
+from srt.storage import sidecars
+from srt.storage.records import Evaluation
+from srt.storage.sidecars import read_sidecar
 
 NO_RUN = "None: no run has an evaluation of this benchmark."
 SOURCE = Column("source", "Source", path=True)
@@ -101,7 +102,7 @@ def judge_facts(results: Path, found: Evaluation, form: str) -> Row:
 
 def answers_facts(results: Path, run: str, questions: str) -> Row:
     """How many of a run's answers were cut off at the limit of tokens, and how many are empty."""
-    sidecar = layout.meta_of(layout.ANSWERS.format(run=run, questions=questions))
+    sidecar = sidecars.meta_of(layout.ANSWERS.format(run=run, questions=questions))
     counts = read_sidecar(results / sidecar).get("counts", {})
     return {"cut_off": counts.get("cut off"), "empty": counts.get("empty")}
 

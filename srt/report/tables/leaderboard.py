@@ -6,9 +6,9 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-from srt.readers import csv_records
 from srt.report.formats import Row
-from srt.report.sources import ReportedWinRate
+from srt.report.reported import ReportedWinRate
+from srt.storage.readers import csv_records
 
 FILE = Path("leaderboards/data_AlpacaEval/alpaca_eval_gpt4_leaderboard.csv")
 # The paper's figure, the leaderboard's column, its name in a sentence, and the decimals to which the paper gives it.

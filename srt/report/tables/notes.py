@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from srt.report import leaderboard
 from srt.report.formats import NOT_RUN, Part, Row
-from srt.report.sources import reported
+from srt.report.reported import reported
+from srt.report.tables import leaderboard
 
 TITLES = {
     "alpaca_eval": "AlpacaEval 1.0: win rate (%) against the reference (the paper's Table 1)",

@@ -7,10 +7,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from srt import layout
-from srt.report import judged
+from srt.experiment import layout
+from srt.experiment.runs import Run
 from srt.report.formats import NOT_RUN, REPORTED, Row
-from srt.report.sources import (
+from srt.report.reported import (
     PairwiseBlock,
     ReportedVerdicts,
     difference,
@@ -22,7 +22,7 @@ from srt.report.sources import (
     setup,
     whole,
 )
-from srt.runs import Run
+from srt.report.tables import judges
 
 
 def pairwise_rows(
@@ -61,7 +61,7 @@ def _pairwise(results: Path, run: Run, opponent: str, questions: str) -> Row:
     score = metric(result, "winning_score", source)
     counts = {key: whole(metric(result, key, source).value) for key in ("wins", "ties", "losses")}
     row |= {**counts, "winning_score": score.value, "se": score.se, "n": score.n, "missing": missing_of(result)}
-    row |= judged.answers_facts(results, run.run, questions) | judged.judge_facts(results, result, "pairwise")
+    row |= judges.answers_facts(results, run.run, questions) | judges.judge_facts(results, result, "pairwise")
     return {**row, "source": source}
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
-from srt.report.benchmarks import Inputs, alpaca_eval_rows, leaderboard_rows
+from srt.experiment.runs import Run, in_series, series
 from srt.report.formats import NOT_RUN, REPORTED, Column, Part, Row
-from srt.report.sources import difference, inside, reported
-from srt.runs import Run
+from srt.report.reported import difference, inside, reported
+from srt.report.tables.benchmarks import Inputs, alpaca_eval_rows, leaderboard_rows
 
 COLUMNS = (
     Column("run", "Run"),
@@ -71,18 +70,6 @@ def parts(rows: Sequence[Row]) -> list[Part]:
     """The part around its rows."""
     none = "None: no runs differ by their ratio alone."
     return [Part("selection_ratio", "Score by selection ratio", COLUMNS, rows, none)]
-
-
-def series(run: Run) -> str:
-    """What runs of one series share, in words."""
-    return f"{run.dataset}, {run.method}, {run.student}"
-
-
-def in_series(runs: Sequence[Run]) -> list[Run]:
-    """The runs of those series that have more than one ratio, by series and ratio."""
-    ratios = Counter(name for name, _ in {(series(run), run.ratio) for run in runs if run.method != "none"})
-    kept = [run for run in runs if run.method != "none" and ratios[series(run)] > 1]
-    return sorted(kept, key=lambda run: (series(run), run.ratio or 0))
 
 
 def _is_the_papers(run: Run, inputs: Inputs) -> bool:

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 
-from srt import layout
-from srt.records import LedgerEntry, Pair, ReflectedPair, read_records
+from srt.experiment import layout
+from srt.experiment.runs import Run, choosing
 from srt.report.formats import Column, Part, Row
-from srt.runs import FIXED_METHODS, Run
+from srt.storage.files import read_records
+from srt.storage.records import LedgerEntry, Pair, ReflectedPair
 
 IN_ALL = 10
 STATISTICS = ("ifd", "r_ifd", "perplexity", "coherence")
@@ -76,13 +77,6 @@ class Story:
         if self.entry.kept:
             return f"kept: {self.entry.branch}"
         return f"dropped: {self.entry.reason} ({self.entry.branch})"
-
-
-def choosing(runs: Sequence[Run]) -> list[Run]:
-    """The runs that choose between versions, those by the rule of this module first."""
-    order = ("released", "paper")
-    found = [run for run in runs if run.method not in (*FIXED_METHODS, "given", "none")]
-    return sorted(found, key=lambda run: order.index(run.method) if run.method in order else len(order))
 
 
 def stories(results: Path, runs: Sequence[Run], responses: str) -> list[Story]:

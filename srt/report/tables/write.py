@@ -7,15 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from srt import layout
-from srt.records import InputError, write_text
-from srt.report import ablation, comparison, data, examples, formats, judged, ratios, verdicts
-from srt.report.benchmarks import Inputs, alpaca_eval_rows, open_llm_rows
-from srt.report.columns import COLUMNS, PAPER_COLUMNS
+from srt.experiment import layout
+from srt.experiment.runs import Run
+from srt.report import formats
 from srt.report.formats import NOT_RUN, Part, Row
-from srt.report.sources import reported
-from srt.report.wording import TITLES, notes
-from srt.runs import Run
+from srt.report.reported import reported
+from srt.report.tables import ablation, comparison, data, judges, pairwise, ratios, samples
+from srt.report.tables.benchmarks import Inputs, alpaca_eval_rows, open_llm_rows
+from srt.report.tables.columns import COLUMNS, PAPER_COLUMNS
+from srt.report.tables.notes import TITLES, notes
+from srt.storage.errors import InputError
+from srt.storage.files import write_text
 
 
 def write_tables(
@@ -99,7 +101,7 @@ def _part(name: str, rows: list[Row]) -> Part:
 
 
 def _pairwise(inputs: Inputs) -> list[Row]:
-    return verdicts.pairwise_rows(inputs.results, inputs.runs, inputs.opponents, inputs.questions, inputs.compare)
+    return pairwise.pairwise_rows(inputs.results, inputs.runs, inputs.opponents, inputs.questions, inputs.compare)
 
 
 BUILDERS: dict[str, Callable[[Inputs], list[Part]]] = {
@@ -109,21 +111,21 @@ BUILDERS: dict[str, Callable[[Inputs], list[Part]]] = {
     "selection_ratio": ratios.ratio_parts,
     "pairwise": lambda inputs: [_part("pairwise", _pairwise(inputs))],
     "data": lambda inputs: data.data_parts(inputs.results, inputs.runs, inputs.responses),
-    "examples": lambda inputs: examples.examples_parts(inputs.results, inputs.runs, inputs.responses),
-    "alpaca_eval_2": lambda inputs: judged.alpaca_eval_2_parts(inputs.results, inputs.runs),
-    "mt_bench": lambda inputs: judged.mt_bench_parts(inputs.results, inputs.runs),
+    "examples": lambda inputs: samples.examples_parts(inputs.results, inputs.runs, inputs.responses),
+    "alpaca_eval_2": lambda inputs: judges.alpaca_eval_2_parts(inputs.results, inputs.runs),
+    "mt_bench": lambda inputs: judges.mt_bench_parts(inputs.results, inputs.runs),
     "comparison": lambda inputs: comparison.comparison_parts(inputs.results, inputs.runs),
-    "judges": lambda inputs: judged.judges_parts(inputs.results),
+    "judges": lambda inputs: judges.judges_parts(inputs.results),
 }
 # Tables of other parts than one of COLUMNS, without their rows.
 NOWHERE = Path("nowhere")
 EMPTY: dict[str, Callable[[], list[Part]]] = {
     "ablation": lambda: ablation.parts([], []),
     "selection_ratio": lambda: ratios.parts([]),
-    "examples": lambda: examples.parts([]),
-    "alpaca_eval_2": lambda: judged.alpaca_eval_2_parts(NOWHERE, []),
-    "mt_bench": lambda: judged.mt_bench_parts(NOWHERE, []),
+    "examples": lambda: samples.parts([]),
+    "alpaca_eval_2": lambda: judges.alpaca_eval_2_parts(NOWHERE, []),
+    "mt_bench": lambda: judges.mt_bench_parts(NOWHERE, []),
     "comparison": lambda: comparison.parts([], []),
-    "judges": lambda: judged.judges_parts(NOWHERE),
+    "judges": lambda: judges.judges_parts(NOWHERE),
     "data": lambda: data.parts([], [], []),
 }

@@ -1,0 +1,1 @@
+"""Asking models: requests and completions, backends in process and over HTTP, journalled answers and what they cost."""

@@ -1,0 +1,1 @@
+"""Ground floor: how figures look, and how they are saved."""

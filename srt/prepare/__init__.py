@@ -1,0 +1,1 @@
+"""Prepare: raw instruction data as pairs, each under the hash of its content."""

@@ -1,0 +1,1 @@
+"""Selection: the methods as pure functions, the ledger of what they decide, the step."""

@@ -1,0 +1,15 @@
+"""The version of each step: in a rule's parameters, so that another one reruns the step and what follows."""
+
+# Raised by whoever changes what a step computes.
+STEP_VERSIONS = {
+    "prepare": 2,
+    "import": 1,
+    "reflect": 3,
+    "score": 2,
+    "coherence": 2,
+    "selection": 1,
+    "finetune": 3,
+    "generate": 3,
+    "evaluate": 4,
+    "report": 4,
+}

@@ -1,0 +1,1 @@
+"""Training: the student is finetuned on the selected pairs, within its memory and through any kill."""
