@@ -40,6 +40,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
@@ -53,7 +54,7 @@ $(MODEL): | $(INSTALLED)
 
 # After a kill -9 Snakemake leaves a lock. It is removed only if no Snakemake works in this folder.
 unlock: $(INSTALLED)
-	@$(BIN)/python -m srt.unlock
+	@$(BIN)/python -m srt.machine.unlock
 
 # Resolve requirements/*.in anew and write the full locks (environment.yml repeats them for conda users).
 # KEEP=--keep holds what is locked already, for adding a package.
