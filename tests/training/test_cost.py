@@ -13,6 +13,8 @@ from srt.config import load, read_yaml
 from srt.forecast import forecast, told
 from srt.records import Pair, write_records
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def llama2_7b(tmp_path: Path) -> Path:
