@@ -23,7 +23,6 @@ from srt.records import (
 from srt.report import columns, comparison, figures, formats, scatter, sources, tables
 from srt.report.html import write_html
 
-REASONS = {True: "selected", False: "50% | a_b"}
 METRICS = {
     "alpaca_eval": {"win_rate": "win_rate", "wins": "wins", "draws": "draws", "length": "avg_length"},
     "open_llm": {name: name for name in sources.OPEN_LLM},
