@@ -105,9 +105,13 @@ def without(command):
     return ("source",) if command in ("prepare", "import train") else ()
 
 
+@pytest.fixture(scope="module")
+def configs():
+    return [load(locate(name))[0] for name in CONFIGS]
+
+
 @pytest.mark.parametrize("command", FUNCTIONS)
-def test_with_all_flags_given_no_config_file_is_read(monkeypatch, command):
-    configs = [load(locate(name))[0] for name in CONFIGS]
+def test_with_all_flags_given_no_config_file_is_read(configs, monkeypatch, command):
     called = []
     monkeypatch.setattr("srt.experiment.config.load", refuse_to_read)
     monkeypatch.setattr(FUNCTIONS[command], lambda *args, **more: called.extend([*args, *more.values()]))

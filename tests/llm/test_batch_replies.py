@@ -119,6 +119,7 @@ def test_a_refusal_is_one_line_with_the_servers_words_and_nothing_is_submitted_t
     assert (server.calls["create"], server.calls["list"]) == (1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["upload", "create", "retrieve", "list"])
 @pytest.mark.parametrize(
     "reply",

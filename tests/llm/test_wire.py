@@ -103,6 +103,7 @@ def test_a_teacher_that_sends_nothing_else_ends_the_run_with_one_line_or_failed_
         assert server.asked - asked == ({} if KIND[shape] == "read" else dict.fromkeys(names, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["403", "404", "500", "429", "html"])
 def test_one_record_that_always_fails_never_keeps_a_run_from_its_end(tmp_path: Path, shape: str) -> None:
     with OddServer() as server:

@@ -15,6 +15,8 @@ from srt.storage.files import write_records
 from srt.storage.records import Pair
 from srt.storage.yaml_files import read_yaml
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def llama2_7b(tmp_path: Path) -> Path:

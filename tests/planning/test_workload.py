@@ -19,6 +19,8 @@ from srt.storage.files import write_json, write_records
 from srt.storage.records import Pair
 from srt.storage.yaml_files import read_yaml
 
+pytestmark = pytest.mark.slow
+
 SNAPSHOT = TESTS / "data" / "plan_paper.txt"
 RECORDS = {"alpaca": 520, "wizardlm": 700}  # a hundredth of what the data sets have
 SIZES = {
@@ -66,7 +68,6 @@ def measured(paper: Path) -> Path:
     return paper
 
 
-@pytest.mark.slow
 def test_the_paper_s_plan_is_as_it_was(measured: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A change is looked at and copied: the failure names the file."""
     assert cli.main(["plan", "--config", str(measured)]) == 0

@@ -14,7 +14,6 @@ import yaml
 from helpers.results import COMPARE, RUNS, SCRIPT, rows_of, write_evaluation, write_items
 from srt.experiment import layout
 from srt.plotting import save
-from srt.plotting.labels import Label, place_labels
 from srt.report import formats, reported
 from srt.report.figures import draw, scatter
 from srt.report.page.html import write_html
@@ -23,9 +22,6 @@ from srt.storage.errors import InputError
 from srt.storage.files import read_records, write_records
 from srt.storage.readers import read_json
 from srt.storage.records import LedgerEntry
-
-REASONS = {True: "selected", False: "50% | a_b"}
-
 
 METRICS = {
     "alpaca_eval": {"win_rate": "win_rate", "wins": "wins", "draws": "draws", "length": "avg_length"},
@@ -310,23 +306,6 @@ def test_score_vs_data_draws_our_runs_where_they_belong(written: Path) -> None:
         assert names["recycled"].xy == (2, value)
         assert "base (untuned)" in names
         assert "waiting" not in names
-
-
-def test_labels_do_not_cover_each_other() -> None:
-    from matplotlib.figure import Figure
-    from matplotlib.text import Text
-
-    figure = Figure(figsize=(6, 6))
-    axes = figure.subplots()
-    axes.set(xlim=(0, 1), ylim=(0, 1))
-    labels = [Label(f"a model of some size {n}", 0.5 + 0.01 * (n % 3), 0.5 + 0.01 * n, "k") for n in range(8)]
-    place_labels(axes, labels)
-    figure.draw_without_rendering()
-    boxes = [Text.get_window_extent(text) for text in axes.texts]  # without the leaders
-    assert len(boxes) == 8
-    for place, box in enumerate(boxes):
-        text_only = [other for other in boxes[place + 1 :] if box.overlaps(other)]
-        assert not text_only, place
 
 
 def test_no_scores_is_said_in_the_figure(tmp_path: Path) -> None:
