@@ -25,7 +25,13 @@ from srt.storage.shipped import locate
 STEP_SECONDS = 300.0  # what one step may take before it counts as failed; the whole takes about two minutes on a GPU
 SETTINGS = "config/config.yaml"  # the demo's, for what the flags below leave out
 RECORDS = "4"
-LOAD = "import sys; from srt import models; m, t, d = sys.argv[1:]; models.load_model(m, None, t, models.device(d))"
+LOAD = """
+import sys
+from srt.llm.devices import device
+from srt.llm.loading import load_model
+model, dtype, name = sys.argv[1:]
+load_model(model, None, dtype, device(name))
+"""
 # In this order; what a step needs stands before it.
 NEEDS = {
     "load": (),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import shutil
 import subprocess
@@ -18,6 +19,14 @@ PAGE = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
 SOURCES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "srt").rglob("*.py"))}
 NAMED = re.findall(r"`((?:srt|config|workflow)/[\w./]*)(?::(\w+))?`", PAGE)
 ROOMS = dict(re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|$", PAGE, re.MULTILINE))
+
+
+def scripts(tree: ast.Module) -> Iterator[ast.Module]:
+    """The programs that a module holds as texts and runs as processes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "import" in node.value:
+            with contextlib.suppress(SyntaxError, ValueError):
+                yield ast.parse(node.value)
 
 
 def room(path: Path) -> str:
@@ -70,6 +79,16 @@ def test_the_table_of_rooms_says_what_each_imports() -> None:
         found.setdefault(room(path), set()).update(used - {room(path), "__version__"})
     told = {name: {other for other in re.split(r"[,\s]+", others) if other} for name, others in ROOMS.items()}
     assert found == told
+
+
+def test_programs_in_texts_import_what_is_there() -> None:
+    found = []
+    for path, tree in SOURCES.items():
+        for module, name in (each for script in scripts(tree) for each in imports(script)):
+            file = ROOT / f"{module.replace('.', '/')}.py"
+            if not is_module(module, name) and not (file in SOURCES and name in defined(SOURCES[file])):
+                found.append(f"{path.name}: from {module} import {name}")
+    assert not found
 
 
 def test_what_begins_with_an_underscore_is_used_in_its_own_file_only() -> None:
