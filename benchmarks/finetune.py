@@ -43,7 +43,6 @@ def settings_of(args: argparse.Namespace, mode: str) -> tuple[FinetuneConfig, Ex
         "dtype": args.dtype,
         "weights": args.weights,
         "batches": "padded" if mode == "trl" else mode,
-        "kernels": args.kernels if mode != "trl" else "torch",
         "gradient_checkpointing": "off",
     }
     recipe = FinetuneConfig(**{**next(iter(config.recipes.values())).model_dump(), **changed})
@@ -73,7 +72,7 @@ def build(args: argparse.Namespace, recipe: FinetuneConfig) -> Any:
         num_attention_heads=heads,
         max_position_embeddings=4096,
     )
-    name = attention.implementation(config, recipe.batches, recipe.attention)
+    name = attention.implementation(config, recipe.batches)
     with torch.device(args.device):
         return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, args.weights), attn_implementation=name)
 
@@ -159,7 +158,6 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=1024, help="most tokens of a record; 1024 is TRL's default")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--weights", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--kernels", choices=("torch", "liger"), default="torch", help="of ours")
     parser.add_argument("--modes", nargs="+", default=["padding_free"], help="ours: padding_free, grouped")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -23,7 +23,6 @@ from srt.storage.progress import say, say_counts
 from srt.storage.records import Pair, ReflectedPair
 from srt.storage.sidecars import meta_of
 
-BASE = {"instruction": "original", "response": "original", "both": "instruction"}
 LETTERS = 4  # of a word that says what a text is about
 DECIDED = 20  # records: fewer say nothing of a file's order
 SIGMAS = 3.0  # a reflection of its own record shares more words with it than another's, in most records

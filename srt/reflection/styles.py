@@ -23,9 +23,6 @@ from srt.storage.errors import InputError
 from srt.storage.shipped import locate
 from srt.storage.yaml_files import read_yaml
 
-# What a reflection is made of. `instruction` exists in phase 1 only.
-FIELDS = ("critique", "instruction", "response")
-
 
 class TaskForm(Settings):
     """How instruction and input are shown to the teacher as `{task}`."""

@@ -50,10 +50,6 @@ class FinetuneConfig(Settings):
         description="a step's records in random batches with padding, sorted by length into batches, or end to end "
         "without padding (grouped where the model does not honour that); the records of a step are the same"
     )
-    attention: Literal["sdpa", "flash_attention_2"] = Field(
-        description="PyTorch's own attention, or the package flash-attn (CUDA)"
-    )
-    kernels: Literal["torch", "liger"] = Field(description="liger: fused Triton kernels (package liger-kernel, CUDA)")
     gradient_checkpointing: Literal["auto", "on", "off"] = Field(
         description="compute activations twice to keep fewer; auto: where they do not fit otherwise"
     )
@@ -72,6 +68,4 @@ class FinetuneConfig(Settings):
             raise ValueError("weights: TRL trains the adapter over 4 bits in bfloat16, found float32")
         if self.adapter == "qlora" and self.sharding != "none":
             raise ValueError(f"sharding: 4-bit weights are not shared out, expected none, found {self.sharding}")
-        if self.attention == "flash_attention_2" and self.dtype == "float32":
-            raise ValueError("attention: flash_attention_2 knows no float32, expected sdpa")
         return self

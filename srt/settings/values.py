@@ -15,6 +15,11 @@ from srt.storage.findings import Finding, did_you_mean, refuse, similar
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 Steps = tuple[str | int, ...]  # from the outermost key inwards
 UNKNOWN = ("extra_forbidden", "invalid_key")  # the second: no text
+# What was a key, by its section and itself, and what is always taken now.
+GONE: dict[Steps, str] = {
+    ("recipes", "attention"): "PyTorch's own attention (sdpa)",
+    ("recipes", "kernels"): "PyTorch's own kernels, and TRL's chunked loss",
+}
 ROUNDS = 4  # a section's own rules are looked at only when all its values are right
 
 
@@ -87,7 +92,9 @@ class Reading(Generic[AnySettings]):
         lacking = [str(other[-1]) for other in missing if other[:-1] == steps[:-1]]
         meant = similar(steps[-1], lacking)
         near = did_you_mean(steps[-1], [meant] if meant else names_at(self.kind, steps[:-1]))
-        self.findings.append(Finding(self.where, _key_of(steps), f"is not a known key{near}"))
+        taken = GONE.get((steps[0], steps[-1]))
+        told = f"is no longer a key, leave it out: {taken} is always taken" if taken else f"is not a known key{near}"
+        self.findings.append(Finding(self.where, _key_of(steps), told))
         if meant:
             section[meant] = value
             missing.remove((*steps[:-1], meant))

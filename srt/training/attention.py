@@ -7,7 +7,6 @@ that, or any other layout of records, is not known by its name: `settle` tries i
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any, NamedTuple
 
 from srt.llm import probe
@@ -26,8 +25,8 @@ class Layout(NamedTuple):
     reason: str | None
 
 
-def implementation(config: Any, layout: str, attention: str) -> str:
-    """The name under which transformers finds a recipe's attention for a model of this config.
+def implementation(config: Any, layout: str) -> str:
+    """The name under which transformers finds a layout's attention for a model of this config.
 
     A model whose layers look at a window only keeps `sdpa` with transformers' mask, which knows about windows. One
     that knows no `sdpa` keeps its own attention, `eager`.
@@ -36,9 +35,9 @@ def implementation(config: Any, layout: str, attention: str) -> str:
 
     text = config.get_text_config()
     windows = {kind for kind in getattr(text, "layer_types", None) or () if kind != "full_attention"}
-    if attention != "sdpa" or layout != "padding_free" or windows or getattr(text, "sliding_window", None):
+    if layout != "padding_free" or windows or getattr(text, "sliding_window", None):
         kind = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
-        return "eager" if attention == "sdpa" and kind and not kind._supports_sdpa else attention
+        return "eager" if kind and not kind._supports_sdpa else "sdpa"
     AttentionInterface.register(NAME, _records_attention)
     AttentionMaskInterface.register(NAME, lambda *_, **__: None)
     return NAME
@@ -90,25 +89,21 @@ def settle(trainer: Any, model: Any, settings: FinetuneConfig) -> Layout:
     if layout is None:
         told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
         raise InputError(f"finetune: batches: {kind} does not train on each record alone ({told})")
-    _set_attention(model, layout, settings.attention)
+    _set_attention(model, layout)
     return Layout(layout, reasons.get(settings.batches))
 
 
 def _try_layouts(trainer: Any, model: Any, settings: FinetuneConfig) -> tuple[str | None, dict[str, str]]:
     """The first layout that the model honours, and why it does not honour those before; without one, None."""
-    if model.device.type == "cpu":  # as is a model that is shared out later, where flash attention knows no way
-        settings = settings.model_copy(update={"attention": "sdpa"})
-    flash = settings.attention != "sdpa"
     layouts = ("padding_free", PADDED) if settings.batches == "padding_free" else (settings.batches,)
     reasons: dict[str, str] = {}
-    with trainer.compute_loss_context_manager() if flash else contextlib.nullcontext():
-        _set_attention(model, PADDED, settings.attention)
-        seen = probe.alone(trainer.model)
-        for layout in layouts:
-            reason = _why_not(trainer, model, settings.model_copy(update={"batches": layout}), seen)
-            if reason is None:
-                return layout, reasons
-            reasons[layout] = reason
+    _set_attention(model, PADDED)
+    seen = probe.alone(trainer.model)
+    for layout in layouts:
+        reason = _why_not(trainer, model, settings.model_copy(update={"batches": layout}), seen)
+        if reason is None:
+            return layout, reasons
+        reasons[layout] = reason
     return None, reasons
 
 
@@ -116,7 +111,7 @@ def _why_not(trainer: Any, model: Any, settings: FinetuneConfig, seen: list[prob
     """Why the model does not honour a layout; None where it does. It is asked through the trainer's own loss."""
     import torch
 
-    if not _set_attention(model, settings.batches, settings.attention):
+    if not _set_attention(model, settings.batches):
         return "its attention cannot be replaced"
     collate = collator(trainer.processing_class.pad_token_id, settings)
     experts = {"output_router_logits": True} if trainer.aux_loss_enabled else {}
@@ -129,13 +124,13 @@ def _why_not(trainer: Any, model: Any, settings: FinetuneConfig, seen: list[prob
     places, coarse = (
         (probe.end_to_end, probe.COARSER) if settings.batches == "padding_free" else (probe.row_by_row, probe.LOOSE)
     )
-    exact = settings.attention == "sdpa" and model.dtype == torch.float32
+    exact = model.dtype == torch.float32
     return probe.why_not_alone(trainer.model, seen, log_probs, places, probe.FLOAT32 if exact else coarse)
 
 
-def _set_attention(model: Any, layout: str, attention: str) -> bool:
+def _set_attention(model: Any, layout: str) -> bool:
     """Give the model the attention of a layout; whether it has it now. Some models cannot change theirs."""
-    name = implementation(model.config, layout, attention)
+    name = implementation(model.config, layout)
     if model.config._attn_implementation != name:
         model.set_attn_implementation(name)
     return bool(model.config._attn_implementation == name)

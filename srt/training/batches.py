@@ -109,7 +109,7 @@ def collator(pad_token: int, settings: FinetuneConfig) -> Any:
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     flat = DataCollatorForLanguageModeling(pad_token, padding_free=settings.batches == "padding_free")
-    if settings.batches != "padding_free" or settings.attention != "sdpa":
+    if settings.batches != "padding_free":
         return flat
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,14 +9,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from srt.settings import FinetuneConfig
 from srt.storage.atomic import sync
 from srt.storage.files import write_json
+from srt.storage.journal import content_key
 from srt.storage.readers import read_json
 
 VERSION = 2  # raised where a checkpoint that an older version wrote must not be gone on with
 MARKER = "complete.json"
 SAVING = ".saving"  # where a checkpoint stands until it is whole
 PREFIX = "checkpoint-"
+# Recipes once chose these. They stay in the key, so that a training that was begun then is gone on with.
+CHOSEN_BEFORE = {"attention": "sdpa", "kernels": "torch"}
+
+
+def key_of(identity: str, data: str, settings: FinetuneConfig, seed: int, longest: int) -> str:
+    """What a training's checkpoints are kept under.
+
+    Args:
+        identity: the base model's.
+        data: the train file's SHA-256.
+        settings: the recipe.
+        seed: of the order of the data.
+        longest: most tokens of a training text, which a model's positions may hold below the recipe's.
+    """
+    cut = [longest] if longest < settings.max_length else []
+    return content_key(VERSION, identity, data, {**settings.model_dump(), **CHOSEN_BEFORE}, seed, *cut)
 
 
 def newest_checkpoint(checkpoints: Path) -> Path | None:

@@ -19,12 +19,11 @@ from srt.settings import ExecutionConfig, FinetuneConfig
 from srt.storage import packages
 from srt.storage.errors import InputError
 from srt.storage.files import read_records
-from srt.storage.journal import content_key
 from srt.storage.progress import say
 from srt.storage.records import Pair
 from srt.training import launch, memory
 from srt.training.batches import Batches, plan
-from srt.training.checkpoints import VERSION, alone, newest_checkpoint
+from srt.training.checkpoints import alone, key_of, newest_checkpoint
 from srt.training.examples import Examples, load_tokenizer, tokenize
 from srt.training.saving import RECORD, refuse_foreign, save
 from srt.training.trainer import load_weights, make_trainer, require_packages, training_arguments
@@ -72,8 +71,7 @@ def finetune(
     data = {"sha256": hashlib.sha256(train.read_bytes()).hexdigest(), "records": len(pairs), **examples.counts}
     about = {"base_model": model, "revision": revision, "base_identity": identity, "seed": seed, "data": data}
     about["settings"] = settings.model_dump()
-    cut = [examples.counts["max_length"]] if examples.counts["max_length"] < settings.max_length else []
-    key = content_key(VERSION, identity, data["sha256"], about["settings"], seed, *cut)
+    key = key_of(identity, data["sha256"], settings, seed, examples.counts["max_length"])
     with alone(cache / "finetune" / key) as checkpoints:
         args = training_arguments(seed, settings, execution, batches, checkpoints, checkpointing)
         trainer = make_trainer(load_weights(model, revision, settings), tokenizer, examples, args, settings, batches)
@@ -140,11 +138,11 @@ def _outcome(trainer: Any, device: str, seconds: float) -> dict[str, Any]:
     import torch
 
     keys = ("step", "loss", "learning_rate", "grad_norm")
-    named = ("torch", "transformers", "trl", "accelerate", "peft", "tokenizers", "bitsandbytes", "liger-kernel")
+    named = ("torch", "transformers", "trl", "accelerate", "peft", "tokenizers", "bitsandbytes")
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "threads": torch.get_num_threads() if device == "cpu" else None,
         "seconds": round(seconds, 1),
-        "versions": packages.versions(*named, "flash-attn"),
+        "versions": packages.versions(*named),
         "loss_curve": [{key: entry[key] for key in keys} for entry in trainer.state.log_history if "loss" in entry],
     }

@@ -25,8 +25,6 @@ PACKAGES = {
     ("optimizer", "adamw_8bit"): ("bitsandbytes", "bitsandbytes"),
     ("optimizer", "paged_adamw_8bit"): ("bitsandbytes", "bitsandbytes"),
     ("adapter", "qlora"): ("bitsandbytes", "bitsandbytes"),
-    ("kernels", "liger"): ("liger_kernel", "liger-kernel"),
-    ("attention", "flash_attention_2"): ("flash_attn", "flash-attn"),
 }
 
 
@@ -72,7 +70,6 @@ def training_arguments(
         fp16=settings.dtype == "float16",
         # FSDP2 has a checkpointing of its own, which transformers asks to be used in its place.
         gradient_checkpointing=checkpointing and settings.sharding != "fsdp2",
-        use_liger_kernel=settings.kernels == "liger",
         use_cpu=cpu,
         dataloader_pin_memory=not cpu,
         seed=seed,
@@ -94,9 +91,7 @@ def load_weights(model: str, revision: str | None, settings: FinetuneConfig) -> 
 
     dtype = settings.dtype if settings.adapter != "none" else settings.weights
     config = loading.load_config(model, revision)
-    more: dict[str, Any] = {
-        "attn_implementation": attention.implementation(config, attention.PADDED, settings.attention)
-    }
+    more: dict[str, Any] = {"attn_implementation": attention.implementation(config, attention.PADDED)}
     if settings.adapter == "qlora":
         more["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,

@@ -55,6 +55,9 @@ def refusal(values, tmp_path):
     return str(error.value)
 
 
+GONE = "recipes.demo.{}: is no longer a key, leave it out: {} is always taken"
+
+
 def test_the_shipped_config_is_accepted():
     config, runs = load()
     assert {run.student for run in runs} <= config.students.keys()
@@ -72,6 +75,8 @@ def test_the_fixture_is_accepted(values, tmp_path):
         ((), "colour", "red", "colour: is not a known key"),
         (("score",), "max_len", 5, "score.max_len: is not a known key, did you mean 'max_length'?"),
         (("recipes", "demo"), "lr", 1.0, "recipes.demo.lr: is not a known key"),
+        (("recipes", "demo"), "attention", "sdpa", GONE.format("attention", "PyTorch's own attention (sdpa)")),
+        (("recipes", "demo"), "kernels", "x", GONE.format("kernels", "PyTorch's own kernels, and TRL's chunked loss")),
         (("evaluate", "open_llm", "demo"), "shots", 5, "evaluate.open_llm.demo.shots: is not a known key"),
     ],
 )

@@ -78,8 +78,12 @@ def write_evaluations(results: Path) -> None:
 
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
+    """The folder of `write_results`."""
+    return write_results(tmp_path / "results")
+
+
+def write_results(folder: Path) -> Path:
     """Four records; every run but `waiting` has been run."""
-    folder = tmp_path / "results"
     run = RUNS[2]
     pairs = layout.pairs_paths(run, "all")
     originals = [Pair(id=str(n), instruction=SCRIPT, input="|in_put|", output="ab" * (n + 1)) for n in range(4)]

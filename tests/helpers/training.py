@@ -36,8 +36,6 @@ def recipe(**changes):
         "lora_alpha": None,
         "lora_dropout": None,
         "batches": "padding_free",
-        "attention": "sdpa",
-        "kernels": "torch",
         "gradient_checkpointing": "auto",
     }
     return FinetuneConfig(**{**values, **changes})
@@ -99,7 +97,7 @@ def tiny_model(tokenizer, settings=None):
         eos_token_id=tokenizer.eos_token_id,
     )
     chosen = settings or recipe()
-    name = implementation(config, chosen.batches, chosen.attention)
+    name = implementation(config, chosen.batches)
     return AutoModelForCausalLM.from_config(config, attn_implementation=name)
 
 

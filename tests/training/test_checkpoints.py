@@ -11,12 +11,23 @@ import transformers
 
 from helpers.training import assert_equal_weights, execution, recipe, run
 from srt.training import finetune as step
-from srt.training.checkpoints import MARKER, SAVING, alone, newest_checkpoint
+from srt.training.checkpoints import MARKER, SAVING, alone, key_of, newest_checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 
 SETTINGS, HOW = recipe(epochs=3.0), execution(save_steps=2)
+
+
+@pytest.mark.parametrize(
+    ("longest", "key"),
+    [
+        (256, "f519d07616a0576ac29a1d89247fca293893d4c0299008d12a85382780ef97c4"),
+        (128, "c939e4bcff62b1091c52570459175e8ca76591a2163e0013148e741c30786283"),
+    ],
+)
+def test_a_training_that_was_begun_before_is_found_again(longest, key):
+    assert key_of("base", "data", recipe(), 3, longest) == key
 
 
 @pytest.fixture(scope="module")

@@ -206,8 +206,6 @@ def test_an_adapter_is_merged_and_kept_beside(train_file, tiny_base, tmp_path):
             | {"weights": "bfloat16", "dtype": "bfloat16"},
             "adapter: qlora needs the package bitsandbytes",
         ),
-        ({"kernels": "liger"}, "kernels: liger needs the package liger-kernel: pip install liger-kernel"),
-        ({"attention": "flash_attention_2", "dtype": "bfloat16"}, "needs the package flash-attn"),
         ({"sharding": "fsdp2"}, "sharding: the recipe says fsdp2, this process has none"),
     ],
 )

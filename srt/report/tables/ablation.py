@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from srt.experiment.runs import Run
 from srt.report.formats import NOT_RUN, REPORTED, Column, Part, Row
+from srt.report.inputs import ReportInputs
 from srt.report.reported import reported
 from srt.report.tables import comparison
-from srt.report.tables.benchmarks import Inputs, alpaca_eval_rows, leaderboard_rows
+from srt.report.tables.benchmarks import alpaca_eval_rows, leaderboard_rows
 from srt.report.tables.columns import INSIDE, JUDGE, RUN, SETUP
 from srt.selection.registry import CONTROLS
 
@@ -62,7 +63,7 @@ SHARED = {
 OF_RUN = {"original": "baseline", "random": "control", "length": "control"}
 
 
-def ablation_parts(inputs: Inputs) -> list[Part]:
+def ablation_parts(inputs: ReportInputs) -> list[Part]:
     """Two parts: the runs that train, by data set and student; and the paper's models with ours beside them."""
     by_run = {row["run"]: row for row in alpaca_eval_rows(inputs) if row.get("run")}
     boards = leaderboard_rows(inputs)
@@ -103,7 +104,7 @@ def control_of(run: Run, runs: Sequence[Run], method: str) -> Run | None:
     return next((r for r in alike if r.seed == run.seed), alike[0] if alike else None)
 
 
-def _against_controls(inputs: Inputs, run: Run) -> Row:
+def _against_controls(inputs: ReportInputs, run: Run) -> Row:
     """The difference of the win rates on the same questions, with the 95% interval of a paired bootstrap."""
     row: Row = {}
     for method in CONTROLS:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
 from srt.experiment import layout
 from srt.experiment.runs import Run
 from srt.report.formats import NOT_RUN, REPORTED, Row
+from srt.report.inputs import ReportInputs
 from srt.report.reported import (
     OPEN_LLM,
     difference,
@@ -25,19 +22,7 @@ from srt.report.tables import judges, leaderboard
 from srt.settings import ALPACA_EVAL
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """What every table is made from; `compare` has the reported rows' own names."""
-
-    results: Path
-    runs: Sequence[Run]
-    responses: str
-    opponents: Sequence[str]
-    questions: Sequence[str]
-    compare: Mapping[str, str]
-
-
-def alpaca_eval_rows(inputs: Inputs) -> list[Row]:
+def alpaca_eval_rows(inputs: ReportInputs) -> list[Row]:
     """One row per run, then one per reported model that no run is compared with."""
     rows = [{**_alpaca_eval(inputs, run), **_reported_win_rate(inputs.compare.get(run.run, ""))} for run in inputs.runs]
     for row in rows:
@@ -47,7 +32,7 @@ def alpaca_eval_rows(inputs: Inputs) -> list[Row]:
     return rows + [{**_reported_win_rate(name), "source": REPORTED} for name in others]
 
 
-def _alpaca_eval(inputs: Inputs, run: Run) -> Row:
+def _alpaca_eval(inputs: ReportInputs, run: Run) -> Row:
     row = setup(inputs.results, run)
     found = evaluation(inputs.results, run.run, "alpaca_eval")
     if found is None:
@@ -75,7 +60,7 @@ def _reported_model(name: str, source: str | None) -> Row:
     return {"reported_name": name, "reported_training_records": records, "reported_source": source}
 
 
-def open_llm_rows(inputs: Inputs) -> list[Row]:
+def open_llm_rows(inputs: ReportInputs) -> list[Row]:
     """One row per run and profile, then one per reported model that no run stands beside."""
     known = profiles(inputs.results, inputs.runs)
     rows = [_open_llm(inputs, run, profile) for run in inputs.runs for profile in known or [""]]
@@ -91,14 +76,14 @@ def open_llm_rows(inputs: Inputs) -> list[Row]:
     return rows + [{**_reported_open_llm(name), "source": REPORTED} for name in others]
 
 
-def leaderboard_rows(inputs: Inputs) -> dict[str, Row]:
+def leaderboard_rows(inputs: ReportInputs) -> dict[str, Row]:
     """run: its row of the Open LLM Leaderboard, under the profile that reproduces the paper's rules if there is one."""
     rows = [row for row in open_llm_rows(inputs) if row.get("run") and row["source"] != NOT_RUN]
     rows.sort(key=lambda row: row.get("leaderboard") == "open_llm")
     return {row["run"]: row for row in rows}
 
 
-def _open_llm(inputs: Inputs, run: Run, profile: str) -> Row:
+def _open_llm(inputs: ReportInputs, run: Run, profile: str) -> Row:
     row = {**setup(inputs.results, run), "profile": profile or None}
     found = evaluation(inputs.results, run.run, layout.open_llm(profile))
     if found is None:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from srt.experiment.runs import Run, in_series, series
 from srt.report.formats import NOT_RUN, REPORTED, Column, Part, Row
+from srt.report.inputs import ReportInputs
 from srt.report.reported import difference, inside, reported
-from srt.report.tables.benchmarks import Inputs, alpaca_eval_rows, leaderboard_rows
+from srt.report.tables.benchmarks import alpaca_eval_rows, leaderboard_rows
 
 COLUMNS = (
     Column("run", "Run"),
@@ -37,7 +38,7 @@ OURS = ("run", "training_records", "steps", "win_rate", "se", "n", "judge", "sou
 BOARD = ("average", "average_se", "average_n")
 
 
-def ratio_parts(inputs: Inputs) -> list[Part]:
+def ratio_parts(inputs: ReportInputs) -> list[Part]:
     """One row per run of a series (runs that differ by their ratio), then the reported ratios without a run."""
     by_run = {row["run"]: row for row in alpaca_eval_rows(inputs) if row.get("run")}
     boards = leaderboard_rows(inputs)
@@ -72,7 +73,7 @@ def parts(rows: Sequence[Row]) -> list[Part]:
     return [Part("selection_ratio", "Score by selection ratio", COLUMNS, rows, none)]
 
 
-def _is_the_papers(run: Run, inputs: Inputs) -> bool:
+def _is_the_papers(run: Run, inputs: ReportInputs) -> bool:
     """Whether the series holds the run that is compared with the paper's model."""
     model = reported().selection_ratio.model
     return any(inputs.compare.get(r.run) == model and series(r) == series(run) for r in inputs.runs)

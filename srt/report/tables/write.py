@@ -11,9 +11,10 @@ from srt.experiment import layout
 from srt.experiment.runs import Run
 from srt.report import formats
 from srt.report.formats import NOT_RUN, Part, Row
+from srt.report.inputs import ReportInputs
 from srt.report.reported import reported
 from srt.report.tables import ablation, comparison, data, judges, pairwise, ratios, samples
-from srt.report.tables.benchmarks import Inputs, alpaca_eval_rows, open_llm_rows
+from srt.report.tables.benchmarks import alpaca_eval_rows, open_llm_rows
 from srt.report.tables.columns import COLUMNS, PAPER_COLUMNS
 from srt.report.tables.notes import TITLES, notes
 from srt.storage.errors import InputError
@@ -48,7 +49,7 @@ def write_tables(
     unknown = [name for name in only if name not in BUILDERS]
     if unknown:
         raise InputError(f"table: expected one of {', '.join(layout.TABLES)}, found {unknown[0]!r}")
-    inputs = Inputs(results, runs, responses, opponents, questions, reported().check_names(compare))
+    inputs = ReportInputs(results, runs, responses, opponents, questions, reported().check_names(compare))
     texts: dict[str, str] = {}
     for name in only:
         parts = BUILDERS[name](inputs)
@@ -100,11 +101,11 @@ def _part(name: str, rows: list[Row]) -> Part:
     return Part(name, TITLES[name], COLUMNS[name], rows, "None: no run has an evaluation of this benchmark.")
 
 
-def _pairwise(inputs: Inputs) -> list[Row]:
+def _pairwise(inputs: ReportInputs) -> list[Row]:
     return pairwise.pairwise_rows(inputs.results, inputs.runs, inputs.opponents, inputs.questions, inputs.compare)
 
 
-BUILDERS: dict[str, Callable[[Inputs], list[Part]]] = {
+BUILDERS: dict[str, Callable[[ReportInputs], list[Part]]] = {
     "alpaca_eval": lambda inputs: [_part("alpaca_eval", alpaca_eval_rows(inputs))],
     "open_llm": lambda inputs: [_part("open_llm", open_llm_rows(inputs))],
     "ablation": ablation.ablation_parts,
