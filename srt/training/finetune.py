@@ -22,14 +22,13 @@ from srt.storage.files import read_records
 from srt.storage.journal import content_key
 from srt.storage.progress import say
 from srt.storage.records import Pair
+from srt.storage.trainings import FORMAT
 from srt.training import launch, memory
 from srt.training.batches import Batches, plan
 from srt.training.checkpoints import VERSION, alone, newest_checkpoint
 from srt.training.examples import Examples, load_tokenizer, tokenize
-from srt.training.saving import RECORD, refuse_foreign, save
+from srt.training.saving import refuse_foreign, save
 from srt.training.trainer import load_weights, make_trainer, require_packages, training_arguments
-
-__all__ = ["RECORD", "finetune"]
 
 
 def finetune(
@@ -70,7 +69,14 @@ def finetune(
     launch.require_sharding(settings, checkpointing)
     identity = loading.identity(model, revision)
     data = {"sha256": hashlib.sha256(train.read_bytes()).hexdigest(), "records": len(pairs), **examples.counts}
-    about = {"base_model": model, "revision": revision, "base_identity": identity, "seed": seed, "data": data}
+    about = {
+        "format": FORMAT,
+        "base_model": model,
+        "revision": revision,
+        "base_identity": identity,
+        "seed": seed,
+        "data": data,
+    }
     about["settings"] = settings.model_dump()
     cut = [examples.counts["max_length"]] if examples.counts["max_length"] < settings.max_length else []
     key = content_key(VERSION, identity, data["sha256"], about["settings"], seed, *cut)

@@ -12,10 +12,9 @@ from srt.settings import FinetuneConfig
 from srt.storage.atomic import leaving_nothing, sync
 from srt.storage.errors import InputError
 from srt.storage.files import write_json
+from srt.storage.trainings import CURVE, RECORD
 from srt.training.checkpoints import sync_folder
 
-RECORD = "srt_finetune.json"
-CURVE = "loss_curve"
 ADAPTER = "adapter"
 
 
@@ -90,7 +89,7 @@ def _to_dtype(folder: Path, dtype: str) -> None:
 
 
 def _loss_figure(curve: Sequence[Mapping[str, float]], folder: Path) -> None:
-    """Loss and learning rate by optimizer step, as CURVE.pdf and CURVE.png."""
+    """Loss and learning rate by optimizer step, as PDF and PNG (CURVE)."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -108,4 +107,4 @@ def _loss_figure(curve: Sequence[Mapping[str, float]], folder: Path) -> None:
         rate.plot(steps, [point["learning_rate"] for point in curve], color=GREY, linewidth=0.8, linestyle="--")
         rate.set_ylabel("learning rate", color=GREY)
         rate.grid(visible=False)
-        save_figure(figure, folder, CURVE)
+        save_figure(figure, folder, Path(CURVE[0]).stem)

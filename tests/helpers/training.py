@@ -6,6 +6,7 @@ from helpers import ROOT
 from srt.experiment.config import load
 from srt.settings import ExecutionConfig, FinetuneConfig
 from srt.storage.records import Pair
+from srt.storage.trainings import RECORD
 from srt.training.examples import tokenize
 
 SMOLLM2 = ROOT / "models" / "smollm2-135m-instruct"
@@ -107,7 +108,7 @@ def run(train, base, out, settings=None, how=None, seed=3):
     from srt.training import finetune as step
 
     step.finetune(train, out, str(base), None, seed, settings or recipe(), how or execution(), out.parent / "cache")
-    return json.loads((out / step.RECORD).read_text())
+    return json.loads((out / RECORD).read_text())
 
 
 def weights(folder):

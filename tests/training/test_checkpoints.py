@@ -10,6 +10,8 @@ import pytest
 import transformers
 
 from helpers.training import assert_equal_weights, execution, recipe, run
+from srt.llm.loading import fingerprint, identity
+from srt.storage.trainings import RECORD
 from srt.training import finetune as step
 from srt.training.checkpoints import MARKER, SAVING, alone, newest_checkpoint
 
@@ -75,9 +77,11 @@ def test_a_kill_at_any_moment_costs_no_bit(train_file, tiny_base, tmp_path, caps
     assert f"going on from checkpoint-{reached} of 6" in told
     assert f"step {reached} of 6" not in told  # what was done is not done again
     assert reached == 6 or f"step {reached + 1} of 6" in told
-    resumed, whole = (json.loads((folder / step.RECORD).read_text()) for folder in (out, straight))
+    resumed, whole = (json.loads((folder / RECORD).read_text()) for folder in (out, straight))
     assert resumed["loss_curve"] == whole["loss_curve"]
     assert_equal_weights(out, straight, 0)
+    assert identity(str(out), None) == identity(str(straight), None)
+    assert fingerprint(str(out)) == fingerprint(str(straight))
     assert sorted(path.name for path in out.parent.iterdir()) == ["cache", "model"]
 
 

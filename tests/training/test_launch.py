@@ -11,8 +11,8 @@ import yaml
 from helpers.training import assert_equal_weights, execution, losses, recipe, run
 from srt.settings import EXECUTION_FLAGS
 from srt.storage.errors import InputError
+from srt.storage.trainings import RECORD
 from srt.training import launch
-from srt.training.saving import RECORD
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
