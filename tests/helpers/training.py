@@ -4,7 +4,9 @@ import json
 
 from helpers import ROOT
 from srt.experiment.config import load
+from srt.llm.model import ModelRef
 from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.settings.job import Job
 from srt.storage.records import Pair
 from srt.storage.trainings import RECORD
 from srt.training.examples import tokenize
@@ -107,7 +109,8 @@ def tiny_model(tokenizer, settings=None):
 def run(train, base, out, settings=None, how=None, seed=3):
     from srt.training import finetune as step
 
-    step.finetune(train, out, str(base), None, seed, settings or recipe(), how or execution(), out.parent / "cache")
+    job = Job(out, out.parent / "cache", how or execution())
+    step.finetune(train, ModelRef(str(base)), seed, settings or recipe(), job)
     return json.loads((out / RECORD).read_text())
 
 

@@ -11,6 +11,8 @@ import transformers
 
 from helpers.training import assert_equal_weights, execution, recipe, run
 from srt.llm.loading import fingerprint, identity
+from srt.llm.model import ModelRef
+from srt.settings.job import Job
 from srt.storage.trainings import RECORD
 from srt.training import finetune as step
 from srt.training.checkpoints import MARKER, SAVING, alone, newest_checkpoint
@@ -68,7 +70,7 @@ def killed_at(place, moment, *arguments):
 )
 def test_a_kill_at_any_moment_costs_no_bit(train_file, tiny_base, tmp_path, capsys, straight, place, moment, reached):
     out, cache = tmp_path / "killed" / "model", tmp_path / "killed" / "cache"
-    arguments = (train_file, out, str(tiny_base), None, 3, SETTINGS, HOW, cache)
+    arguments = (train_file, ModelRef(str(tiny_base)), 3, SETTINGS, Job(out, cache, HOW))
     killed_at(place, moment, *arguments)
     assert not out.exists()
     capsys.readouterr()
@@ -87,7 +89,7 @@ def test_a_kill_at_any_moment_costs_no_bit(train_file, tiny_base, tmp_path, caps
 
 def test_a_kill_in_the_first_save_starts_anew(train_file, tiny_base, tmp_path, straight):
     out = tmp_path / "killed" / "model"
-    arguments = (train_file, out, str(tiny_base), None, 3, SETTINGS, HOW, tmp_path / "killed" / "cache")
+    arguments = (train_file, ModelRef(str(tiny_base)), 3, SETTINGS, Job(out, tmp_path / "killed" / "cache", HOW))
     killed_at("transformers.Trainer._save_rng_state", 1, *arguments)
     step.finetune(*arguments)
     assert_equal_weights(out, straight, 0)
