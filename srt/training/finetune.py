@@ -64,7 +64,7 @@ def finetune(train: Path, model: ModelRef, seed: int, settings: FinetuneConfig, 
     identity = loading.identity(model.name, model.revision)
     sha256 = hashlib.sha256(train.read_bytes()).hexdigest()
     cut = [examples.counts["max_length"]] if examples.counts["max_length"] < settings.max_length else []
-    key = content_key(VERSION, identity, sha256, settings.model_dump(), seed, *cut)
+    key = content_key(VERSION, identity, sha256, settings.journalled(), seed, *cut)
     with alone(job.cache / "finetune" / key) as checkpoints:
         args = training_arguments(seed, settings, execution, batches, checkpoints, checkpointing)
         weights = load_weights(model.name, model.revision, settings)

@@ -73,7 +73,7 @@ def test_every_section_comes_back_from_its_flags(name):
 )
 def test_numbers_and_null_come_back_exactly(changed):
     config, _ = load()
-    recipe = FinetuneConfig(**{**config.recipes["demo"].model_dump(), **changed})
+    recipe = FinetuneConfig.model_validate({**config.recipes["demo"].model_dump(), **changed})
     assert through_flags(recipe) == recipe
 
 

@@ -44,5 +44,5 @@ def set_as_the_launcher_does():
 train, out, model, settings, execution, cache = json.loads(sys.argv[1])
 take_for_a_gpu()
 set_as_the_launcher_does()
-recipe, how = FinetuneConfig(**settings), ExecutionConfig(**execution)
+recipe, how = FinetuneConfig.model_validate(settings), ExecutionConfig(**execution)
 finetune(Path(train), ModelRef(model), 3, recipe, Job(Path(out), Path(cache), how))

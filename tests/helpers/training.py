@@ -35,15 +35,12 @@ def recipe(**changes):
         "optimizer": "adamw",
         "sharding": "none",
         "adapter": "none",
-        "lora_rank": None,
-        "lora_alpha": None,
-        "lora_dropout": None,
         "batches": "padding_free",
         "attention": "sdpa",
         "kernels": "torch",
         "gradient_checkpointing": "auto",
     }
-    return FinetuneConfig(**{**values, **changes})
+    return FinetuneConfig.model_validate({**values, **changes})
 
 
 def execution(**changes):
