@@ -11,9 +11,11 @@ from typing import Any
 from srt.commands import flags, idle
 from srt.commands.inputs import read_model, read_variant
 from srt.commands.outputs import Output
+from srt.llm.model import ModelRef
 from srt.selection.registry import SELECTING, uses, variants_of
 from srt.settings import ExecutionConfig, GenerateConfig, ReflectConfig, SelectionConfig, Settings
 from srt.settings.defaults import DEFAULTS, tell
+from srt.settings.job import Job
 from srt.settings.values import validated
 from srt.storage.errors import InputError, shown
 from srt.storage.records import VARIANTS
@@ -171,6 +173,16 @@ def shard(text: str) -> tuple[int, int]:
     if not (SHARD.fullmatch(text) and 1 <= int(number) <= int(shards)):
         raise InputError(f"--shard: expected I/N with I from 1 to N, found {shown(text)}")
     return int(number), int(shards)
+
+
+def model_ref(args: argparse.Namespace) -> ModelRef:
+    """The model that was given."""
+    return ModelRef(args.model, revision(args))
+
+
+def job(args: argparse.Namespace, out: Path) -> Job:
+    """Where the step writes, its cache, and its section of `execution`."""
+    return Job(out, args.cache, flags.execution(args))
 
 
 def revision(args: argparse.Namespace) -> str | None:

@@ -17,6 +17,7 @@ from srt.commands.inputs import require_settings
 from srt.experiment import config
 from srt.settings import EXECUTION_FLAGS, Config, Endpoint, ExecutionConfig, Price, Settings, defaults
 from srt.settings.base import check_address
+from srt.settings.cases import case_of, fields_of
 from srt.settings.flags import flag_fields
 from srt.settings.values import validated
 from srt.storage.errors import InputError, shown, without_user
@@ -81,8 +82,11 @@ def resolve(
     Which of them (of those in `shown`, or of all) comes from where is said before the work begins. InputError names all
     that is neither given nor has a default.
     """
-    given, fields = given_settings(args, kind, prefix), flag_fields(kind)
-    rest, source = ({}, "") if set(fields) <= set(given) else _rest(args, kind, section)
+    given = given_settings(args, kind, prefix)
+    rest, source = ({}, "") if set(flag_fields(case_of(kind, given))) <= set(given) else _rest(args, kind, section)
+    case = case_of(kind, {**rest, **given})
+    refuse_given(given, idle.of_case(kind, case, {**rest, **given}))
+    rest, fields = {name: value for name, value in rest.items() if name in fields_of(case)}, flag_fields(case)
     # Lists and maps are no flags: only the workflow reads them.
     origins = {name: typing.get_origin(field.annotation) for name, field in kind.model_fields.items()}
     base = {name: empty() for name, empty in origins.items() if empty in (list, dict)} | rest
@@ -124,8 +128,9 @@ def refuse_idle(args: argparse.Namespace, kind: type[Settings], why: Mapping[str
 
 def is_whole(args: argparse.Namespace, kind: type[Settings]) -> bool:
     """Whether every flag of a section (of `execution`: every one that the step has) is given."""
-    fields = args.execution_keys if kind is ExecutionConfig else flag_fields(kind)
-    return set(fields) <= set(given_settings(args, kind))
+    given = given_settings(args, kind)
+    fields = args.execution_keys if kind is ExecutionConfig else flag_fields(case_of(kind, given))
+    return set(fields) <= set(given)
 
 
 def refuse_given(given: Iterable[str], why: Mapping[str, str]) -> None:

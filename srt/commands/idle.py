@@ -5,10 +5,13 @@ A config file must have every key, so that there such a value is no fault.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from srt.selection.registry import uses
-from srt.settings import SENDING, VLLM, GenerateConfig, OpenLlmConfig, ReflectConfig, SelectionConfig
+from srt.settings import SENDING, VLLM, GenerateConfig, OpenLlmConfig, ReflectConfig, SelectionConfig, Settings
+from srt.settings.cases import Cased, fields_of
+from srt.settings.defaults import flag
+from srt.settings.flags import flag_text
 from srt.storage.errors import InputError
 
 Why = dict[str, str]  # field: why it has no effect, in words
@@ -33,6 +36,14 @@ def of_reflection(settings: ReflectConfig) -> Why:
     """Settings of a teacher that it does not read; a greedy one reads `top_p`, as it is asked again by chance."""
     elsewhere = ("revision", "dtype", "max_total_tokens") if settings.backend == "openai" else ()
     return dict.fromkeys(elsewhere, "with --backend openai")
+
+
+def of_case(kind: type[Settings], case: type[Settings], values: Mapping[str, object]) -> Why:
+    """Settings that do not exist in the case that the values are of."""
+    if not issubclass(case, Cased):
+        return {}
+    told = f"with {flag(case.TOLD_BY)} {flag_text(values.get(case.TOLD_BY))}"
+    return dict.fromkeys(fields_of(kind).keys() - fields_of(case).keys(), told)
 
 
 def of_answers(settings: GenerateConfig) -> Why:

@@ -50,7 +50,7 @@ def _reflections(kinds: Steps) -> None:
 
 def _scores(kinds: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
-        from srt.imports.scores import import_scores
+        from srt.imports.scores import Against, import_scores
 
         settings = flags.resolve(
             args,
@@ -64,8 +64,8 @@ def _scores(kinds: Steps) -> None:
         if pairs.keys() != scores.keys():
             raise InputError(f"--scores: expected the versions of --pairs, {sorted(pairs)}, found {sorted(scores)}")
         beside = {variant: (path, scores[variant]) for variant, path in pairs.items()}
-        original = args.original or args.pairs
-        import_scores(args.source, args.pairs, args.scores, args.use_student, settings, original, beside)
+        against = Against(args.pairs, args.original or args.pairs, beside)
+        import_scores(args.source, args.scores, args.use_student, settings, against)
 
     parser = arguments.step(kinds, "scores", call, "A student's scores as the published scorer writes them, checked.")
     parser.add_argument("source", metavar="SOURCE", type=read_source, help=SOURCE)

@@ -48,22 +48,15 @@ def reflect(steps: Steps) -> None:
     """`srt reflect PAIRS REFLECTED --variant V`."""
 
     def call(args: argparse.Namespace) -> None:
-        from srt.llm.asking import teacher_journals
-        from srt.reflection.reflect import reflect
+        from srt.reflection.reflect import Service, reflect
 
         settings, name = flags.resolve(args, ReflectConfig, flags.named(args, "teacher")), flags.only(args, "teacher")
         arguments.refuse_idle_of_teacher(args, settings)
-        reflect(
-            args.pairs,
-            args.reflected,
-            args.variant,
-            settings,
-            flags.execution(args),
-            args.journal or teacher_journals(args.cache),
-            flags.endpoint(args, name) if settings.backend == "openai" else None,
-            flags.price(args, name),
-            arguments.assignments(args.scores, "--scores"),
-        )
+        job = arguments.job(args, args.reflected)
+        endpoint = flags.endpoint(args, name) if settings.backend == "openai" else None
+        service = Service(endpoint, flags.price(args, name), args.journal)
+        winners_by = arguments.assignments(args.scores, "--scores")
+        reflect(args.pairs, args.variant, settings, job, service, winners_by)
 
     parser = arguments.step(steps, "reflect", call, "Let the teacher criticise and rewrite every pair.")
     parser.add_argument(
@@ -97,8 +90,7 @@ def score(steps: Steps) -> None:
             flags.refuse_idle(
                 args, ScoreConfig, {"precision": "on `srt score`: `srt rescore` scores again what is in doubt"}
             )
-        model, revision, execution = args.model, arguments.revision(args), flags.execution(args)
-        score(args.pairs, args.scores, model, revision, settings, execution, args.cache, shard)
+        score(args.pairs, arguments.model_ref(args), settings, arguments.job(args, args.scores), shard)
 
     parser = arguments.step(steps, "score", call, "Compute the student's IFD and r-IFD of every pair.")
     parser.add_argument("pairs", metavar="PAIRS", type=read_file, help="Alpaca-style JSON, JSONL or Parquet")
@@ -133,7 +125,7 @@ def coherence(steps: Steps) -> None:
         from srt.scoring.coherence import coherence
 
         settings = flags.resolve(args, CoherenceConfig, lambda config: config.coherence)
-        coherence(args.pairs, args.out, args.model, arguments.revision(args), settings, flags.execution(args))
+        coherence(args.pairs, args.out, arguments.model_ref(args), settings, flags.execution(args))
 
     parser = arguments.step(steps, "coherence", call, "Compute the cosine of instruction and response (an ablation).")
     parser.add_argument("pairs", metavar="PAIRS", type=read_file, help="Alpaca-style JSON, JSONL or Parquet")
@@ -236,16 +228,7 @@ def finetune(steps: Steps) -> None:
         from srt.training.finetune import finetune
 
         settings = flags.resolve(args, FinetuneConfig, flags.named(args, "recipe"))
-        finetune(
-            args.train,
-            args.model_dir,
-            args.model,
-            arguments.revision(args),
-            args.seed,
-            settings,
-            flags.execution(args),
-            args.cache,
-        )
+        finetune(args.train, arguments.model_ref(args), args.seed, settings, arguments.job(args, args.model_dir))
 
     parser = arguments.step(steps, "finetune", call, "Finetune the student on the selected pairs.")
     parser.add_argument("train", metavar="TRAIN", type=read_file, help="JSONL of pairs")
@@ -272,8 +255,7 @@ def generate(steps: Steps) -> None:
         outs = [each.out.absolute() for each in wanted]
         if len(set(outs)) < len(outs):
             raise InputError("--also: ANSWERS: expected another file for each set of questions")
-        execution = flags.execution(args)
-        generate(wanted, args.model, arguments.revision(args), args.prompt, execution, args.cache)
+        generate(wanted, arguments.model_ref(args), args.prompt, flags.execution(args), args.cache)
 
     parser = arguments.step(steps, "generate", call, "Answer the questions of benchmarks.")
     parser.add_argument("questions", metavar="QUESTIONS", type=read_source, help=SOURCE)

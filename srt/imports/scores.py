@@ -11,19 +11,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from srt.imports._rows import Misfits, Row, aligned, origin, read_mapped
+from srt.imports._rows import Misfits, Row, aligned, read_mapped, sha256
 from srt.prepare.sources import read_pairs
 from srt.settings import GivenScores
 from srt.storage import packages
 from srt.storage.errors import InputError
-from srt.storage.files import read_records, write_json, write_records
+from srt.storage.files import read_records, write_records
 from srt.storage.finite import is_finite
 from srt.storage.progress import say
 from srt.storage.records import NLLS, RATIOS, Pair, ReflectedPair, Score, count_name
-from srt.storage.sidecars import meta_of
+from srt.storage.sidecars import Imported, Sidecar, StepSettings, sidecar_of, write_sidecar
 
 ROUNDING = 1e-3  # relative, between ppl and exp(loss): the published scorer computes both in float32
 EQUAL = 2e-3  # nats, between two losses of the same text
@@ -34,15 +35,22 @@ SIGMAS = 3.0  # below 0, for the rank correlation of an unconditional loss and i
 SIDES = {"nll_instruction": ("instruction", "input"), "nll_response": ("output",)}
 
 
-def import_scores(
-    source: str,
-    pairs: Path,
-    out: Path,
-    student: str | None,
-    settings: GivenScores,
-    original: Path,
-    beside: Mapping[str, tuple[Path, Path]],
-) -> None:
+@dataclass(frozen=True)
+class Against:
+    """What imported scores are checked against.
+
+    Attributes:
+        pairs: what was scored.
+        original: the prepared pairs, whose order the file has; `pairs` itself for the original version.
+        beside: version: pairs and scores that were imported before, to be compared with.
+    """
+
+    pairs: Path
+    original: Path
+    beside: Mapping[str, tuple[Path, Path]]
+
+
+def import_scores(source: str, out: Path, student: str | None, settings: GivenScores, against: Against) -> None:
     """Write the `Score`s of a file of pairs, with what was checked and counted in the sidecar.
 
     A text has one unconditional NLL, wherever it stands: that of an instruction in two versions, or of a response that
@@ -51,36 +59,35 @@ def import_scores(
 
     Args:
         source: the file, a row for each record of the data set's source, in its order (`srt.prepare.sources.located`).
-        pairs: what was scored.
-        out: JSONL of `Score`, the ids of `pairs`.
+        out: JSONL of `Score`, the ids of `against.pairs`.
         student: whose scores these are, for the sidecar.
         settings: the columns, and how many records may not fit.
-        original: the prepared pairs, whose order the file has; `pairs` itself for the original version.
-        beside: version: pairs and scores that were imported before, to be compared with.
+        against: the pairs, and what else the file must agree with.
 
     Raises:
         InputError: names the first record that is missing, is no score, or whose text has another score elsewhere.
     """
-    records = {pair.id: pair for pair in read_pairs(pairs)}
-    order = read_records(original, Pair)
-    rows = aligned(source, read_mapped(source, {"loss": settings.loss, "ppl": settings.ppl}), original, order)
+    records = {pair.id: pair for pair in read_pairs(against.pairs)}
+    order = read_records(against.original, Pair)
+    rows = aligned(source, read_mapped(source, {"loss": settings.loss, "ppl": settings.ppl}), against.original, order)
     foreign = records.keys() - {pair.id for pair in order}
     if foreign:
-        raise InputError(f"{pairs}: record {min(foreign)!r}: is not in {original}")
-    misfits, known = Misfits(settings.allowed_mismatches), _Known(beside)
+        raise InputError(f"{against.pairs}: record {min(foreign)!r}: is not in {against.original}")
+    misfits, known = Misfits(settings.allowed_mismatches), _Known(against.beside)
     scores = []
     for pair, row in zip(order, rows, strict=True):
         numbers = _read(row)
         if pair.id in records:
             scores.append(_score(records[pair.id], row, numbers, known, misfits))
-    told: dict[str, Any] = {
-        "student": student,
-        **origin(source),
-        "texts_compared": known.compared,
-        "mismatches": len(misfits.found),
-    }
-    told["rank_correlation_with_length"] = _check_lengths(rows[0], scores, records)
-    _write(out, scores, told, settings)
+    given = Imported(
+        student=student,
+        source=source,
+        sha256=sha256(source),
+        texts_compared=known.compared,
+        mismatches=len(misfits.found),
+        rank_correlation_with_length=_check_lengths(rows[0], scores, records),
+    )
+    _write(out, scores, given, settings)
 
 
 class _Known:
@@ -228,23 +235,23 @@ def _as_score(
     return Score(id=record, **fields, truncated=[], status=status, reason=reason)
 
 
-def _write(out: Path, scores: Sequence[Score], told: Mapping[str, Any], settings: GivenScores) -> None:
+def _write(out: Path, scores: Sequence[Score], given: Imported, settings: GivenScores) -> None:
     reasons = Counter(score.reason for score in scores if score.reason)
     failed = reasons.total()
     say(f"{out}: {len(scores) - failed} imported, {failed} null")
     for reason, count in reasons.most_common(8):
         say(f"  {count} null: {reason}")
-    if not told["texts_compared"] and told["rank_correlation_with_length"] is None:
+    if not given.texts_compared and given.rank_correlation_with_length is None:
         say("  few scores, and no text occurs twice: that they have the data set's order could not be checked")
-    meta = {
-        "model": told["student"],
-        "identity": "given",
-        "settings": settings.model_dump(exclude={"files"}),
-        "texts": None,
-        "given": told,
-        "counts": {"scored": len(scores) - failed, "null": failed},
-        "reasons": dict(reasons),
-        "versions": packages.versions("selective-reflection-tuning"),
-    }
-    write_json(Path(meta_of(str(out))), meta)
+    sidecar = Sidecar(
+        model=given.student,
+        identity="given",
+        settings=StepSettings(**settings.model_dump(exclude={"files"})),
+        texts=None,
+        given=given,
+        counts={"scored": len(scores) - failed, "null": failed},
+        reasons=dict(reasons),
+        versions=packages.versions("selective-reflection-tuning"),
+    )
+    write_sidecar(sidecar_of(out), sidecar)
     write_records(out, scores)

@@ -6,14 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from srt.imports._rows import TEXTS, Row, origin, read_texts, short
+from srt.imports._rows import TEXTS, Row, read_texts, sha256, short
 from srt.prepare.sources import read_pairs, with_ids
 from srt.settings import GivenTrain
 from srt.storage.errors import InputError
-from srt.storage.files import write_json, write_records
+from srt.storage.files import write_records
 from srt.storage.progress import say
 from srt.storage.records import LedgerEntry, Pair, ReflectedPair
-from srt.storage.sidecars import meta_of
+from srt.storage.sidecars import Imported, Sidecar, StepSettings, sidecar_of, write_sidecar
 
 FIRST = ("both", "response", "instruction", "original")  # which version a text is taken for that several have
 
@@ -41,8 +41,12 @@ def import_train(source: str, run_dir: Path, settings: GivenTrain, pairs: Mappin
     say(f"{run_dir}: {len(train)} records imported")
     for branch, count in kept.most_common():
         say(f"  {count} kept: {branch}")
-    meta = {"given": origin(source), "settings": settings.model_dump(exclude={"source"}), "counts": dict(kept)}
-    write_json(Path(meta_of(str(run_dir / "train.jsonl"))), meta)
+    sidecar = Sidecar(
+        given=Imported(source=source, sha256=sha256(source)),
+        settings=StepSettings(**settings.model_dump(exclude={"source"})),
+        counts={str(branch): count for branch, count in kept.items()},
+    )
+    write_sidecar(sidecar_of(run_dir / "train.jsonl"), sidecar)
     write_records(run_dir / "ledger.jsonl", entries)
     write_records(run_dir / "train.jsonl", train)
 

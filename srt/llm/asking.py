@@ -14,7 +14,8 @@ from srt.llm import spending
 from srt.llm.completions import ThoughtCounts
 from srt.llm.refusals import Refusals
 from srt.llm.requests import REFUSED, Backend, Completion, Request
-from srt.settings import Limits, Price
+from srt.llm.terms import FREE, Terms
+from srt.settings import Price
 from srt.storage.claims import Aside
 from srt.storage.journal import Journal, content_key, entries_of, journals_of
 from srt.storage.progress import track
@@ -101,12 +102,11 @@ class Teacher(Known):
     What was refused is not kept: the next run asks again.
 
     Args:
-        identity, price, batch: as in `Known`.
+        identity: as in `Known`.
         opened: opens the backend; is given a folder of this job's own.
         journals: all journals of one identity lie in one folder below this and share their answers.
         name: this job's own journal.
-        budget: as in `Budget.read`; counts all that lies in the identity's journals.
-        limits: when refusals and answers without a known end stop the run; None where they never do.
+        terms: prices, and when asking stops. The budget counts all that lies in the identity's journals.
 
     Raises:
         InputError: another process writes the same journal.
@@ -118,17 +118,14 @@ class Teacher(Known):
         opened: Callable[[Path], Backend],
         journals: Path,
         name: str,
-        price: Price | None = None,
-        budget: str | None = None,
-        batch: bool = False,
-        limits: Limits | None = None,
+        terms: Terms = FREE,
     ) -> None:
-        self.budget = spending.Budget.read(budget, price)
+        self.budget = spending.Budget.read(terms.budget, terms.price)
         self.journal = Journal(journals_of(journals, identity) / f"{content_key(name)[:16]}.jsonl")
-        super().__init__(identity, self.journal.entries, price, batch)
+        super().__init__(identity, self.journal.entries, terms.price, terms.batch)
         self.received = self.reused = 0
         self._reserved = 0.0
-        self._refusals = Refusals(identity, self.journal, limits, spending.endings_of(self.entries.values()))
+        self._refusals = Refusals(identity, self.journal, terms.limits, spending.endings_of(self.entries.values()))
         self._open = opened
         self._backend: Backend | None = None
         self._refreshed = self._last = time.monotonic()

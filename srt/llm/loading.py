@@ -10,6 +10,7 @@ from typing import Any
 
 from srt.storage.errors import InputError
 from srt.storage.progress import begin
+from srt.storage.trainings import accounts_of
 
 SAMPLES, SAMPLE_BYTES = 64, 4096  # of a file in a fingerprint; a smaller one is read whole
 
@@ -48,15 +49,20 @@ def require(model: str) -> None:
 
 
 def identity(model: str, revision: str | None) -> str:
-    """What a cache may rely on: the hash of a local folder's contents, or `name@commit` of the hub."""
+    """What a cache may rely on: the hash of a local folder's contents, or `name@commit` of the hub.
+
+    How long a training took is no part of it (`srt.storage.trainings.accounts_of`).
+    """
     require(model)
     if not _is_local(model):
         commit = getattr(load_config(model, revision), "_commit_hash", None)
         return f"{model}@{commit or revision}"
     digest = hashlib.sha256()
+    accounts = accounts_of(Path(model))
     for path in sorted(Path(model).rglob("*")):
-        if path.is_file():
-            digest.update(path.relative_to(model).as_posix().encode())
+        name = path.relative_to(model).as_posix()
+        if path.is_file() and name not in accounts:
+            digest.update(name.encode())
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
@@ -71,15 +77,17 @@ def folder_files(folder: str) -> list[Path]:
 def fingerprint(model: str) -> str | None:
     """What tells a local model from another in its place in a moment, however big it is; None of a hub name.
 
-    It is a hash of names, sizes and samples of the contents. Times are no part of it: a link that is turned to another
-    folder, or files that are moved, bring their old times with them.
+    It is a hash of names, sizes and samples of the contents, without what only tells of a training. Times are no part
+    of it: a link that is turned to another folder, or files that are moved, bring their old times with them.
     """
     if not Path(model).is_dir():
         return None
-    digest = hashlib.sha256()
+    digest, accounts = hashlib.sha256(), accounts_of(Path(model))
     for path in folder_files(model):
-        size = path.stat().st_size
-        digest.update(f"{path.relative_to(model).as_posix()} {size}\n".encode())
+        name, size = path.relative_to(model).as_posix(), path.stat().st_size
+        if name in accounts:
+            continue
+        digest.update(f"{name} {size}\n".encode())
         places = range(0, size, max(SAMPLE_BYTES, size // SAMPLES))
         with path.open("rb") as file:
             for place in places:

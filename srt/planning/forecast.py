@@ -20,9 +20,9 @@ from srt.settings import Config, FinetuneConfig
 from srt.storage.errors import InputError
 from srt.storage.files import read_records
 from srt.storage.records import Pair
+from srt.storage.trainings import RECORD
 from srt.training import cost, memory
 from srt.training.batches import plan as batches_of
-from srt.training.saving import RECORD
 
 COLUMNS = ("run", "recipe", "records", "steps", "devices", "GB each", "fits", "disk GB", "hours", "remark")
 CHARACTERS = 4.0  # of a token, before anything was tokenised

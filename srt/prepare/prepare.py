@@ -22,12 +22,12 @@ from srt.prepare.sources import (
 from srt.settings import PrepareConfig
 from srt.storage import packages
 from srt.storage.errors import InputError
-from srt.storage.files import write_json, write_records
+from srt.storage.files import write_records
 from srt.storage.progress import say
 from srt.storage.readers import form_of
 from srt.storage.records import Pair
 from srt.storage.shipped import locate
-from srt.storage.sidecars import meta_of
+from srt.storage.sidecars import Sidecar, StepSettings, sidecar_of, write_sidecar
 
 
 def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
@@ -40,17 +40,18 @@ def prepare(source: str, out: Path, settings: PrepareConfig) -> None:
     rows, origin = _open_source(source, settings)
     kept, counts, left_out = _kept(rows, source, settings)
     lost = {what: counts[what] for what in NOT_USED if counts[what]}
-    meta: dict[str, Any] = {
-        "origin": origin,
-        "settings": settings.model_dump(),
-        "counts": {name: counts[name] for name in ("read", "empty", "duplicates")} | {"written": len(kept)},
-        "not_used": lost,  # records by what they have and a pair cannot hold
-        "left_out": left_out,  # positions in the source from 0: what was made of it elsewhere is told apart by these
-        "versions": packages.versions("selective-reflection-tuning", "datasets"),
-    }
-    write_json(Path(meta_of(str(out))), meta)
+    told = {name: counts[name] for name in ("read", "empty", "duplicates")} | {"written": len(kept)}
+    sidecar = Sidecar(
+        origin=origin,
+        settings=StepSettings(**settings.model_dump()),
+        counts=told,
+        not_used=lost,
+        left_out=left_out,  # what was made of the source elsewhere is told apart by these
+        versions=packages.versions("selective-reflection-tuning", "datasets"),
+    )
+    write_sidecar(sidecar_of(out), sidecar)
     write_records(out, with_ids(kept))
-    say(f"{out}: " + ", ".join(f"{count} {name}" for name, count in meta["counts"].items()))
+    say(f"{out}: " + ", ".join(f"{count} {name}" for name, count in told.items()))
     say_not_used(out, lost, counts["read"])
 
 

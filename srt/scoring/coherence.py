@@ -11,38 +11,31 @@ from pathlib import Path
 from typing import Any
 
 from srt.llm import devices, limits, loading, probe
+from srt.llm.model import ModelRef
 from srt.llm.prompts import joined, text_ids
 from srt.prepare.sources import read_pairs
 from srt.settings import CoherenceConfig, ExecutionConfig
 from srt.storage import packages
 from srt.storage.errors import InputError
-from srt.storage.files import write_json, write_records
+from srt.storage.files import write_records
 from srt.storage.progress import track
 from srt.storage.records import Coherence, Pair, ReflectedPair
-from srt.storage.sidecars import meta_of
+from srt.storage.sidecars import Sidecar, StepSettings, sidecar_of, write_sidecar
 
 
-def coherence(
-    pairs: Path,
-    out: Path,
-    model: str,
-    revision: str | None,
-    settings: CoherenceConfig,
-    execution: ExecutionConfig,
-) -> None:
+def coherence(pairs: Path, out: Path, model: ModelRef, settings: CoherenceConfig, execution: ExecutionConfig) -> None:
     """Write the coherence of every pair of a file; null with a reason where a text is empty or was not reflected."""
     import torch
 
-    if settings.embedding:
-        model, revision = settings.embedding, None
+    chosen = ModelRef(settings.embedding) if settings.embedding else model
     records = read_pairs(pairs)
-    known = limits.of(model, revision)
+    known = limits.of(chosen.name, chosen.revision)
     longest = known.longest(settings.max_length, "coherence: max_length")
-    texts, reasons = _tokenized(records, loading.load_tokenizer(model, revision), longest, known)
+    texts, reasons = _tokenized(records, loading.load_tokenizer(chosen.name, chosen.revision), longest, known)
     device = devices.device(execution.device)
-    loaded = loading.load_model(model, revision, settings.dtype, device)
+    loaded = loading.load_model(chosen.name, chosen.revision, settings.dtype, device)
     if reason := probe.why_padding_is_seen(loaded):
-        raise InputError(f"{model}: its embedding of a text is not that of the text alone: {reason}")
+        raise InputError(f"{chosen.name}: its embedding of a text is not that of the text alone: {reason}")
     body = loaded.base_model
     distinct = sorted({text for both in texts.values() for text in both}, key=lambda ids: (-len(ids), ids))
     embeddings: dict[tuple[int, ...], torch.Tensor] = {}
@@ -56,13 +49,15 @@ def coherence(
             value = cosine(*(embeddings[text] for text in texts[pair.id]))
             reason = "the embeddings' cosine is not finite" if value is None else None
         results.append(Coherence(id=pair.id, coherence=value, reason=reason))
-    meta: dict[str, Any] = {
-        "model": model,
-        "identity": loading.identity(model, revision),
-        "settings": settings.model_dump(),
-    }
-    meta |= {"max_length": longest, "positions": known.positions}
-    write_json(Path(meta_of(str(out))), meta | {"versions": packages.versions("torch", "transformers")})
+    sidecar = Sidecar(
+        model=chosen.name,
+        identity=loading.identity(chosen.name, chosen.revision),
+        settings=StepSettings(**settings.model_dump()),
+        max_length=longest,
+        positions=known.positions,
+        versions=packages.versions("torch", "transformers"),
+    )
+    write_sidecar(sidecar_of(out), sidecar)
     write_records(out, results)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from srt.llm.model import ModelRef
 from srt.prepare.sources import read_pairs
 from srt.scoring.precision import Doubt, Doubts, ErrorModel
 from srt.scoring.score import Student, targets_or_reasons, with_nlls
@@ -15,12 +16,13 @@ from srt.scoring.sequences import Target
 from srt.selection.methods import Candidate
 from srt.selection.select import candidate, read_candidates, scored_alike
 from srt.settings import ExecutionConfig, ScoreConfig, SelectionConfig
+from srt.settings.job import Job
 from srt.storage import packages
 from srt.storage.errors import InputError
-from srt.storage.files import write_json, write_records
+from srt.storage.files import write_records
 from srt.storage.progress import say
 from srt.storage.records import NLLS, RATIOS, Pair, Rescored, count_name
-from srt.storage.sidecars import meta_of
+from srt.storage.sidecars import MeasuredError, Scoring, Sidecar, StepSettings, sidecar_of, write_sidecar
 
 SAMPLE = 64  # pairs whose error is measured: 256 sequences
 
@@ -48,11 +50,10 @@ def rescore(
     settings.
     """
     alike = scored_alike(scores)
-    student = Student(model, revision, "float32", settings, execution, cache, str(out))
-    found = {"identity": student.identity, "settings": settings.of_scores(), "texts": student.texts}
-    for key, value in found.items():
-        if alike and alike[key] != value:
-            raise InputError(f"{next(iter(scores.values()))}: {key}: expected that of {model} and of these settings")
+    student = Student(ModelRef(model, revision), "float32", settings, Job(out, cache, execution))
+    ours = Scoring(model, student.identity, settings.of_scores(), student.texts)
+    if alike and (odd := alike.differs_from(ours, ("identity", "settings", "texts"))):
+        raise InputError(f"{next(iter(scores.values()))}: {odd}: expected that of {model} and of these settings")
     texts = {variant: {pair.id: pair for pair in read_pairs(path)} for variant, path in pairs.items()}
     records = read_candidates(texts, scores, method, True, coherence or {})
     work = _Rescoring(student, texts, records)
@@ -64,18 +65,20 @@ def rescore(
         work.resolve(doubts)
     student.journal.close()
     say(f"{out}: {len(work.exact)} ratios computed again, {work.scored} of {work.sequences()} sequences scored")
-    meta = {
-        "model": model,
-        "identity": student.identity,
-        "settings": settings.of_scores(),
-        "selection": {"method": method, "ratio": ratio, "seed": seed, **selection.model_dump()},
-        "error": {"scale": work.error.scale, "measured_on": work.error.sample},
-        "counts": {"ratios": len(work.exact), "rounds": rounds},
-        **student.lengths,
-        **student.arithmetic,
-        "versions": packages.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),
-    }
-    write_json(Path(meta_of(str(out))), meta)
+    sidecar = Sidecar(
+        model=model,
+        identity=student.identity,
+        settings=StepSettings(**settings.of_scores()),
+        selection={"method": method, "ratio": ratio, "seed": seed, **selection.model_dump()},
+        error=MeasuredError(scale=work.error.scale, measured_on=work.error.sample),
+        counts={"ratios": len(work.exact), "rounds": rounds},
+        max_length=student.sequencer.max_length,
+        positions=student.limits.positions,
+        batch_tokens=student.batch_tokens,
+        compiled=student.compiled,
+        versions=packages.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),
+    )
+    write_sidecar(sidecar_of(out), sidecar)
     write_records(out, work.rows())
 
 

@@ -11,22 +11,31 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from srt.llm import devices, limits, loading
+from srt.llm.model import ModelRef
 from srt.llm.prompts import appended, guess_prompt, student_template
 from srt.prepare.sources import read_pairs
 from srt.scoring.nll import Scorer
 from srt.scoring.sequences import Sequencer, Target
-from srt.settings import ExecutionConfig, ScoreConfig
+from srt.settings import ScoreConfig
+from srt.settings.job import Job
 from srt.storage import packages
 from srt.storage.errors import InputError
-from srt.storage.files import read_records, write_json, write_records
+from srt.storage.files import read_records, write_records
 from srt.storage.finite import is_finite
 from srt.storage.journal import Journal, content_key
 from srt.storage.progress import say, track
 from srt.storage.records import NLLS, RATIOS, Pair, ReflectedPair, Score, count_name
-from srt.storage.sidecars import meta_of, read_sidecar
+from srt.storage.sidecars import ShardSidecar, Sidecar, StepSettings, read_sidecar, sidecar_of, write_sidecar
+
+
+class _Counted(TypedDict):
+    shards: int
+    counts: dict[str, int]
+    reasons: dict[str, int]
+
 
 LIMITED = "score: max_length"  # the setting that a model's positions may limit
 
@@ -35,36 +44,28 @@ class Student:
     """A student that scores: its sequences, its journal, and its weights, which are loaded when first needed.
 
     Args:
-        model: a model folder or a hub name.
+        model: the student.
         dtype: its weights and arithmetic, whatever the settings say.
-        job: names the journal of this job; journals of the same student and dtype share their entries.
+        job: its file names the journal; journals of the same student and dtype share their entries.
     """
 
-    def __init__(
-        self,
-        model: str,
-        revision: str | None,
-        dtype: str,
-        settings: ScoreConfig,
-        execution: ExecutionConfig,
-        cache: Path,
-        job: str,
-    ) -> None:
-        self.model, self.revision, self.dtype, self.execution = model, revision, dtype, execution
+    def __init__(self, model: ModelRef, dtype: str, settings: ScoreConfig, job: Job) -> None:
+        self.model, self.dtype, self.execution = model, dtype, job.execution
         self.template, self.guess = student_template(settings.template), guess_prompt(settings.guess_prompt)
-        self.identity = loading.identity(model, revision)
-        self.limits = limits.of(model, revision)
-        tokenizer, longest = loading.load_tokenizer(model, revision), self.limits.longest(settings.max_length, LIMITED)
+        self.identity = loading.identity(model.name, model.revision)
+        self.limits = limits.of(model.name, model.revision)
+        tokenizer = loading.load_tokenizer(model.name, model.revision)
+        longest = self.limits.longest(settings.max_length, LIMITED)
         self.sequencer = Sequencer(tokenizer, self.template, self.guess, longest)
-        folder = cache / "nll" / content_key(self.identity, dtype)[:16]
-        self.journal = Journal(folder / f"{content_key(job)[:16]}.jsonl", holds=_is_nll)
+        folder = job.cache / "nll" / content_key(self.identity, dtype)[:16]
+        self.journal = Journal(folder / f"{content_key(str(job.out))[:16]}.jsonl", holds=_is_nll)
         self._scorer: Scorer | None = None
 
     def fill(self, targets: Iterable[Target]) -> int:
         """Score what the journal lacks of these sequences; how many those were. Those without a target are left."""
         wanted = {target.key: target for target in targets if target.tokens}
         missing = {key: target for key, target in wanted.items() if key not in self.journal}
-        say(f"{self.model}: {len(wanted)} different sequences, {len(missing)} to be scored in {self.dtype}")
+        say(f"{self.model.name}: {len(wanted)} different sequences, {len(missing)} to be scored in {self.dtype}")
         if missing:
             for _ in track(self._fill(missing), len(missing), "score"):
                 pass
@@ -82,7 +83,7 @@ class Student:
             keys = {nll: target.key for nll, target in now.items()} if isinstance(now, dict) else {}
             anew |= {key for nll, key in keys.items() if key not in self.journal and before[nll].key in self.journal}
         told = "the tokenizer adds an end token to texts, which is taken off"
-        say(f"{self.model}: {told}; {len(anew)} sequences that were scored with it are scored anew")
+        say(f"{self.model.name}: {told}; {len(anew)} sequences that were scored with it are scored anew")
 
     def _fill(self, missing: Mapping[str, Target]) -> Iterable[Target]:
         keys = {id(target): key for key, target in missing.items()}
@@ -94,7 +95,7 @@ class Student:
     def _loaded(self) -> Scorer:
         if self._scorer is None:
             device, gpus = devices.device(self.execution.device, self.execution.score_gpus), self.execution.score_gpus
-            loaded = loading.load_model(self.model, self.revision, self.dtype, device, gpus)
+            loaded = loading.load_model(self.model.name, self.model.revision, self.dtype, device, gpus)
             compiling = self.execution.score_compile == "auto"
             self._scorer = Scorer(loaded, self.execution.score_batch_tokens, compiling)
         return self._scorer
@@ -114,83 +115,80 @@ class Student:
         }
 
     @property
-    def lengths(self) -> dict[str, Any]:
-        """Most tokens of a sequence, and the model's positions (null where its config names none)."""
-        return {"max_length": self.sequencer.max_length, "positions": self.limits.positions}
+    def batch_tokens(self) -> int:
+        """The token budget of the batches, after any halving: it moves low-precision NLLs, and so does compiling."""
+        return self._scorer.batch_tokens if self._scorer else self.execution.score_batch_tokens
 
     @property
-    def arithmetic(self) -> dict[str, Any]:
-        """What moves low-precision NLLs: the token budget of the batches, after any halving, and compiling."""
-        budget = self._scorer.batch_tokens if self._scorer else self.execution.score_batch_tokens
-        return {"batch_tokens": budget, "compiled": bool(self._scorer and self._scorer.compiled)}
+    def compiled(self) -> bool:
+        """Whether the model was compiled."""
+        return bool(self._scorer and self._scorer.compiled)
 
 
 def _is_nll(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and is_finite(value))
 
 
-def score(
-    pairs: Path,
-    out: Path,
-    model: str,
-    revision: str | None,
-    settings: ScoreConfig,
-    execution: ExecutionConfig,
-    cache: Path,
-    shard: tuple[int, int] = (1, 1),
-) -> None:
-    """Score the pairs of a file into `out` (JSONL of `Score`), settings and versions in its sidecar.
+def score(pairs: Path, model: ModelRef, settings: ScoreConfig, job: Job, shard: tuple[int, int] = (1, 1)) -> None:
+    """Score the pairs of a file into `job.out` (JSONL of `Score`), settings and versions in its sidecar.
 
     A pair that cannot be scored is null with the reason: its reflection failed, a text is empty or not Unicode,
     truncation left no target token, or the NLL is not finite. `shard` (i, n) takes every n-th pair from the i-th on.
     """
     number, shards = shard
     records = read_pairs(pairs)[number - 1 :: shards]
-    student = Student(model, revision, settings.dtype, settings, execution, cache, str(out))
+    student = Student(model, settings.dtype, settings, job)
     prepared = targets_or_reasons(records, student)
-    say(f"{out}: {len(records)} pairs")
+    say(f"{job.out}: {len(records)} pairs")
     student.count_anew(records, prepared)
     student.fill(target for found in prepared.values() if not isinstance(found, str) for target in found.values())
     scores = [_score(pair.id, prepared[pair.id], student) for pair in records]
     student.journal.close()
-    meta = {
-        "model": model,
-        "identity": student.identity,
-        "settings": settings.of_scores(),
-        "texts": student.texts,
-        **student.lengths,
-        **student.arithmetic,
-        "versions": packages.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),
-    }
-    _write(out, scores, meta, 1)
+    sidecar = Sidecar(
+        model=model.name,
+        identity=student.identity,
+        settings=StepSettings(**settings.of_scores()),
+        texts=student.texts,
+        max_length=student.sequencer.max_length,
+        positions=student.limits.positions,
+        batch_tokens=student.batch_tokens,
+        compiled=student.compiled,
+        versions=packages.versions("selective-reflection-tuning", "torch", "transformers", "tokenizers"),
+        **_counted(scores, shards=1),
+    )
+    _write(job.out, scores, sidecar)
 
 
 def gather(pairs: Path, out: Path, shards: Sequence[Path]) -> None:
     """Join the shards of a file of pairs, in its order. InputError where they do not fit it or one another."""
-    needed = ("identity", "settings", "texts", "batch_tokens")
-    metas = [read_sidecar(Path(meta_of(str(shard))), *needed) for shard in shards]
-    for shard, meta in zip(shards, metas, strict=True):
-        for key in needed[:-1]:
-            if meta[key] != metas[0][key]:
-                raise InputError(f"{shard}: {key}: differs from that of {shards[0]}: score all shards alike")
+    sidecars = [read_sidecar(sidecar_of(shard), ShardSidecar) for shard in shards]
+    for shard, sidecar in zip(shards, sidecars, strict=True):
+        if odd := sidecar.scoring.differs_from(sidecars[0].scoring, ("identity", "settings", "texts")):
+            raise InputError(f"{shard}: {odd}: differs from that of {shards[0]}: score all shards alike")
     found = {score.id: score for shard in shards for score in read_records(shard, Score)}
     ids = [pair.id for pair in read_pairs(pairs)]
     if set(ids) != set(found):
         odd = sorted(set(ids) ^ set(found))[0]
         raise InputError(f"{out}: record {odd!r}: expected in {pairs} and in exactly one of {len(shards)} shards")
-    batch_tokens = min(meta["batch_tokens"] for meta in metas)
-    _write(out, [found[record] for record in ids], {**metas[0], "batch_tokens": batch_tokens}, len(shards))
+    scores = [found[record] for record in ids]
+    batch_tokens = min(sidecar.batch_tokens for sidecar in sidecars)
+    of_all = {"batch_tokens": batch_tokens, **_counted(scores, len(shards))}
+    _write(out, scores, sidecars[0].model_copy(update=of_all))
 
 
-def _write(out: Path, scores: list[Score], meta: Mapping[str, Any], shards: int) -> None:
+def _counted(scores: Sequence[Score], shards: int) -> _Counted:
+    """What the sidecar says of all scores together."""
     reasons = Counter(score.reason for score in scores if score.reason)
-    truncated = sum(bool(score.truncated) for score in scores)
-    failed = sum(reasons.values())
-    say(f"  {len(scores) - failed} scored, {failed} null, {truncated} truncated")
-    for reason, count in reasons.most_common(8):
-        say(f"  {count} null: {reason}")
+    failed, truncated = reasons.total(), sum(bool(score.truncated) for score in scores)
     counts = {"scored": len(scores) - failed, "null": failed, "truncated": truncated}
-    write_json(Path(meta_of(str(out))), {**meta, "shards": shards, "counts": counts, "reasons": dict(reasons)})
+    return {"shards": shards, "counts": counts, "reasons": dict(reasons)}
+
+
+def _write(out: Path, scores: Sequence[Score], sidecar: Sidecar) -> None:
+    say("  " + ", ".join(f"{count} {name}" for name, count in sidecar.counts.items()))
+    for reason, count in Counter(sidecar.reasons).most_common(8):
+        say(f"  {count} null: {reason}")
+    write_sidecar(sidecar_of(out), sidecar)
     write_records(out, scores)
 
 

@@ -16,7 +16,7 @@ from srt.storage.errors import InputError
 from srt.storage.files import read_records, write_records
 from srt.storage.progress import say
 from srt.storage.records import AnyRecord, Coherence, LedgerEntry, Pair, ReflectedPair, Rescored, Score
-from srt.storage.sidecars import meta_of, read_sidecar
+from srt.storage.sidecars import Scoring, Sidecar, read_sidecar, sidecar_of
 
 
 def select(
@@ -86,18 +86,14 @@ def _some(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]:
     return records
 
 
-def scored_alike(scores: Mapping[str, Path]) -> dict[str, Any]:
-    """What the sidecars of the scores agree on, empty where none has one; InputError where they do not agree."""
-    first: tuple[Path, dict[str, Any]] | None = None
-    for path in scores.values():
-        meta = read_sidecar(Path(meta_of(str(path))))
-        facts = {key: meta.get(key) for key in ("model", "identity", "settings", "texts")} if meta else {}
-        first = first or (path, facts)
-        if facts != first[1]:
-            told = ("identity", "settings", "texts")
-            odd = next((key for key in told if facts.get(key) != first[1].get(key)), "model")
+def scored_alike(scores: Mapping[str, Path]) -> Scoring | None:
+    """What the sidecars of the scores agree on, None where none has one; InputError where they do not agree."""
+    found = {path: read_sidecar(sidecar_of(path), Sidecar).scoring for path in scores.values()}
+    first = next(iter(found.items()), None)
+    for path, scoring in found.items():
+        if first and (odd := scoring.differs_from(first[1])):
             raise InputError(f"{path}: {odd}: expected scores by the same student and settings as {first[0]}")
-    return first[1] if first else {}
+    return first[1] if first and any(first[1]) else None
 
 
 def _check_files(

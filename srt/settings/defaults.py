@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from srt.settings import Settings
+from srt.settings.cases import section_of
 from srt.settings.flags import flag_text
 from srt.storage.errors import InputError
 from srt.storage.progress import say_first
@@ -26,7 +27,7 @@ def defaults() -> dict[str, dict[str, Any]]:
 
 def section_name(kind: type[Settings]) -> str:
     """A section as the defaults and the log name it: `OpenLlmConfig` is `open_llm`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__.removesuffix("Config")).lower()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", section_of(kind).__name__.removesuffix("Config")).lower()
 
 
 def defaults_of(kind: type[Settings]) -> dict[str, Any]:
@@ -37,7 +38,9 @@ def defaults_of(kind: type[Settings]) -> dict[str, Any]:
 def told_default(kind: type[Settings], name: str) -> str:
     """A field's default as `--help` tells it."""
     known = defaults_of(kind)
-    return f"(default: {flag_text(known[name])})" if name in known else "(no default: must be given)"
+    if name in known:
+        return f"(default: {flag_text(known[name])})"
+    return "(no default: must be given)" if name in kind.model_fields else "(no default: must be given there)"
 
 
 def flag(name: str, prefix: str = "") -> str:

@@ -9,12 +9,12 @@ from typing import Any, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from srt.settings.cases import fields_of
+
 
 def flag_fields(kind: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields that are command-line flags: all but lists and maps, which only the workflow reads."""
-    return {
-        name: field for name, field in kind.model_fields.items() if get_origin(field.annotation) not in (list, dict)
-    }
+    """The fields, of all cases, that are command-line flags: all but lists and maps, which only the workflow reads."""
+    return {name: field for name, field in fields_of(kind).items() if get_origin(field.annotation) not in (list, dict)}
 
 
 def as_flags(settings: BaseModel, prefix: str = "", only: Sequence[str] = (), without: Sequence[str] = ()) -> str:

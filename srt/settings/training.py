@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from srt.settings.base import Dtype, Settings
+from srt.settings.base import Dtype
+from srt.settings.cases import Cased
 
 LORA = ("lora_rank", "lora_alpha", "lora_dropout")
 
 
-class FinetuneConfig(Settings):
+class FinetuneConfig(Cased):
     """A named recipe (`recipes:`) of supervised finetuning.
 
     What saves memory or time is said here and saved beside the model, so that no number changes in silence.
     """
+
+    TOLD_BY = "adapter"
 
     prompt: Literal["vicuna_v1.1", "alpaca"] = Field(description="training prompt, read from alpaca-eval's wheel")
     learning_rate: float = Field(gt=0, description="peak learning rate")
@@ -43,9 +46,6 @@ class FinetuneConfig(Settings):
     adapter: Literal["none", "lora", "qlora"] = Field(
         description="none trains all weights; lora a low-rank adapter, merged at the end; qlora the same over 4 bits"
     )
-    lora_rank: int | None = Field(ge=1, description="rank of the adapter; null without one")
-    lora_alpha: float | None = Field(gt=0, description="the adapter's scale is alpha / rank; null without one")
-    lora_dropout: float | None = Field(ge=0, lt=1, description="dropout before the adapter; null without one")
     batches: Literal["padded", "grouped", "padding_free"] = Field(
         description="a step's records in random batches with padding, sorted by length into batches, or end to end "
         "without padding (grouped where the model does not honour that); the records of a step are the same"
@@ -56,10 +56,6 @@ class FinetuneConfig(Settings):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> FinetuneConfig:
-        for name in LORA:
-            if (getattr(self, name) is None) != (self.adapter == "none"):
-                expected = "null where adapter is none" if self.adapter == "none" else "a number beside an adapter"
-                raise ValueError(f"{name}: expected {expected}, found {getattr(self, name)}")
         if self.weights == "bfloat16" and self.dtype != "bfloat16":
             raise ValueError(f"weights: bfloat16 is trained in dtype bfloat16, found dtype {self.dtype}")
         if self.adapter == "lora" and self.weights != "float32":
@@ -69,3 +65,22 @@ class FinetuneConfig(Settings):
         if self.adapter == "qlora" and self.sharding != "none":
             raise ValueError(f"sharding: 4-bit weights are not shared out, expected none, found {self.sharding}")
         return self
+
+    def journalled(self) -> dict[str, Any]:
+        """What checkpoints are kept under: all settings, those of an adapter as null without one, as they once were."""
+        return {**dict.fromkeys(LORA), **self.model_dump()}
+
+
+class FullRecipe(FinetuneConfig):
+    """Trains all weights."""
+
+    adapter: Literal["none"] = Field(description="trains all weights")
+
+
+class AdapterRecipe(FinetuneConfig):
+    """Trains an adapter."""
+
+    adapter: Literal["lora", "qlora"] = Field(description="the kind of adapter")
+    lora_rank: int = Field(ge=1, description="rank of the adapter; with an adapter only")
+    lora_alpha: float = Field(gt=0, description="the adapter's scale is alpha / rank; with an adapter only")
+    lora_dropout: float = Field(ge=0, lt=1, description="dropout before the adapter; with an adapter only")

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from srt.settings.base import Place
+from srt.settings.cases import fields_of
 
 TEXTS = ("x", "http://x/v1")  # what texts are allowed to be: names and paths, addresses
 
@@ -45,7 +46,7 @@ def _spots(value: Any, kind: Any, key: str, section: BaseModel) -> Iterator[Spot
 
 def field_type(model: type[BaseModel], name: str) -> Any:
     """The type of a field with all that is said of it."""
-    field = model.model_fields[name]
+    field = fields_of(model)[name]
     return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
 
 
@@ -85,7 +86,7 @@ def names_at(kind: Any, place: Sequence[str | int]) -> list[str]:
     """The keys that may stand at a place, where there is a choice of them, or the words that are allowed there."""
     found = bare(type_at(kind, place))
     if is_model(found):
-        return list(found.model_fields)
+        return list(fields_of(found))
     return [word for word in typing.get_args(found) if isinstance(word, str)]
 
 

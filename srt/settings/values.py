@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from srt.settings.types import above_json, names_at, stand_in, type_at
+from srt.settings.cases import Cased, fields_of
+from srt.settings.types import above_json, bare, is_model, names_at, stand_in, type_at
 from srt.storage.errors import InputError, shown
 from srt.storage.findings import Finding, did_you_mean, refuse, similar
 
@@ -89,6 +90,12 @@ class Reading(Generic[AnySettings]):
         """Note an unknown key; what stands there goes to the missing key that was meant, which is missing no longer."""
         section = parent(values, steps)
         value = section.pop(next(key for key in section if steps[-1] in (str(key), key)))
+        case = self._case_without(section, steps)
+        if case is not None:
+            if not self.hides(_key_of((*steps[:-1], case))):
+                told = f"has no meaning where {case} is {shown(section[case])}"
+                self.findings.append(Finding(self.where, _key_of(steps), told))
+            return
         lacking = [str(other[-1]) for other in missing if other[:-1] == steps[:-1]]
         meant = similar(steps[-1], lacking)
         near = did_you_mean(steps[-1], [meant] if meant else names_at(self.kind, steps[:-1]))
@@ -98,6 +105,12 @@ class Reading(Generic[AnySettings]):
         if meant:
             section[meant] = value
             missing.remove((*steps[:-1], meant))
+
+    def _case_without(self, section: Any, steps: Steps) -> str | None:
+        """The field that decides that a key does not exist, as it does in another case of the section."""
+        kind = bare(type_at(self.kind, steps[:-1]))
+        exists = is_model(kind) and issubclass(kind, Cased) and steps[-1] in fields_of(kind)
+        return kind.TOLD_BY if exists and kind.TOLD_BY in section else None
 
     def _replace(self, values: Any, complaint: Any) -> Any:
         """Note a complaint, unless it is about a stand-in, and let a value stand in that will do."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from srt.settings.base import Location, Name, Place, Settings
 from srt.settings.evaluation import EvaluateConfig, QuestionsConfig
@@ -34,7 +34,7 @@ class Config(Settings):
     teachers: dict[Name, ReflectConfig]
     students: dict[Name, StudentConfig]
     given: GivenConfig = Field(description="what is imported in the place of the step that would make it")
-    recipes: dict[Name, FinetuneConfig]
+    recipes: dict[Name, SerializeAsAny[FinetuneConfig]]
     questions: dict[Name, QuestionsConfig] = Field(description="sets of questions by name")
     score: ScoreConfig
     coherence: CoherenceConfig

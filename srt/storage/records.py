@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal, TypeVar
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -47,6 +49,26 @@ class ReflectedPair(Pair):
     reason: str | None
     repairs: list[str]
     critique: str | None
+
+
+class Outcomes(NamedTuple):
+    """What became of reflections: how many, by status, outcome, reason of a failure and repair."""
+
+    status: Counter[str]
+    outcomes: Counter[str]
+    reasons: Counter[str]
+    repairs: Counter[str]
+
+    @classmethod
+    def of(cls, pairs: Iterable[ReflectedPair]) -> Outcomes:
+        """Of these pairs."""
+        counted = cls(Counter(), Counter(), Counter(), Counter())
+        for pair in pairs:
+            counted.status[pair.status] += 1
+            counted.outcomes[pair.outcome] += 1
+            counted.reasons.update([pair.reason] if pair.reason else [])
+            counted.repairs.update(pair.repairs)
+        return counted
 
 
 class Score(Record):

@@ -34,7 +34,7 @@ def key_of(identity: str, data: str, settings: FinetuneConfig, seed: int, longes
         longest: most tokens of a training text, which a model's positions may hold below the recipe's.
     """
     cut = [longest] if longest < settings.max_length else []
-    return content_key(VERSION, identity, data, {**settings.model_dump(), **CHOSEN_BEFORE}, seed, *cut)
+    return content_key(VERSION, identity, data, {**settings.journalled(), **CHOSEN_BEFORE}, seed, *cut)
 
 
 def newest_checkpoint(checkpoints: Path) -> Path | None:

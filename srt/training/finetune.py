@@ -12,38 +12,31 @@ import hashlib
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from srt.llm import devices, limits, loading
+from srt.llm.model import ModelRef
 from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.settings.job import Job
 from srt.storage import packages
 from srt.storage.errors import InputError
 from srt.storage.files import read_records
 from srt.storage.progress import say
 from srt.storage.records import Pair
+from srt.storage.sidecars import StepSettings
+from srt.storage.trainings import FORMAT, Step, TrainedOn, TrainingRecord
 from srt.training import launch, memory
 from srt.training.batches import Batches, plan
 from srt.training.checkpoints import alone, key_of, newest_checkpoint
 from srt.training.examples import Examples, load_tokenizer, tokenize
-from srt.training.saving import RECORD, refuse_foreign, save
+from srt.training.saving import refuse_foreign, save
 from srt.training.trainer import load_weights, make_trainer, require_packages, training_arguments
 
-__all__ = ["RECORD", "finetune"]
 
+def finetune(train: Path, model: ModelRef, seed: int, settings: FinetuneConfig, job: Job) -> None:
+    """Train `model` on the pairs of `train` and write the checkpoint folder `job.out`, whole or not at all.
 
-def finetune(
-    train: Path,
-    model_dir: Path,
-    model: str,
-    revision: str | None,
-    seed: int,
-    settings: FinetuneConfig,
-    execution: ExecutionConfig,
-    cache: Path,
-) -> None:
-    """Train `model` on the pairs of `train` and write the checkpoint folder `model_dir`, whole or not at all.
-
-    A killed run goes on from the newest checkpoint in `cache`. For several devices this starts a process for each,
+    A killed run goes on from the newest checkpoint in `job.cache`. For several devices this starts a process for each,
     which calls this again; by hand, `accelerate launch -m srt.cli finetune ...` does.
 
     Raises:
@@ -51,35 +44,46 @@ def finetune(
         FloatingPointError: the loss or the gradient is no longer finite.
         LaunchError: a process of several ended in an error.
     """
-    pairs = read_records(train, Pair)
+    pairs, execution = read_records(train, Pair), job.execution
     if not pairs:
         raise InputError(f"{train}: holds no pair, expected at least one to train on")
-    loading.require(model)
-    refuse_foreign(model_dir)
+    loading.require(model.name)
+    refuse_foreign(job.out)
     several = launch.is_needed(execution)
     device = _device(execution, settings, holding=not several)
-    tokenizer = load_tokenizer(model, revision)
-    examples = tokenize(pairs, tokenizer, settings, str(train), limits.of(model, revision))
+    tokenizer = load_tokenizer(model.name, model.revision)
+    examples = tokenize(pairs, tokenizer, settings, str(train), limits.of(model.name, model.revision))
     batches = plan(len(examples.rows), settings, execution.device_batch, launch.processes(execution))
-    checkpointing = _fits(model, revision, settings, execution, batches, examples, device)
+    checkpointing = _fits(model, settings, execution, batches, examples, device)
     if several:
-        arguments = launch.arguments(train, model_dir, model, revision, seed, settings, execution, cache)
+        arguments = launch.arguments(train, model, seed, settings, job)
         launch.run(settings, execution, device, checkpointing, arguments)
         return
     launch.require_sharding(settings, checkpointing)
-    identity = loading.identity(model, revision)
-    data = {"sha256": hashlib.sha256(train.read_bytes()).hexdigest(), "records": len(pairs), **examples.counts}
-    about = {"base_model": model, "revision": revision, "base_identity": identity, "seed": seed, "data": data}
-    about["settings"] = settings.model_dump()
-    key = key_of(identity, data["sha256"], settings, seed, examples.counts["max_length"])
-    with alone(cache / "finetune" / key) as checkpoints:
+    identity = loading.identity(model.name, model.revision)
+    sha256 = hashlib.sha256(train.read_bytes()).hexdigest()
+    key = key_of(identity, sha256, settings, seed, examples.counts["max_length"])
+    with alone(job.cache / "finetune" / key) as checkpoints:
         args = training_arguments(seed, settings, execution, batches, checkpoints, checkpointing)
-        trainer = make_trainer(load_weights(model, revision, settings), tokenizer, examples, args, settings, batches)
+        weights = load_weights(model.name, model.revision, settings)
+        trainer = make_trainer(weights, tokenizer, examples, args, settings, batches)
         seconds = _train(trainer)
-        how = {**batches._asdict(), "gradient_checkpointing": checkpointing, "attention": _attention(trainer)}
-        how |= {"layout": trainer.layout.name, "layout_reason": trainer.layout.reason}
-        record = {**about, **how, **_outcome(trainer, device, seconds)}
-        save(trainer, model_dir, settings, (model, revision), record)
+        record = TrainingRecord(
+            format=FORMAT,
+            base_model=model.name,
+            revision=model.revision,
+            base_identity=identity,
+            seed=seed,
+            data=TrainedOn(sha256=sha256, records=len(pairs), **examples.counts),
+            settings=StepSettings(**settings.model_dump()),
+            **batches._asdict(),
+            gradient_checkpointing=checkpointing,
+            attention=str(trainer.model.config._attn_implementation),
+            layout=trainer.layout.name,
+            layout_reason=trainer.layout.reason,
+            **_outcome(trainer, device, seconds),
+        )
+        save(trainer, job.out, settings, model, record)
         if trainer.is_world_process_zero():
             shutil.rmtree(checkpoints)
 
@@ -102,8 +106,7 @@ def _device(execution: ExecutionConfig, settings: FinetuneConfig, holding: bool)
 
 
 def _fits(
-    model: str,
-    revision: str | None,
+    model: ModelRef,
     settings: FinetuneConfig,
     execution: ExecutionConfig,
     batches: Batches,
@@ -112,7 +115,7 @@ def _fits(
 ) -> bool:
     """Whether activations are computed twice, as the recipe says or memory asks; InputError where it does not fit."""
     limit = memory.limit_gb(execution, device, batches.world_size)
-    shape, devices = memory.shape_of(model, revision), batches.world_size
+    shape, devices = memory.shape_of(model.name, model.revision), batches.world_size
     chosen = memory.choose(shape, settings, devices, examples.lengths, batches.device_batch, limit)
     if launch.is_first():
         say(f"finetune: {chosen.told(limit)}")
@@ -130,19 +133,25 @@ def _train(trainer: Any) -> float:
     return time.monotonic() - start
 
 
-def _attention(trainer: Any) -> str:
-    return str(trainer.model.config._attn_implementation)
+class _Outcome(TypedDict):
+    device: str
+    threads: int | None
+    seconds: float
+    versions: dict[str, str]
+    loss_curve: list[Step]
 
 
-def _outcome(trainer: Any, device: str, seconds: float) -> dict[str, Any]:
+def _outcome(trainer: Any, device: str, seconds: float) -> _Outcome:
+    """What the record says of the training itself."""
     import torch
 
     keys = ("step", "loss", "learning_rate", "grad_norm")
     named = ("torch", "transformers", "trl", "accelerate", "peft", "tokenizers", "bitsandbytes")
+    curve = [{key: entry[key] for key in keys} for entry in trainer.state.log_history if "loss" in entry]
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
         "threads": torch.get_num_threads() if device == "cpu" else None,
         "seconds": round(seconds, 1),
         "versions": packages.versions(*named),
-        "loss_curve": [{key: entry[key] for key in keys} for entry in trainer.state.log_history if "loss" in entry],
+        "loss_curve": [Step(**point) for point in curve],
     }

@@ -15,11 +15,13 @@ import sys
 from pathlib import Path
 
 from srt.llm import devices
+from srt.llm.model import ModelRef
 from srt.machine import gpus
 from srt.machine.ports import free_port
 from srt.machine.processes import OWNER_VARIABLE
 from srt.settings import EXECUTION_FLAGS, ExecutionConfig, FinetuneConfig
 from srt.settings.flags import as_flags, flag_text
+from srt.settings.job import Job
 from srt.storage.errors import InputError
 from srt.storage.shipped import locate
 
@@ -78,20 +80,11 @@ def require_sharding(settings: FinetuneConfig, checkpointing: bool) -> None:
         raise InputError(f"finetune: gradient_checkpointing: {expected}, which the launcher was not given")
 
 
-def arguments(
-    train: Path,
-    model_dir: Path,
-    model: str,
-    revision: str | None,
-    seed: int,
-    settings: FinetuneConfig,
-    execution: ExecutionConfig,
-    cache: Path,
-) -> list[str]:
+def arguments(train: Path, model: ModelRef, seed: int, settings: FinetuneConfig, job: Job) -> list[str]:
     """What `srt` is called with for this training."""
-    flags = f"{as_flags(settings)} {as_flags(execution, only=EXECUTION_FLAGS['finetune'])}"
-    named = ["--model", model, "--revision", flag_text(revision), "--seed", str(seed), "--cache", str(cache)]
-    return ["finetune", str(train), str(model_dir), *named, *shlex.split(flags)]
+    flags = f"{as_flags(settings)} {as_flags(job.execution, only=EXECUTION_FLAGS['finetune'])}"
+    named = ["--model", model.name, "--revision", flag_text(model.revision), "--seed", str(seed)]
+    return ["finetune", str(train), str(job.out), *named, "--cache", str(job.cache), *shlex.split(flags)]
 
 
 def command(settings: FinetuneConfig, execution: ExecutionConfig, device: str, checkpointing: bool) -> list[str]:

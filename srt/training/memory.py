@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from srt.llm import loading
 from srt.machine import gpus
 from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.settings.training import AdapterRecipe
 from srt.storage.errors import InputError
 
 GB = 1e9
@@ -118,7 +119,7 @@ def estimate(shape: Shape, settings: FinetuneConfig, devices: int, tokens: int, 
 
 def trained_parameters(shape: Shape, settings: FinetuneConfig) -> int:
     """All of them, or those of the adapter."""
-    return shape.parameters if settings.adapter == "none" else (settings.lora_rank or 0) * shape.sides
+    return settings.lora_rank * shape.sides if isinstance(settings, AdapterRecipe) else shape.parameters
 
 
 def _frozen_bytes(shape: Shape, settings: FinetuneConfig) -> float:
@@ -210,11 +211,11 @@ def _ways_out(
     for changes, count in tried:
         if sharded and "fsdp2" in changes.values():
             continue  # the least number of GPUs is enough to say
-        changed = settings.model_copy(update=changes)
+        changed = FinetuneConfig.model_validate({**settings.model_dump(), **changes})
         for records in (device_batch, 1):
             need = estimate(shape, changed, count, sum(lengths[-records:]), checkpointing=True)
             if need.gb <= limit:
-                told = [f"{key}: {value}" for key, value in changes.items() if getattr(settings, key) != value]
+                told = [f"{key}: {value}" for key, value in changes.items() if getattr(settings, key, None) != value]
                 told += [f"finetune_gpus: {count}"] if count != devices else []
                 told += ["device_batch: 1"] if records != device_batch else []
                 told += ["gradient_checkpointing: auto"] if settings.gradient_checkpointing == "off" else []

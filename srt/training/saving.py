@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from srt.llm import loading
+from srt.llm.model import ModelRef
 from srt.settings import FinetuneConfig
 from srt.storage.atomic import leaving_nothing, sync
 from srt.storage.errors import InputError
-from srt.storage.files import write_json
+from srt.storage.sidecars import write_sidecar
+from srt.storage.trainings import CURVE, RECORD, Step, TrainingRecord
 from srt.training.checkpoints import sync_folder
 
-RECORD = "srt_finetune.json"
-CURVE = "loss_curve"
 ADAPTER = "adapter"
 
 
@@ -25,12 +25,10 @@ def refuse_foreign(model_dir: Path) -> None:
         raise InputError(f"{model_dir}: exists and was not written by finetune, expected a new folder")
 
 
-def save(
-    trainer: Any, model_dir: Path, settings: FinetuneConfig, base: tuple[str, str | None], record: dict[str, Any]
-) -> None:
+def save(trainer: Any, model_dir: Path, settings: FinetuneConfig, base: ModelRef, record: TrainingRecord) -> None:
     """Write the model, its record and its loss curve into a hidden sibling folder, sync it, and rename it.
 
-    An adapter is merged into the base model (name and revision), and kept beside it.
+    An adapter is merged into the base model, and kept beside it.
     """
     partial, old = (model_dir.with_name(f".{model_dir.name}.{suffix}") for suffix in ("partial", "old"))
     with trainer.args.main_process_first(desc="removing what a kill left"):
@@ -43,8 +41,8 @@ def save(
             return
         for pickled in partial.rglob("training_args.bin"):  # with this machine's paths
             pickled.unlink()
-        _loss_figure(record["loss_curve"], partial)
-        write_json(partial / RECORD, record)
+        _loss_figure(record.loss_curve, partial)
+        write_sidecar(partial / RECORD, record)
         sync_folder(partial)
     if model_dir.exists():
         model_dir.rename(old)
@@ -53,7 +51,7 @@ def save(
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _save_weights(trainer: Any, folder: Path, settings: FinetuneConfig, base: tuple[str, str | None]) -> None:
+def _save_weights(trainer: Any, folder: Path, settings: FinetuneConfig, base: ModelRef) -> None:
     import torch
 
     if settings.adapter == "none":
@@ -69,7 +67,8 @@ def _save_weights(trainer: Any, folder: Path, settings: FinetuneConfig, base: tu
         from peft import PeftModel
 
         # In float32, whatever was trained over: what is merged is rounded once.
-        merged = PeftModel.from_pretrained(loading.load_model(*base, "float32", "cpu"), str(folder / ADAPTER))
+        loaded = loading.load_model(base.name, base.revision, "float32", "cpu")
+        merged = PeftModel.from_pretrained(loaded, str(folder / ADAPTER))
         merged = merged.merge_and_unload().to(getattr(torch, settings.dtype))
         merged.generation_config = trainer.model.generation_config
         merged.config.get_text_config().pad_token_id = trainer.processing_class.pad_token_id
@@ -89,8 +88,8 @@ def _to_dtype(folder: Path, dtype: str) -> None:
     model.save_pretrained(folder)
 
 
-def _loss_figure(curve: Sequence[Mapping[str, float]], folder: Path) -> None:
-    """Loss and learning rate by optimizer step, as CURVE.pdf and CURVE.png."""
+def _loss_figure(curve: Sequence[Step], folder: Path) -> None:
+    """Loss and learning rate by optimizer step, as PDF and PNG (CURVE)."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -100,12 +99,12 @@ def _loss_figure(curve: Sequence[Mapping[str, float]], folder: Path) -> None:
     with styled():
         figure = Figure(figsize=(5.2, 3.0), layout="constrained")
         axes = figure.subplots()
-        steps = [point["step"] for point in curve]
-        axes.plot(steps, [point["loss"] for point in curve], color=BLUE, linewidth=1.2)
+        steps = [point.step for point in curve]
+        axes.plot(steps, [point.loss for point in curve], color=BLUE, linewidth=1.2)
         axes.set(xlabel="optimizer step", ylabel="mean NLL of response tokens")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         rate = axes.twinx()
-        rate.plot(steps, [point["learning_rate"] for point in curve], color=GREY, linewidth=0.8, linestyle="--")
+        rate.plot(steps, [point.learning_rate or 0.0 for point in curve], color=GREY, linewidth=0.8, linestyle="--")
         rate.set_ylabel("learning rate", color=GREY)
         rate.grid(visible=False)
-        save_figure(figure, folder, CURVE)
+        save_figure(figure, folder, Path(CURVE[0]).stem)

@@ -10,6 +10,7 @@ from typing import Any
 
 from srt.llm import devices, loading
 from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.settings.training import AdapterRecipe
 from srt.storage.atomic import leaving_nothing
 from srt.storage.errors import InputError
 from srt.storage.progress import say
@@ -162,12 +163,12 @@ def _head_on_labels_only() -> None:
 
 def _adapter(settings: FinetuneConfig) -> Any:
     """Peft's LoRA on every linear layer but the head, as in QLoRA (arXiv 2305.14314); None without an adapter."""
-    if settings.adapter == "none":
+    if not isinstance(settings, AdapterRecipe):
         return None
     from peft import LoraConfig
 
     sizes: dict[str, Any] = {"lora_alpha": settings.lora_alpha, "lora_dropout": settings.lora_dropout}
-    return LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", r=int(settings.lora_rank or 0), **sizes)
+    return LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear", r=settings.lora_rank, **sizes)
 
 
 def _make_saveable(generation_config: Any) -> None:

@@ -105,7 +105,7 @@ IDLE = [
     ("generate", ["--backend", "vllm", "--generation-batch", "3"], "--generation-batch"),
     ("generate", ["--backend", "transformers", "--server-memory-gb", "3"], "--server-memory-gb"),
     ("score", ["--precision", "exact"], "--precision"),
-    ("finetune", ["--lora-rank", "8"], "lora_rank"),
+    ("finetune", ["--lora-rank", "8"], "--lora-rank: has no effect with --adapter none"),
     ("evaluate open-llm", ["--concurrency", "3"], "--concurrency"),
     ("evaluate open-llm", ["--backend", "transformers", "--server-memory-gb", "3"], "--server-memory-gb"),
     ("evaluate mt-bench", ["--evaluation-batch", "3"], "--evaluation-batch"),

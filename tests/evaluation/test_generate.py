@@ -13,6 +13,7 @@ from srt.llm import loading
 from srt.llm._rendering import token_ids
 from srt.llm.inprocess import TransformersBackend
 from srt.llm.loading import load_tokenizer
+from srt.llm.model import ModelRef
 from srt.llm.prompts import conversation_turns, training_prompt
 from srt.llm.requests import Turns
 from srt.storage.errors import InputError
@@ -28,7 +29,7 @@ def run(tmp_path: Path, model: Path, prompt: str = "vicuna_v1.1", name: str = "a
     out = tmp_path / f"{name}.jsonl"
     settings = CONFIG.generate["sampled"].model_copy(update={"max_new_tokens": 5})
     wanted = [Wanted(str(tmp_path / "q.json"), out, settings)]
-    generate(wanted, str(model), None, prompt, CONFIG.execution, tmp_path / "cache")
+    generate(wanted, ModelRef(str(model)), prompt, CONFIG.execution, tmp_path / "cache")
     return read_records(out, Answer)
 
 
@@ -66,7 +67,7 @@ def test_a_second_turn_follows_the_first_answer(
     out, model = tmp_path / "answers.jsonl", str(tiny_llamas["bos"])
     for prompt in ("vicuna_v1.1", "chat"):
         wanted = [Wanted(str(tmp_path / "q.json"), out, settings)]
-        generate(wanted, model, None, prompt, CONFIG.execution, tmp_path / "cache")
+        generate(wanted, ModelRef(model), prompt, CONFIG.execution, tmp_path / "cache")
         answers = {answer.id: answer for answer in read_records(out, Answer)}
         assert [*answers] == ["a/1", "a/2", "b"]
         if prompt == "chat":
@@ -115,7 +116,7 @@ def test_a_turn_without_room_is_missing_and_ends_its_conversation(tmp_path: Path
     settings = CONFIG.generate["sampled"].model_copy(update={"max_new_tokens": 5})
     out, model = tmp_path / "answers.jsonl", str(tiny_llamas["plain"])
     wanted = [Wanted(str(tmp_path / "q.json"), out, settings)]
-    generate(wanted, model, None, "vicuna_v1.1", CONFIG.execution, tmp_path / "cache")
+    generate(wanted, ModelRef(model), "vicuna_v1.1", CONFIG.execution, tmp_path / "cache")
     assert [answer.id for answer in read_records(out, Answer)] == ["b/1", "b/2"]
     meta = json.loads((tmp_path / "answers.meta.json").read_text())
     assert meta["counts"]["unanswered"] == 2
@@ -154,7 +155,7 @@ def ask(tmp_path: Path, model: Path, names: list[str], cache: str, **changes: An
         settings = CONFIG.generate["sampled"].model_copy(update={"max_new_tokens": 5, **changes.get(name, {})})
         wanted.append(Wanted(str(tmp_path / f"{name}.json"), tmp_path / cache / f"{name}.jsonl", settings))
     execution = CONFIG.execution.model_copy(update={"generation_batch": 2})
-    generate(wanted, str(model), None, "vicuna_v1.1", execution, tmp_path / cache)
+    generate(wanted, ModelRef(str(model)), "vicuna_v1.1", execution, tmp_path / cache)
     return {each.out.stem: read_records(each.out, Answer) for each in wanted}
 
 
@@ -223,7 +224,7 @@ def test_a_set_that_cannot_be_read_is_refused_before_the_model_is_loaded(
     (tmp_path / "bad.json").write_text("[]")
     wanted = [Wanted(str(tmp_path / name), tmp_path / f"{name}l", settings) for name in ("q.json", "bad.json")]
     with pytest.raises(InputError, match=r"bad\.json: has no questions"):
-        generate(wanted, str(tiny_llamas["plain"]), None, "chat", CONFIG.execution, tmp_path / "cache")
+        generate(wanted, ModelRef(str(tiny_llamas["plain"])), "chat", CONFIG.execution, tmp_path / "cache")
     assert loads == []
     assert not (tmp_path / "q.jsonl").exists()
 

@@ -1,6 +1,7 @@
 """The subcommands: what each must be given, which function it calls, which settings it reads."""
 
 import argparse
+import dataclasses
 import functools
 
 import pytest
@@ -142,3 +143,11 @@ def called(monkeypatch):
 def words_of(command: str, with_asked: bool = True) -> list[str]:
     asked = [word for flag in ASKED.get(command, []) for word in (flag, ANY_VALUE.get(flag, "x"))] if with_asked else []
     return [*command.split(), *COMMANDS[command].split(), *asked]
+
+
+def unfolded(*values):
+    """What a step's function was given: the arguments, and what the objects among them hold (`Job`, ...)."""
+    for value in values:
+        yield value
+        if dataclasses.is_dataclass(value):
+            yield from unfolded(*(getattr(value, field.name) for field in dataclasses.fields(value)))

@@ -12,7 +12,9 @@ import accelerate.state
 import yaml
 from accelerate.utils import DistributedType
 
+from srt.llm.model import ModelRef
 from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.settings.job import Job
 from srt.storage.shipped import locate
 from srt.training import launch
 from srt.training.finetune import finetune
@@ -42,5 +44,5 @@ def set_as_the_launcher_does():
 train, out, model, settings, execution, cache = json.loads(sys.argv[1])
 take_for_a_gpu()
 set_as_the_launcher_does()
-recipe, how = FinetuneConfig(**settings), ExecutionConfig(**execution)
-finetune(Path(train), Path(out), model, None, 3, recipe, how, Path(cache))
+recipe, how = FinetuneConfig.model_validate(settings), ExecutionConfig(**execution)
+finetune(Path(train), ModelRef(model), 3, recipe, Job(Path(out), Path(cache), how))

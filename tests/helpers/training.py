@@ -4,8 +4,11 @@ import json
 
 from helpers import ROOT
 from srt.experiment.config import load
+from srt.llm.model import ModelRef
 from srt.settings import ExecutionConfig, FinetuneConfig
+from srt.settings.job import Job
 from srt.storage.records import Pair
+from srt.storage.trainings import RECORD
 from srt.training.examples import tokenize
 
 SMOLLM2 = ROOT / "models" / "smollm2-135m-instruct"
@@ -32,13 +35,10 @@ def recipe(**changes):
         "optimizer": "adamw",
         "sharding": "none",
         "adapter": "none",
-        "lora_rank": None,
-        "lora_alpha": None,
-        "lora_dropout": None,
         "batches": "padding_free",
         "gradient_checkpointing": "auto",
     }
-    return FinetuneConfig(**{**values, **changes})
+    return FinetuneConfig.model_validate({**values, **changes})
 
 
 def execution(**changes):
@@ -104,8 +104,9 @@ def tiny_model(tokenizer, settings=None):
 def run(train, base, out, settings=None, how=None, seed=3):
     from srt.training import finetune as step
 
-    step.finetune(train, out, str(base), None, seed, settings or recipe(), how or execution(), out.parent / "cache")
-    return json.loads((out / step.RECORD).read_text())
+    job = Job(out, out.parent / "cache", how or execution())
+    step.finetune(train, ModelRef(str(base)), seed, settings or recipe(), job)
+    return json.loads((out / RECORD).read_text())
 
 
 def weights(folder):

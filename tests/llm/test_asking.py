@@ -19,6 +19,7 @@ from srt.llm.asking import Teacher
 from srt.llm.requests import Completion, Request, Sampling
 from srt.llm.servers import ServerError
 from srt.llm.spending import BudgetError
+from srt.llm.terms import Terms
 from srt.settings import Limits, Price
 from srt.storage.files import read_records
 from srt.storage.records import ReflectedPair
@@ -46,7 +47,7 @@ def question(text: str) -> Request:
 
 
 def teacher(folder: Path, backend: Any = None, name: str = "job", **more: Any) -> Teacher:
-    return Teacher("t", lambda _: backend, folder, name, **more)
+    return Teacher("t", lambda _: backend, folder, name, Terms(**more))
 
 
 def test_a_talk_goes_on_while_others_wait_and_the_window_stays_full(tmp_path: Path) -> None:

@@ -300,7 +300,8 @@ def test_what_an_endpoint_sends_beside_the_text_stays_in_the_journal() -> None:
 def test_a_reflection_counts_thoughts_of_its_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An old journal with thoughts in it: nothing is asked again, and the log says how many it re-read."""
     from srt.experiment.config import load
-    from srt.reflection.reflect import conversations, read_input, reflect, speaker_of
+    from srt.reflection.reflect import Service, conversations, read_input, reflect, speaker_of
+    from srt.settings.job import Job
     from srt.storage.files import read_records, write_records
     from srt.storage.journal import content_key, journals_of
     from srt.storage.readers import read_json
@@ -320,7 +321,8 @@ def test_a_reflection_counts_thoughts_of_its_journal(tmp_path: Path, capsys: pyt
         for talk, text in zip(conversations(records, "response", settings), texts, strict=True):
             key = content_key(identity, talk.request().as_json())  # type: ignore[union-attr]
             print(json.dumps({"key": key, "value": {"text": text, **old}}), file=file)
-    reflect(tmp_path / "in.jsonl", tmp_path / "out.jsonl", "response", settings, config.execution, tmp_path / "journal")
+    job = Job(tmp_path / "out.jsonl", tmp_path, config.execution)
+    reflect(tmp_path / "in.jsonl", "response", settings, job, Service(journals=tmp_path / "journal"))
     found = read_records(tmp_path / "out.jsonl", ReflectedPair)
     assert [record.output for record in found] == ["The whole answer."] * 3
     assert Counter(record.outcome for record in found) == {"repaired": 2, "clean": 1}

@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,12 +15,14 @@ from srt.evaluation._likelihoods import JournaledModel
 from srt.evaluation.generate import Wanted, generate
 from srt.experiment.config import load
 from srt.llm import limits, loading
+from srt.llm.model import ModelRef
 from srt.llm.prompts import appended, student_template, text_ids
 from srt.prepare.sources import read_pairs
 from srt.scoring.coherence import coherence
 from srt.scoring.score import Student, score, targets_or_reasons
 from srt.scoring.sequences import Sequencer
 from srt.settings import OpenLlmConfig
+from srt.settings.job import Job
 from srt.storage.errors import InputError
 from srt.storage.files import read_records, write_records
 from srt.storage.readers import read_json
@@ -59,7 +62,8 @@ def scored(model, folder, pairs=PAIRS, name="s", **changes):
     """The scores of pairs, and their sidecar."""
     write_records(folder / "pairs.jsonl", pairs)
     settings = CONFIG.score.model_copy(update={"dtype": "float32", **changes})
-    score(folder / "pairs.jsonl", folder / f"{name}.jsonl", str(model), None, settings, HOW, folder / "cache")
+    job = Job(folder / f"{name}.jsonl", folder / "cache", HOW)
+    score(folder / "pairs.jsonl", ModelRef(str(model)), settings, job)
     return read_records(folder / f"{name}.jsonl", Score), read_json(folder / f"{name}.meta.json")
 
 
@@ -89,7 +93,7 @@ def test_the_end_of_the_shared_fault_is_taken_off(tiny_llamas, tmp_path, shared_
 def test_only_what_an_appending_tokenizer_scored_is_scored_anew(tiny_llamas, tmp_path, capsys):
     ending = with_tokenizer(tiny_llamas["plain"], tmp_path / "ending", add_end)
     settings = CONFIG.score.model_copy(update={"dtype": "float32"})
-    student = Student(str(ending), None, "float32", settings, HOW, tmp_path / "cache", "old")
+    student = Student(ModelRef(str(ending)), "float32", settings, Job(Path("old"), tmp_path / "cache", HOW))
     student.sequencer.keep_end = True
     old = targets_or_reasons(PAIRS, student)
     wrong = student.fill(target for targets in old.values() for target in targets.values())
@@ -147,7 +151,7 @@ def test_coherence_is_that_without_the_end(tiny_llamas, tmp_path):
 def embedded(model, folder, pairs=PAIRS, **changes):
     write_records(folder / "pairs.jsonl", pairs)
     settings = CONFIG.coherence.model_copy(update={"embedding": None, "dtype": "float32", **changes})
-    coherence(folder / "pairs.jsonl", folder / "c.jsonl", str(model), None, settings, HOW)
+    coherence(folder / "pairs.jsonl", folder / "c.jsonl", ModelRef(str(model)), settings, HOW)
     return read_records(folder / "c.jsonl", Coherence), read_json(folder / "c.meta.json")
 
 
@@ -200,7 +204,7 @@ def answered(model, folder, **changes):
     settings = CONFIG.generate["sampled"].model_copy(update={"max_new_tokens": 5, "backend": "transformers", **changes})
     out = folder / f"{model.name}.answers.jsonl"
     wanted = [Wanted(str(folder / "q.json"), out, settings)]
-    generate(wanted, str(model), None, "vicuna_v1.1", HOW, folder / "cache")
+    generate(wanted, ModelRef(str(model)), "vicuna_v1.1", HOW, folder / "cache")
     return read_records(out, Answer), read_json(folder / f"{model.name}.answers.meta.json")
 
 

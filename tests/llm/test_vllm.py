@@ -13,6 +13,7 @@ from srt.llm.opening import open_backend
 from srt.llm.requests import Request, Sampling, Speaker
 from srt.prepare.prepare import prepare
 from srt.reflection.reflect import reflect
+from srt.settings.job import Job
 from srt.storage.files import read_records
 from srt.storage.records import ReflectedPair
 
@@ -39,7 +40,7 @@ def test_a_server_of_its_own_serves_both_phases_with_structured_outputs(
     settings = CONFIG.teachers["smollm2"].model_copy(update={**changes, "max_new_tokens": 128})
     for variant in ("instruction", "response"):
         out = tmp_path / f"{variant}.jsonl"
-        reflect(tmp_path / "pairs.jsonl", out, variant, settings, EXECUTION, tmp_path / "journal")
+        reflect(tmp_path / "pairs.jsonl", variant, settings, Job(out, tmp_path / "journal", EXECUTION))
         assert vllm_processes() == []
         assert len(read_records(out, ReflectedPair)) == RECORDS
     answers = [

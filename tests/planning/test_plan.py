@@ -11,10 +11,12 @@ from srt import cli
 from srt.experiment.config import load
 from srt.llm.asking import Known, Teacher
 from srt.llm.requests import Request
+from srt.llm.terms import Terms
 from srt.planning.plan import plan, told
 from srt.reflection.cost import estimate
-from srt.reflection.reflect import conversations, reflect, unreflected
+from srt.reflection.reflect import Service, conversations, reflect, unreflected
 from srt.settings import Endpoint, Price
+from srt.settings.job import Job
 from srt.storage.files import write_records
 from srt.storage.records import Pair
 from srt.storage.yaml_files import read_yaml
@@ -34,7 +36,7 @@ def test_the_estimate_is_of_what_is_left_and_measured_as_soon_as_it_can_be(tmp_p
     price = Price(prompt=1.0, completion=10.0, batch=0.5)
     before = estimate(talks(), Known("t", {}, price, False))
     assert (before.records, before.requests, before.measured_on, before.hours) == (30, 30, 0, None)
-    with Teacher("t", lambda _: Answering(), tmp_path, "job", price) as teacher:
+    with Teacher("t", lambda _: Answering(), tmp_path, "job", Terms(price)) as teacher:
         done = talks()
         teacher.converse(done[:10], "x")
         half = estimate(done, teacher)
@@ -55,8 +57,8 @@ def test_the_head_of_a_run_says_what_it_will_cost(
     monkeypatch.setattr("srt.llm.opening.open_backend", lambda *_: Answering())
     write_records(tmp_path / "pairs.jsonl", PAIRS)
     price = Price(prompt=1.0, completion=10.0, batch=0.5)
-    arguments = (tmp_path / "pairs.jsonl", tmp_path / "out.jsonl", "instruction", SETTINGS, CONFIG.execution)
-    reflect(*arguments, tmp_path / "journal", SERVER, price)
+    job = Job(tmp_path / "out.jsonl", tmp_path, CONFIG.execution)
+    reflect(tmp_path / "pairs.jsonl", "instruction", SETTINGS, job, Service(SERVER, price))
     head = capsys.readouterr().err.splitlines()[0]
     assert "30 records, 30 requests to come, about " in head
     assert " USD, no rate is known yet (lengths assumed, none measured" in head
@@ -91,8 +93,8 @@ def test_a_done_stage_and_one_that_cannot_be_counted_are_said(
     data = Path(config.results) / "data/demo"
     write_records(data / "original.jsonl", PAIRS)
     out = data / "smollm2/instruction.jsonl"
-    teacher, cache = config.teachers["smollm2"], Path(config.cache)
-    reflect(data / "original.jsonl", out, "instruction", teacher, config.execution, cache, SERVER)
+    job = Job(out, Path(config.cache), config.execution)
+    reflect(data / "original.jsonl", "instruction", config.teachers["smollm2"], job, Service(SERVER))
     stages = plan(config, runs)
     assert (stages[0].estimate, stages[0].remark) == (None, "done (0 failed)")
     assert stages[1].estimate is not None

@@ -13,8 +13,9 @@ from srt import cli
 from srt.experiment import layout
 from srt.experiment.config import load
 from srt.planning import workload
-from srt.reflection.reflect import reflect
+from srt.reflection.reflect import Service, reflect
 from srt.settings import Endpoint
+from srt.settings.job import Job
 from srt.storage.files import write_json, write_records
 from srt.storage.records import Pair
 from srt.storage.yaml_files import read_yaml
@@ -61,8 +62,8 @@ def measured(paper: Path) -> Path:
     server = Endpoint(base_url="http://127.0.0.1:9/v1", api_key_env=None)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("srt.llm.opening.open_backend", lambda *_: Answering())
-        arguments = ("instruction", config.teachers["gpt"], config.execution, Path(config.cache) / "teacher", server)
-        reflect(paper.parent / "pairs.jsonl", paper.parent / "out.jsonl", *arguments)
+        job = Job(paper.parent / "out.jsonl", Path(config.cache), config.execution)
+        reflect(paper.parent / "pairs.jsonl", "instruction", config.teachers["gpt"], job, Service(server))
     (journal,) = (Path(config.cache) / "teacher").rglob("*.jsonl")
     journal.write_text(re.sub(r'"wall": [0-9.e-]+', '"wall": 36.0', journal.read_text()))
     return paper

@@ -12,8 +12,9 @@ from helpers.scores import score
 from srt.experiment.config import load
 from srt.llm.requests import Completion, Request
 from srt.llm.servers import ServerError
-from srt.reflection.reflect import reflect
+from srt.reflection.reflect import Service, reflect
 from srt.settings import Endpoint
+from srt.settings.job import Job
 from srt.storage.files import read_records, write_records
 from srt.storage.records import Pair, ReflectedPair
 
@@ -65,7 +66,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
         monkeypatch.setattr("srt.llm.opening.open_backend", lambda *_: model)
         source = tmp_path / ("instruction.jsonl" if variant == "both" else "original.jsonl")
         out = tmp_path / f"{variant}.jsonl"
-        reflect(source, out, variant, SETTINGS, CONFIG.execution, tmp_path / "journal", SERVER, **more)
+        service = Service(SERVER, journals=tmp_path / "journal")
+        reflect(source, variant, SETTINGS, Job(out, tmp_path, CONFIG.execution), service, **more)
         return read_records(out, ReflectedPair), model
 
     return call
@@ -237,6 +239,6 @@ def test_first_records_that_are_too_long_for_a_model_of_ours_stop_no_run(tmp_pat
         for records, passes in ((rows[::-1], True), (rows[10:], False)):
             write_records(pairs, records)
             with contextlib.nullcontext() if passes else pytest.raises(ServerError, match="refused all of 30 requests"):
-                reflect(pairs, out, "instruction", settings, CONFIG.execution, tmp_path / f"{backend} {passes}")
+                reflect(pairs, "instruction", settings, Job(out, tmp_path / f"{backend} {passes}", CONFIG.execution))
         found = {pair.id: pair.status for pair in read_records(out, ReflectedPair)}
         assert found == {row.id: "failed" if "long" in row.id else "reflected" for row in rows}

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from srt.experiment.config import load
+from srt.llm.model import ModelRef
 from srt.scoring.agreement import agreement
 from srt.scoring.score import score
+from srt.settings.job import Job
 from srt.storage.files import write_records
 from srt.storage.records import Pair
 
@@ -34,7 +36,7 @@ def compared(pairs: dict[str, Path], tmp_path: Path, proxy: Path, student: Path)
     scores = {variant: tmp_path / "proxy" / f"{variant}.jsonl" for variant in VARIANTS}
     more = (CONFIG.score, CONFIG.execution, tmp_path / "cache")
     for variant, path in pairs.items():
-        score(path, scores[variant], str(proxy), None, *more)
+        score(path, ModelRef(str(proxy)), CONFIG.score, Job(scores[variant], tmp_path / "cache", CONFIG.execution))
     out = tmp_path / "proxy.json"
     agreement(out, pairs, scores, str(student), None, "paper", 0.5, 0, SELECTION, *more)
     return json.loads(out.read_text())

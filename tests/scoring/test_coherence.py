@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from srt.experiment.config import load
+from srt.llm.model import ModelRef
 from srt.scoring.coherence import coherence
 from srt.storage.files import read_records, write_records
 from srt.storage.records import Coherence, Pair, ReflectedPair
@@ -26,7 +27,7 @@ def test_the_cosine_of_mean_last_hidden_states(tmp_path: Path, tiny_llamas: dict
     write_records(tmp_path / "p.jsonl", [ReflectedPair(**{**_plain(), **pair.model_dump()}) for pair in pairs])
     out = tmp_path / "c.jsonl"
     model = str(tiny_llamas["plain"])
-    coherence(tmp_path / "p.jsonl", out, model, None, CONFIG.coherence, CONFIG.execution)
+    coherence(tmp_path / "p.jsonl", out, ModelRef(model), CONFIG.coherence, CONFIG.execution)
     found = {row.id: row for row in read_records(out, Coherence)}
 
     tokenizer = loading.load_tokenizer(model, None)

@@ -11,12 +11,14 @@ from helpers.naive_scorer import naive
 from srt.cli import main
 from srt.experiment.config import load
 from srt.llm import loading
+from srt.llm.model import ModelRef
 from srt.llm.prompts import fill, guess_prompt, student_template
 from srt.prepare.sources import read_pairs
 from srt.scoring.nll import Scorer
 from srt.scoring.score import gather, score
 from srt.scoring.sequences import Target
 from srt.settings import ExecutionConfig, ScoreConfig
+from srt.settings.job import Job
 from srt.storage.errors import InputError
 from srt.storage.files import read_records, write_records
 from srt.storage.records import Pair, ReflectedPair, Score
@@ -38,7 +40,7 @@ def run(
 ) -> list[Score]:
     settings = ScoreConfig(**{**CONFIG.score.model_dump(), **changes})
     execution = ExecutionConfig(**{**CONFIG.execution.model_dump(), "score_batch_tokens": budget})
-    score(pairs, out, str(model), None, settings, execution, cache, shard)
+    score(pairs, ModelRef(str(model)), settings, Job(out, cache, execution), shard)
     return read_records(out, Score)
 
 

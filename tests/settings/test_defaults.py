@@ -9,9 +9,10 @@ from helpers.commands import ASKED, FUNCTIONS, help_of, sections_of, words_of
 from srt import cli
 from srt.experiment.config import load
 from srt.selection.registry import uses
-from srt.settings import EXECUTION_FLAGS, ExecutionConfig, FinetuneConfig, OpenLlmConfig
+from srt.settings import EXECUTION_FLAGS, ExecutionConfig, OpenLlmConfig
 from srt.settings.defaults import defaults, section_name
 from srt.settings.flags import as_flags, flag_fields
+from srt.settings.training import FullRecipe
 from srt.storage.shipped import locate
 
 pytestmark = pytest.mark.usefixtures("any_path")
@@ -31,7 +32,7 @@ def test_by_hand_nothing_comes_from_the_demo(called, monkeypatch, command):
 def test_by_hand_a_training_is_the_papers_recipe(called):
     assert cli.main(words_of("finetune")) == 0
     paper = load(locate("config/paper.yaml"))[0].recipes["paper"]
-    assert called[FinetuneConfig] == paper.model_copy(update={"sharding": "none"})
+    assert called[FullRecipe] == paper.model_copy(update={"sharding": "none"})
 
 
 def test_by_hand_an_answer_has_the_papers_length_and_the_benchmarks_are_the_benchmarks(called):
@@ -78,7 +79,7 @@ def test_a_config_file_is_named_as_the_source_and_beats_the_defaults(called, cap
     words = ["--config", str(locate("config/config.yaml")), "--use-recipe", "demo", "--max-steps", "7"]
     assert cli.main([*words_of("finetune"), *words]) == 0
     demo = load()[0].recipes["demo"]
-    assert called[FinetuneConfig] == demo.model_copy(update={"max_steps": 7})
+    assert called[FullRecipe] == demo.model_copy(update={"max_steps": 7})
     said = capsys.readouterr().err
     assert "finetune from flags: max_steps 7\n" in said
     assert re.search(r"finetune from .*config/config.yaml: .*global_batch 4, ", said)

@@ -30,6 +30,7 @@ from srt.llm.requests import Request, Sampling
 from srt.llm.endpoint import EndpointBackend
 from srt.llm.servers import OpenServer
 from srt.llm.asking import Teacher
+from srt.llm.terms import Terms
 url, folder, name, count, window, kind, key, model = sys.argv[1:]
 batch.POLL_SECONDS = 0.05
 server = OpenServer(url, key, model)
@@ -38,7 +39,7 @@ def opened(folder):
     return EndpointBackend(server, execution) if kind == "live" else batch.BatchBackend(server, execution, folder)
 numbers = range(int(count)) if name < "z" else reversed(range(int(count)))
 requests = [Request((("user", f"case {i}"),), 40, Sampling(0.0, 1.0, 1.0, 0)) for i in numbers]
-with Teacher("t", opened, Path(folder), name, batch=kind != "live") as teacher:
+with Teacher("t", opened, Path(folder), name, Terms(batch=kind != "live")) as teacher:
     answers = teacher.ask(requests, "x")
 assert len(answers) == int(count) and all(answer.text for answer in answers)
 print(teacher.received, teacher.reused)

@@ -17,7 +17,7 @@ from srt.evaluation.replay import read_annotations
 from srt.evaluation.win_rate import _check_difficulty
 from srt.experiment.config import default_config
 from srt.experiment.table import read_runs
-from srt.imports._rows import _sidecar
+from srt.imports._rows import aligned
 from srt.llm.prompts import guess_prompt, student_template
 from srt.prepare.sources import read_pairs, read_rows
 from srt.report.formats import Column, Part, read_csv
@@ -408,7 +408,7 @@ SIDECARS = {
 def test_a_sidecar_that_is_odd_is_told(tmp_path: Path, content: str) -> None:
     (tmp_path / "p.meta.json").write_text(content)
     with pytest.raises(InputError, match=r"p\.meta\.json: " + ".*" + SIDECARS[content]):
-        _sidecar(tmp_path / "p.jsonl", 1)
+        aligned("s.json", [], tmp_path / "p.jsonl", [Pair(id="a", **PAIR)])
 
 
 def test_an_odd_ledger_is_one_line_of_explain(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

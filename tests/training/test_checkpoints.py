@@ -10,6 +10,10 @@ import pytest
 import transformers
 
 from helpers.training import assert_equal_weights, execution, recipe, run
+from srt.llm.loading import fingerprint, identity
+from srt.llm.model import ModelRef
+from srt.settings.job import Job
+from srt.storage.trainings import RECORD
 from srt.training import finetune as step
 from srt.training.checkpoints import MARKER, SAVING, alone, key_of, newest_checkpoint
 
@@ -77,7 +81,7 @@ def killed_at(place, moment, *arguments):
 )
 def test_a_kill_at_any_moment_costs_no_bit(train_file, tiny_base, tmp_path, capsys, straight, place, moment, reached):
     out, cache = tmp_path / "killed" / "model", tmp_path / "killed" / "cache"
-    arguments = (train_file, out, str(tiny_base), None, 3, SETTINGS, HOW, cache)
+    arguments = (train_file, ModelRef(str(tiny_base)), 3, SETTINGS, Job(out, cache, HOW))
     killed_at(place, moment, *arguments)
     assert not out.exists()
     capsys.readouterr()
@@ -86,15 +90,17 @@ def test_a_kill_at_any_moment_costs_no_bit(train_file, tiny_base, tmp_path, caps
     assert f"going on from checkpoint-{reached} of 6" in told
     assert f"step {reached} of 6" not in told  # what was done is not done again
     assert reached == 6 or f"step {reached + 1} of 6" in told
-    resumed, whole = (json.loads((folder / step.RECORD).read_text()) for folder in (out, straight))
+    resumed, whole = (json.loads((folder / RECORD).read_text()) for folder in (out, straight))
     assert resumed["loss_curve"] == whole["loss_curve"]
     assert_equal_weights(out, straight, 0)
+    assert identity(str(out), None) == identity(str(straight), None)
+    assert fingerprint(str(out)) == fingerprint(str(straight))
     assert sorted(path.name for path in out.parent.iterdir()) == ["cache", "model"]
 
 
 def test_a_kill_in_the_first_save_starts_anew(train_file, tiny_base, tmp_path, straight):
     out = tmp_path / "killed" / "model"
-    arguments = (train_file, out, str(tiny_base), None, 3, SETTINGS, HOW, tmp_path / "killed" / "cache")
+    arguments = (train_file, ModelRef(str(tiny_base)), 3, SETTINGS, Job(out, tmp_path / "killed" / "cache", HOW))
     killed_at("transformers.Trainer._save_rng_state", 1, *arguments)
     step.finetune(*arguments)
     assert_equal_weights(out, straight, 0)

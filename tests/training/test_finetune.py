@@ -13,7 +13,7 @@ from srt.report.reported import setup
 from srt.storage.errors import InputError
 from srt.storage.files import write_records
 from srt.storage.records import Pair
-from srt.training import finetune as step
+from srt.storage.trainings import RECORD
 from srt.training.trainer import PACKAGES
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
@@ -52,7 +52,7 @@ def test_model_folder(train_file, tiny_base, tmp_path, capsys):
         path for path in (out.parent / "cache").rglob("*") if not path.name.endswith(".lock") and path.is_file()
     ]
     for path in out.glob("*.json"):
-        told = path.read_text().replace(str(tiny_base), "") if path.name == step.RECORD else path.read_text()
+        told = path.read_text().replace(str(tiny_base), "") if path.name == RECORD else path.read_text()
         assert str(tmp_path.parent) not in told, path.name
 
     assert AutoModelForCausalLM.from_pretrained(out, dtype=torch.float32).config.vocab_size == len(tiny_tokenizer())

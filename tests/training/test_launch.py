@@ -9,10 +9,12 @@ import pytest
 import yaml
 
 from helpers.training import assert_equal_weights, execution, losses, recipe, run
+from srt.llm.model import ModelRef
 from srt.settings import EXECUTION_FLAGS
+from srt.settings.job import Job
 from srt.storage.errors import InputError
+from srt.storage.trainings import RECORD
 from srt.training import launch
-from srt.training.saving import RECORD
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
@@ -129,7 +131,9 @@ def test_the_processes_are_called_with_everything(tmp_path):
     from srt.commands import flags
 
     how = execution(finetune_gpus=2)
-    words = launch.arguments(tmp_path / "a b.jsonl", tmp_path / "m", "M", None, 3, recipe(), how, tmp_path / "c")
+    words = launch.arguments(
+        tmp_path / "a b.jsonl", ModelRef("M"), 3, recipe(), Job(tmp_path / "m", tmp_path / "c", how)
+    )
     args = cli.build_parser().parse_args(words)
     assert flags.given_settings(args, type(recipe())) == recipe().model_dump()
     assert flags.execution(args).model_dump() == how.model_dump(include=set(EXECUTION_FLAGS["finetune"]))

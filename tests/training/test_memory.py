@@ -137,7 +137,7 @@ def test_every_way_out_that_is_named_is_a_recipe_that_loads_and_fits():
     ways = list(memory._ways_out(shape, settings, 1, LENGTHS, 4, 80))
     assert len(ways) >= 3
     for changes in (LORA, QLORA, PURE, {"sharding": "fsdp2", "dtype": "bfloat16"}):
-        FinetuneConfig(**{**settings.model_dump(), **changes})
+        FinetuneConfig.model_validate({**settings.model_dump(), **changes})
 
 
 def test_activations_are_computed_twice_only_where_memory_asks_for_it():

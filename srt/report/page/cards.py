@@ -18,10 +18,10 @@ from srt.report.page import evidence, ledgers, provenance
 from srt.report.page.html import evaluations, number
 from srt.report.reported import training
 from srt.report.tables import before_after
-from srt.storage import sidecars
 from srt.storage.errors import InputError
 from srt.storage.files import write_text
-from srt.storage.sidecars import read_sidecar
+from srt.storage.sidecars import Sidecar, meta_of, read_sidecar
+from srt.storage.trainings import TrainingRecord
 
 Kind = Literal["data", "model"]
 FILES: dict[Kind, str] = {"data": layout.DATA_CARD, "model": layout.MODEL_CARD}
@@ -73,42 +73,44 @@ def card(results: Path, run: Run, responses: str, licences: Mapping[str, str], n
     environment.filters.update(number=number, cell=_cell)
     found = evaluations(results, [run])
     licence = licences.get(run.dataset or "")
+    trained = training(results, run.run)
     facts: dict[str, Any] = {
         "run": run,
         "licence": licence or NOT_STATED,
-        "origin": _meta(results, layout.ORIGINAL.format(dataset=run.dataset)),
+        "origin": _sidecar(results, layout.ORIGINAL.format(dataset=run.dataset)),
         "teacher_facts": _teacher_facts(results, run, responses),
         "stages": before_after.before_after(results, [run], responses).rows,
         "kinds": ledgers.ledgers(results, [run]),
         "train_sha256": _sha256(results / layout.TRAIN.format(run=run.run)),
-        "training": training(results, run.run),
+        "training": trained,
         "evaluations": found,
         "standing": evidence.standing(results, found, notice),
         "commit": provenance.commit(Path(__file__).parent),
     }
-    header = yaml.safe_dump(_header(run, licence, facts["training"], kind), sort_keys=False)
+    header = yaml.safe_dump(_header(run, licence, trained, kind), sort_keys=False)
     return environment.get_template(f"{kind}_card.md.j2").render(header=header, **facts)
 
 
-def _header(run: Run, licence: str | None, trained: Mapping[str, Any], kind: Kind) -> dict[str, Any]:
+def _header(run: Run, licence: str | None, trained: TrainingRecord, kind: Kind) -> dict[str, Any]:
     """What the hub reads at a card's head."""
     tags = ["selective-reflection-tuning", "instruction-tuning", "synthetic"]
     if kind == "data":
         known = licence.lower() if licence else "unknown"
         return {"license": known, "tags": tags, "pretty_name": f"{run.dataset}, {run.method}, {run.student}"}
     # Base model and data bind the weights together, which no single name says.
-    return {"license": "other", "tags": tags, "base_model": trained.get("base_model"), "library_name": "transformers"}
+    return {"license": "other", "tags": tags, "base_model": trained.base_model, "library_name": "transformers"}
 
 
-def _meta(results: Path, path: str) -> dict[str, Any]:
-    return read_sidecar(results / sidecars.meta_of(path))
+def _sidecar(results: Path, path: str) -> Sidecar:
+    return read_sidecar(results / meta_of(path), Sidecar)
 
 
 def _teacher_facts(results: Path, run: Run, responses: str) -> list[str]:
     """The models and prompts that wrote the reflections which the run reads, each once."""
     paths = [path for variant, path in layout.pairs_paths(run, responses).items() if variant != "original"]
-    settings = [_meta(results, path).get("settings", {}) for path in paths]
-    told = [f"{key} {known[key]}" for key in ("model", "prompts") for known in settings if known.get(key)]
+    settings = [_sidecar(results, path).settings for path in paths]
+    told = [f"model {known.model}" for known in settings if known.model]
+    told += [f"prompts {known.prompts}" for known in settings if known.prompts]
     return list(dict.fromkeys(told))
 
 

@@ -9,7 +9,6 @@ import subprocess
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from srt.experiment import layout
 from srt.experiment.runs import Run
@@ -18,7 +17,7 @@ from srt.report.reported import read_evaluation, training
 from srt.storage.errors import InputError
 from srt.storage.finite import is_finite
 from srt.storage.readers import tab_rows
-from srt.storage.sidecars import read_sidecar
+from srt.storage.sidecars import Sidecar, read_sidecar
 
 COST_COLUMNS = (
     Column("teacher", "Teacher"),
@@ -78,20 +77,20 @@ def machine() -> str:
     return f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
 
 
-def _sidecars(results: Path, folder: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def _sidecars(results: Path, folder: str = "") -> Iterator[tuple[str, Sidecar]]:
     for path in sorted((results / folder).rglob("*.meta.json")):
-        yield path.relative_to(results).as_posix(), read_sidecar(path)
+        yield path.relative_to(results).as_posix(), read_sidecar(path, Sidecar)
 
 
 def _costs(results: Path) -> list[Row]:
     """A teacher's journals in all, from the sidecar that has most of them."""
     most: dict[str, Row] = {}
-    for source, meta in _sidecars(results, "data"):
-        spent = meta.get("teacher_in_all")
-        if not spent:
+    for source, sidecar in _sidecars(results, "data"):
+        spent = sidecar.teacher_in_all
+        if spent is None:
             continue
-        teacher = str((meta.get("settings") or {}).get("model"))
-        row = {"teacher": teacher, "source": source, **spent}
+        teacher = str(sidecar.settings.model)
+        row = {"teacher": teacher, "source": source, **spent.model_dump()}
         if teacher not in most or row["requests"] > most[teacher]["requests"]:
             most[teacher] = row
     return list(most.values())
@@ -105,7 +104,7 @@ def _times(results: Path, runs: Sequence[Run]) -> list[Row]:
         taken[path.relative_to(folder).parts[0]].append(_measured(path))
     rows = [_time(step, jobs, f"{layout.TIMINGS}{step}/") for step, jobs in taken.items()]
     if "finetune" not in taken:
-        known = [(seconds, None) for run in runs if (seconds := training(results, run.run).get("seconds")) is not None]
+        known = [(seconds, None) for run in runs if (seconds := training(results, run.run).seconds) is not None]
         if known:
             rows.append(_time("finetune", known, layout.TRAINING.format(run="*")))
     return rows
@@ -136,10 +135,9 @@ def _seeds(results: Path, runs: Sequence[Run]) -> Iterator[Row]:
         if run.seed is not None:
             yield {"what": f"selection and finetuning of {run.run}", "seed": run.seed, "source": "the run table"}
     drawn: dict[int, list[str]] = defaultdict(list)
-    for source, meta in _sidecars(results, "runs"):
-        seed = (meta.get("settings") or {}).get("seed")
-        if isinstance(seed, int):
-            drawn[seed].append(source)
+    for source, sidecar in _sidecars(results, "runs"):
+        if sidecar.settings.seed is not None:
+            drawn[sidecar.settings.seed].append(source)
     for seed, sources in drawn.items():
         yield {"what": f"answers ({len(sources)} files)", "seed": seed, "source": sources[0]}
 
@@ -147,11 +145,12 @@ def _seeds(results: Path, runs: Sequence[Run]) -> Iterator[Row]:
 def _versions(results: Path, runs: Sequence[Run]) -> list[Row]:
     """Every version that any artefact was made with; more than one of a package is worth a look."""
     found: dict[tuple[str, str], int] = defaultdict(int)
-    every = [meta for _, meta in _sidecars(results)] + [training(results, run.run) for run in runs]
-    every += [read_evaluation(path).model_dump() for path in _evaluations(results, runs)]
-    for meta in every:
-        for package, version in (meta.get("versions") or {}).items():
-            found[package, str(version)] += 1
+    every = [sidecar.versions for _, sidecar in _sidecars(results)]
+    every += [training(results, run.run).versions for run in runs]
+    every += [read_evaluation(path).versions for path in _evaluations(results, runs)]
+    for versions in every:
+        for package, version in versions.items():
+            found[package, version] += 1
     return [{"package": package, "version": version, "files": n} for (package, version), n in sorted(found.items())]
 
 

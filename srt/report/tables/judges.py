@@ -15,7 +15,7 @@ from srt.report.tables.columns import ANSWERS, JUDGE, RUN, SETUP
 from srt.settings import ALPACA_EVAL, MT_BENCH
 from srt.storage import sidecars
 from srt.storage.records import Evaluation
-from srt.storage.sidecars import read_sidecar
+from srt.storage.sidecars import Sidecar, read_sidecar
 
 NO_RUN = "None: no run has an evaluation of this benchmark."
 SOURCE = Column("source", "Source", path=True)
@@ -102,8 +102,8 @@ def judge_facts(results: Path, found: Evaluation, form: str) -> Row:
 
 def answers_facts(results: Path, run: str, questions: str) -> Row:
     """How many of a run's answers were cut off at the limit of tokens, and how many are empty."""
-    sidecar = sidecars.meta_of(layout.ANSWERS.format(run=run, questions=questions))
-    counts = read_sidecar(results / sidecar).get("counts", {})
+    path = sidecars.meta_of(layout.ANSWERS.format(run=run, questions=questions))
+    counts = read_sidecar(results / path, Sidecar).counts
     return {"cut_off": counts.get("cut off"), "empty": counts.get("empty")}
 
 
