@@ -23,7 +23,7 @@ from srt.reflection.cleaning import Cleaning, Failure, read_cleaning
 from srt.reflection.conversation import TRIES, Conversation, plain
 from srt.reflection.cost import estimate
 from srt.reflection.styles import Style, read_style
-from srt.selection.methods import phase_one_winner
+from srt.selection.phases import phase_one_winner
 from srt.settings import Endpoint, ExecutionConfig, Price, ReflectConfig
 from srt.storage import packages
 from srt.storage.errors import InputError

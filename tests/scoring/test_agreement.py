@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from helpers.scores import choice
 from srt.experiment.config import load
+from srt.llm.model import ModelRef
 from srt.scoring.agreement import agreement
 from srt.scoring.score import score
+from srt.settings.job import Job
 from srt.storage.files import write_records
 from srt.storage.records import Pair
 
@@ -36,7 +39,8 @@ def compared(pairs: dict[str, Path], tmp_path: Path, proxy: Path, student: Path)
     for variant, path in pairs.items():
         score(path, scores[variant], str(proxy), None, *more)
     out = tmp_path / "proxy.json"
-    agreement(out, pairs, scores, str(student), None, "paper", 0.5, 0, SELECTION, *more)
+    by = choice("all_outcomes", 0.5, settings=SELECTION, pairs=pairs, scores=scores)
+    agreement(by, ModelRef(str(student)), CONFIG.score, Job(out, tmp_path / "cache", CONFIG.execution))
     return json.loads(out.read_text())
 
 
