@@ -14,7 +14,9 @@ from srt.scoring.rescore import rescore
 from srt.scoring.score import score as score_pairs
 from srt.scoring.score import with_nlls
 from srt.selection.candidates import Candidate
+from srt.selection.choice import Choice
 from srt.selection.ledger import decide_all
+from srt.selection.method import Method, Preference
 from srt.selection.select import select
 from srt.settings.job import Job
 from srt.storage.errors import InputError
@@ -85,6 +87,15 @@ def test_a_text_that_both_sides_share_has_no_error_in_their_difference() -> None
     assert doubts({"a": record(original=scored(-0.3), response=other)}, method="r_ifd") == both_ratios(
         "r_ifd", "original", "response"
     )
+
+
+def test_an_nll_that_a_method_compares_is_in_doubt_as_a_ratio_is() -> None:
+    shorter = Preference("nll_response", "lower")
+    by = Choice(Method("from_outside", phases=(shorter, shorter)), SELECTION)
+    two = record(original=scored(-1.0), instruction=scored(-1.0, response=2.1))  # bound 0.1414
+    assert Doubts(by, frozenset(), ERROR).find({"a": two}) == both_ratios("ifd", "original", "instruction")
+    two["instruction"] = Candidate("instruction", scored(-1.0, response=2.2))
+    assert Doubts(by, frozenset(), ERROR).find({"a": two}) == set()
 
 
 def test_a_ratio_near_the_filters_limit_is_in_doubt() -> None:
