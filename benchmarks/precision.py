@@ -11,6 +11,7 @@ last sentence as the reflected response. The last line is a JSON object.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import math
 import re
@@ -23,17 +24,28 @@ from typing import Any
 from common import records_file
 
 from srt.experiment.config import load
+from srt.llm.model import ModelRef
 from srt.prepare.sources import read_pairs
 from srt.scoring.rescore import rescore
 from srt.scoring.score import score
+from srt.selection.choice import Choice
+from srt.selection.registry import method_named
 from srt.selection.select import select
 from srt.settings import ScoreConfig
+from srt.settings.job import Job
 from srt.storage.files import read_records, write_records
 from srt.storage.readers import read_json
 from srt.storage.records import NLLS, VARIANTS, LedgerEntry, Pair, Score
 from srt.storage.sidecars import meta_of
 
-CHOICES = (("paper", 1.0), ("paper", 0.1), ("released", 0.5), ("ifd", 0.05), ("r_ifd", 0.5), ("perplexity", 0.1))
+CHOICES = (
+    ("all_outcomes", 1.0),
+    ("all_outcomes", 0.1),
+    ("selective", 0.5),
+    ("ifd", 0.05),
+    ("r_ifd", 0.5),
+    ("perplexity", 0.1),
+)
 
 
 def shortened(text: str) -> str:
@@ -104,18 +116,19 @@ def main() -> None:
         for share in (0.5, 0.95, 0.99, 1.0):
             found["error"][f"{share:g}"] = round(measured[math.ceil(share * len(measured)) - 1], 4)
         for method, ratio in CHOICES:
-            label, choice, low = f"{method} {ratio:g}", (method, ratio, 0, config.selection), scores["bfloat16"]
-            out, cache = folder / f"{label}.jsonl", folder / label
-            run = (out, pairs, low, args.model, None, *choice, settings, config.execution, cache)
-            again = seconds(rescore, *run)
-            for kind, given, extra in (("plain", low, None), ("exact", low, out), ("float32", scores["float32"], None)):
-                select(folder / kind / label, pairs, given, *choice, None, extra)
+            label = f"{method} {ratio:g}"
+            low = Choice(method_named(method), config.selection, ratio, pairs=pairs, scores=scores["bfloat16"])
+            full = dataclasses.replace(low, scores=scores["float32"])
+            job = Job(folder / f"{label}.jsonl", folder / label, config.execution)
+            again = seconds(rescore, low, ModelRef(args.model), settings, job)
+            for kind, given, extra in (("plain", low, None), ("exact", low, job.out), ("float32", full, None)):
+                select(folder / kind / label, given, extra)
             ledgers = [folder / kind / label for kind in ("plain", "exact", "float32")]
             found["choices"][label] = {
                 "flips_plain": differences(ledgers[0], ledgers[2]),
                 "flips_exact": differences(ledgers[1], ledgers[2]),
                 "cost": round(1 + again / found["bfloat16"], 2),
-                **read_json(Path(meta_of(str(out))))["counts"],
+                **read_json(Path(meta_of(str(job.out))))["counts"],
             }
             print(label, found["choices"][label], flush=True)
     found["ratio"] = max(choice["cost"] for choice in found["choices"].values())

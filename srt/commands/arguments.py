@@ -12,7 +12,8 @@ from srt.commands import flags, idle
 from srt.commands.inputs import read_model, read_variant
 from srt.commands.outputs import Output
 from srt.llm.model import ModelRef
-from srt.selection.registry import SELECTING, uses, variants_of
+from srt.selection.choice import Choice
+from srt.selection.registry import Method, method_named, selecting
 from srt.settings import ExecutionConfig, GenerateConfig, ReflectConfig, SelectionConfig, Settings
 from srt.settings.defaults import DEFAULTS, tell
 from srt.settings.job import Job
@@ -130,30 +131,41 @@ def choice(parser: argparse.ArgumentParser) -> None:
             help=about,
         )
     about = "what chooses between a record's versions (README.md has the table)"
-    parser.add_argument("--method", required=True, choices=SELECTING, help=about)
+    parser.add_argument("--method", required=True, choices=selecting(), help=about)
     parser.add_argument("--ratio", required=True, type=float, help="share of the selected records to keep, by IFD")
-    about = f"seed of the methods `random` and `length`, {SEED} where not given"
+    about = f"seed of the methods that draw by chance (`random`, `length`), {SEED} where not given"
     parser.add_argument("--seed", type=int, default=None, help=about)
 
 
-def files(args: argparse.Namespace) -> tuple[dict[str, Path], ...]:
+def chosen(args: argparse.Namespace, reads: Sequence[str] = ()) -> Choice:
+    """What `choice` asked for.
+
+    InputError for a file or a setting that neither the method nor the step, which itself reads some settings of the
+    selection (`reads`), makes use of.
+    """
+    method = method_named(args.method)
+    settings = _selection(args, method, reads)
+    files = _files(args, method)
+    return Choice(method, settings, ratio(args.ratio), args.seed or SEED, **files)
+
+
+def _files(args: argparse.Namespace, method: Method) -> dict[str, dict[str, Path]]:
     """The files of FILES by variant; InputError for one of a variant that the method does not read."""
     found = {flag: assignments(getattr(args, flag), f"--{flag}") for flag in FILES}
-    read = variants_of(args.method)
     for flag, paths in found.items():
-        for variant in (variant for variant in paths if variant not in read):
-            expected = ", ".join(read)
-            raise InputError(f"--{flag} {variant}=...: has no effect with --method {args.method}: expected {expected}")
-    return tuple(found.values())
+        for variant in (variant for variant in paths if variant not in method.variants):
+            expected = ", ".join(method.variants)
+            raise InputError(f"--{flag} {variant}=...: has no effect with --method {method.name}: expected {expected}")
+    return found
 
 
-def selection(args: argparse.Namespace, reads: Sequence[str] = ()) -> SelectionConfig:
+def _selection(args: argparse.Namespace, method: Method, reads: Sequence[str]) -> SelectionConfig:
     """The selection's settings; InputError for what neither the method nor the step (`reads`) makes use of."""
-    used = {*uses(args.method), *reads}
+    used = {*method.uses, *reads}
     settings = flags.resolve(args, SelectionConfig, lambda config: config.selection, shown=used)
     if "seed" in used and args.seed is None:
         tell("arguments", "by default", {"seed": SEED})
-    why = idle.of_selection(args.method, reads)
+    why = idle.of_selection(method, reads)
     flags.refuse_idle(args, SelectionConfig, why)
     if not flags.is_whole(args, SelectionConfig):
         flags.refuse_given([name for name in ("seed", "coherence") if getattr(args, name) not in (None, [])], why)

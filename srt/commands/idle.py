@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from srt.selection.registry import uses
+from srt.selection.method import Method
 from srt.settings import SENDING, VLLM, GenerateConfig, OpenLlmConfig, ReflectConfig, SelectionConfig, Settings
 from srt.settings.cases import Cased, fields_of
 from srt.settings.defaults import flag
@@ -26,10 +26,10 @@ BACKENDS = {
 }
 
 
-def of_selection(method: str, reads: Collection[str] = ()) -> Why:
+def of_selection(method: Method, reads: Collection[str] = ()) -> Why:
     """Settings and arguments of a selection that neither the method reads nor, by `reads`, the step itself."""
     known = ("seed", "coherence", *SelectionConfig.model_fields)
-    return {name: f"with --method {method}" for name in known if name not in {*uses(method), *reads}}
+    return {name: f"with --method {method.name}" for name in known if name not in {*method.uses, *reads}}
 
 
 def of_reflection(settings: ReflectConfig) -> Why:

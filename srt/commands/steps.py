@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from srt.commands import arguments, flags, idle
 from srt.commands.arguments import Steps
 from srt.commands.inputs import read_file, read_source, read_variant
 from srt.commands.outputs import Output
+from srt.llm.model import ModelRef
 from srt.settings import (
     SOURCE,
     CoherenceConfig,
@@ -22,6 +21,7 @@ from srt.settings import (
     ScoreConfig,
     SelectionConfig,
 )
+from srt.settings.job import Job
 from srt.storage.errors import InputError
 
 
@@ -141,21 +141,10 @@ def selection(steps: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.selection.select import select
 
-        settings = arguments.selection(args)
-        pairs, scores, coherence = arguments.files(args)
+        choice = arguments.chosen(args)
         if args.rescored and not args.scores:
             flags.refuse_given(["rescored"], {"rescored": "without --scores"})
-        select(
-            args.run_dir,
-            pairs,
-            scores,
-            args.method,
-            arguments.ratio(args.ratio),
-            args.seed or arguments.SEED,
-            settings,
-            coherence,
-            args.rescored,
-        )
+        select(args.run_dir, choice, args.rescored)
 
     parser = arguments.step(steps, "selection", call, "Choose one version of each record, filter, and keep the ratio.")
     arguments.run_dir(parser)
@@ -171,7 +160,9 @@ def rescore(steps: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.scoring.rescore import rescore
 
-        rescore(*_scored_choice(args))
+        choice = arguments.chosen(args)
+        model, settings, job = _scoring(args)
+        rescore(choice, model, settings, job)
 
     about = "Compute in float32 what low-precision scores leave in doubt of one selection."
     _add_scored_choice(arguments.step(steps, "rescore", call, about), "rescore", "the JSONL, for `srt selection`")
@@ -183,7 +174,9 @@ def agreement(steps: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.scoring.agreement import agreement
 
-        agreement(*_scored_choice(args, reads=["proxy_sample"]))
+        choice = arguments.chosen(args, reads=["proxy_sample"])
+        model, settings, job = _scoring(args)
+        agreement(choice, model, settings, job)
 
     about = "Compare a proxy's scores with those of the student that it scores for, on a sample of records."
     _add_scored_choice(arguments.step(steps, "agreement", call, about), "agreement", "the JSON")
@@ -200,25 +193,11 @@ def _add_scored_choice(parser: argparse.ArgumentParser, step: str, out: str) -> 
     flags.add_execution(parser, step)
 
 
-def _scored_choice(args: argparse.Namespace, reads: Sequence[str] = ()) -> tuple[Any, ...]:
-    """These arguments, in the order of the step's function, which itself reads settings of the selection (`reads`)."""
-    settings = arguments.selection(args, reads)
-    pairs, scores, coherence = arguments.files(args)
-    return (
-        args.out,
-        pairs,
-        scores,
-        args.model,
-        arguments.revision(args),
-        args.method,
-        arguments.ratio(args.ratio),
-        args.seed or arguments.SEED,
-        settings,
-        flags.resolve(args, ScoreConfig, lambda config: config.score),
-        flags.execution(args),
-        args.cache,
-        coherence,
-    )
+def _scoring(args: argparse.Namespace) -> tuple[ModelRef, ScoreConfig, Job]:
+    """Who scores for a selection, how, and where it writes."""
+    settings = flags.resolve(args, ScoreConfig, lambda config: config.score)
+    model = ModelRef(args.model, arguments.revision(args))
+    return model, settings, Job(args.out, args.cache, flags.execution(args))
 
 
 def finetune(steps: Steps) -> None:

@@ -25,8 +25,8 @@ def given_findings(config: Config, runs: Sequence[Run], names: Collection[str], 
     for run in runs:
         yield from _reflections(config, run, where)
         yield from _scores(config, run, where)
-        if (run.method == "given") != (run.run in given.train):
-            told = "needs an entry there" if run.method == "given" else f"has the method {run.method}, expected 'given'"
+        if run.is_imported != (run.run in given.train):
+            told = "needs an entry there" if run.is_imported else f"has the method {run.method}, expected 'given'"
             yield Finding(where, "given.train", f"run {run.run!r} {told}", beside="given.train")
     yield from _judgments(config, runs, names, where)
     yield from _unknown(given.train, names, where, "given.train", "run_table")

@@ -9,7 +9,7 @@ from srt.experiment import layout
 from srt.experiment._imported import given_findings
 from srt.experiment.judges import read_judge
 from srt.experiment.runs import Run
-from srt.selection.registry import SELECTED_METHODS
+from srt.selection.registry import methods
 from srt.settings import MT_BENCH, Config
 from srt.settings.base import Place, check_name
 from srt.settings.evaluation import form_of_benchmark, judge_name
@@ -52,8 +52,9 @@ def _run_findings(config: Config, run: Run) -> Iterator[Finding]:
         name = getattr(run, column)
         if name is not None:
             yield from unknown(name, known, config.run_table, f"run {run.run!r}: {column}", beside)
-    if config.responses == "selected" and run.method not in SELECTED_METHODS:
-        message = f"responses 'selected' serves {SELECTED_METHODS}, found {run.method!r}"
+    if config.responses == "selected" and not run.chosen_by.serves_winners:
+        served = tuple(method.name for method in methods() if method.serves_winners)
+        message = f"responses 'selected' serves {served}, found {run.method!r}"
         yield Finding(config.run_table, f"run {run.run!r}: method", message, beside="responses")
 
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from srt.experiment.runs import Run
-from srt.selection.registry import FIXED_METHODS, variants_of
 from srt.settings import ALPACA_EVAL, MT_BENCH, Config
 from srt.settings.evaluation import judge_name
 from srt.settings.given import Variant
@@ -75,14 +74,12 @@ def _pairs_pattern(variant: str, responses: str) -> str:
 
 def variants_read(run: Run) -> Sequence[str]:
     """The variants whose pairs a run's method reads."""
-    if run.method == "none" or run.dataset is None:
-        return ()
-    return variants_of(run.method)
+    return run.chosen_by.variants if run.dataset is not None else ()
 
 
 def reads_scores(run: Run) -> bool:
-    """A fixed variant at ratio 1 is taken whole and needs no student; every other choice or ranking does."""
-    return run.method not in ("none", "given") and not (run.method in FIXED_METHODS and run.ratio == 1)
+    """Whether a student's scores decide what the run keeps."""
+    return run.chosen_by.reads_scores(run.ratio)
 
 
 def pairs_paths(run: Run, responses: str) -> dict[str, str]:
@@ -155,7 +152,7 @@ def imported_scores(config: Config) -> dict[str, ImportedScores]:
 
 def coherence_paths(run: Run, responses: str) -> dict[str, str]:
     """variant: path of the coherence file, for runs whose method reads it."""
-    if run.method != "coherence":
+    if not run.chosen_by.reads_coherence:
         return {}
     patterns = {v: coherence_of(_pairs_pattern(v, responses)) for v in variants_read(run)}
     return {v: pattern.format(variant=v, **run.model_dump()) for v, pattern in patterns.items()}
@@ -163,7 +160,7 @@ def coherence_paths(run: Run, responses: str) -> dict[str, str]:
 
 def opponents_of(run: Run, opponents: Sequence[str]) -> list[str]:
     """The runs that a trained run is judged against, itself left out; an untuned model is judged against none."""
-    return [] if run.method == "none" else [name for name in opponents if name != run.run]
+    return [] if run.is_untuned else [name for name in opponents if name != run.run]
 
 
 def pairwise_name(questions: str, opponent: str) -> str:
@@ -260,10 +257,10 @@ def _compared(scores: str, imported: Mapping[str, ImportedScores]) -> list[str]:
 
 def _selected(config: Config, run: Run) -> list[str]:
     """What a run trains on and why, and what was computed for that choice."""
-    if run.method == "none":
+    if run.is_untuned:
         return []
     patterns = [TRAIN, LEDGER]
-    patterns += [meta_of(TRAIN)] if run.method == "given" else []
+    patterns += [meta_of(TRAIN)] if run.is_imported else []
     patterns += [RESCORED, meta_of(RESCORED)] if is_rescored(config, run) else []
     patterns += [AGREEMENT] if is_compared(run) else []
     return [pattern.format(run=run.run) for pattern in patterns]

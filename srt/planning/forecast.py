@@ -15,7 +15,7 @@ from srt.llm.devices import has_gpu
 from srt.machine import gpus
 from srt.machine.schedule import side_by_side
 from srt.prepare.prepare import prepared_file
-from srt.selection.methods import places
+from srt.selection.ledger import places
 from srt.settings import Config, FinetuneConfig
 from srt.storage.errors import InputError
 from srt.storage.files import read_records

@@ -89,5 +89,5 @@ def _of_run(examined: Examined, name: str | None) -> Mapping[str, Any]:
     return {
         "student": student,
         "scored_by": scored_by,
-        "untuned": f"students.{student}" if runs[0].method == "none" else "",
+        "untuned": f"students.{student}" if runs[0].is_untuned else "",
     }

@@ -30,7 +30,7 @@ READS = {
 }
 # Which runs are its rows, where it has not all.
 ROWS: dict[str, Callable[[Sequence[Run]], Sequence[Run]]] = {
-    "ablation": lambda runs: [run for run in runs if run.method != "none"],
+    "ablation": lambda runs: [run for run in runs if not run.is_untuned],
     "selection_ratio": in_series,
     "examples": lambda runs: choosing(runs)[:1],
     "judges": lambda runs: [],
@@ -91,7 +91,7 @@ def _of_run(config: Config, runs: Sequence[Run], run: Run, benchmarks: Sequence[
 
 def _data(config: Config, run: Run) -> Iterable[Job]:
     """A run's data: prepared, reflected, scored, chosen."""
-    if run.method == "none":
+    if run.is_untuned:
         return
     for path in layout.data_files(config, run):
         made_by = "prepare" if path.endswith(Path(layout.ORIGINAL).name) else "reflect"

@@ -24,7 +24,7 @@ from srt.reflection.cleaning import Cleaning, Failure, read_cleaning
 from srt.reflection.conversation import TRIES, Conversation, plain
 from srt.reflection.cost import estimate
 from srt.reflection.styles import Style, read_style
-from srt.selection.methods import phase_one_winner
+from srt.selection.phases import phase_one_winner
 from srt.settings import Endpoint, Price, ReflectConfig
 from srt.settings.job import Job
 from srt.storage import packages

@@ -129,7 +129,7 @@ class ReportedData(ReportedRow):
     """Which version of which data set a model was finetuned on."""
 
     data: str
-    method: str = Field(description="as `srt.selection.registry.METHODS` names it")
+    method: str = Field(description="as `srt.selection.builtin.METHODS` names it")
 
 
 class Reported(Settings):

@@ -5,70 +5,64 @@ A sample of records is scored by the student as well; what the two say is compar
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from srt.llm.model import ModelRef
-from srt.prepare.sources import read_pairs
 from srt.scoring.score import score
+from srt.selection.candidates import Candidate
+from srt.selection.choice import Choice, Files
 from srt.selection.ledger import decide_all
-from srt.selection.methods import Candidate, contests
-from srt.selection.select import read_candidates, scored_alike
-from srt.settings import ExecutionConfig, ScoreConfig, SelectionConfig
+from srt.selection.phases import contests
+from srt.selection.select import read_candidates, scored_alike, texts_of
+from srt.settings import ScoreConfig
 from srt.settings.job import Job
 from srt.storage import packages
 from srt.storage.files import read_records, write_records
 from srt.storage.progress import say
-from srt.storage.records import RATIOS, LedgerEntry, Score
+from srt.storage.records import RATIOS, LedgerEntry, Pair, Score
 from srt.storage.sidecars import Agreement, write_sidecar
 
 
-def agreement(
-    out: Path,
-    pairs: Mapping[str, Path],
-    scores: Mapping[str, Path],
-    model: str,
-    revision: str | None,
-    method: str,
-    ratio: float,
-    seed: int,
-    selection: SelectionConfig,
-    settings: ScoreConfig,
-    execution: ExecutionConfig,
-    cache: Path,
-    coherence: Mapping[str, Path] | None = None,
-) -> None:
-    """Compare a proxy's `scores` with the student's on `selection.proxy_sample` records, print it and write `out`.
+def agreement(choice: Choice, model: ModelRef, settings: ScoreConfig, job: Job) -> None:
+    """Compare a proxy's scores with the student's on `proxy_sample` records, print it and write `job.out`.
 
-    `pairs`, `scores` and `coherence` map a variant to its file. Rank correlation is Spearman's, per variant and ratio;
+    `choice` names the proxy's scores, `model` is the student. Rank correlation is Spearman's, per variant and ratio;
     decisions are the two phases, what is kept, and what is kept in which version.
     """
-    texts = {variant: {pair.id: pair for pair in read_pairs(path)} for variant, path in pairs.items()}
-    proxy = read_candidates(texts, scores, method, True, coherence or {})
-    chosen = _spread(list(proxy), selection.proxy_sample)
-    student: dict[str, Path] = {}
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        for variant, of_variant in texts.items():
-            sample, student[variant] = Path(folder) / f"{variant}.pairs.jsonl", Path(folder) / f"{variant}.jsonl"
-            write_records(sample, [of_variant[record] for record in chosen if record in of_variant])
-            score(sample, ModelRef(model, revision), settings, Job(student[variant], cache, execution))
-        few = {variant: {r: of_variant[r] for r in chosen if r in of_variant} for variant, of_variant in texts.items()}
-        theirs = read_candidates(few, student, method, True, coherence or {})
+    texts = texts_of(choice)
+    proxy = read_candidates(texts, choice)
+    chosen = _spread(list(proxy), choice.settings.proxy_sample)
+    few = {variant: {r: of_variant[r] for r in chosen if r in of_variant} for variant, of_variant in texts.items()}
+    job.cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=job.cache) as folder:
+        student = _scored(few, model, settings, dataclasses.replace(job, out=Path(folder)))
+        theirs = read_candidates(few, dataclasses.replace(choice, scores=student))
         known = {variant: {s.id: s for s in read_records(path, Score)} for variant, path in student.items()}
     ours = {record: proxy[record] for record in theirs}
-    alike = scored_alike(scores)
+    alike = scored_alike(choice.scores)
     found = Agreement(
         proxy=alike.model if alike else None,
-        student=model,
+        student=model.name,
         records=len(theirs),
         spearman=_correlations(ours, known),
-        decisions=_decisions(ours, theirs, method, ratio, seed, selection),
+        decisions=_decisions(ours, theirs, choice),
         versions=packages.versions("selective-reflection-tuning", "torch", "transformers", "scipy"),
     )
-    _say(out, found)
-    write_sidecar(out, found)
+    _say(job.out, found)
+    write_sidecar(job.out, found)
+
+
+def _scored(texts: Mapping[str, Mapping[str, Pair]], model: ModelRef, settings: ScoreConfig, job: Job) -> Files:
+    """The student's scores of these pairs, by variant; written into the folder `job.out`."""
+    scores = {variant: job.out / f"{variant}.jsonl" for variant in texts}
+    for variant, of_variant in texts.items():
+        pairs = job.out / f"{variant}.pairs.jsonl"
+        write_records(pairs, list(of_variant.values()))
+        score(pairs, model, settings, dataclasses.replace(job, out=scores[variant]))
+    return scores
 
 
 def _spread(records: Sequence[str], sample: int) -> list[str]:
@@ -100,18 +94,15 @@ def _correlations(
 def _decisions(
     proxy: Mapping[str, Mapping[str, Candidate]],
     student: Mapping[str, Mapping[str, Candidate]],
-    method: str,
-    ratio: float,
-    seed: int,
-    settings: SelectionConfig,
+    choice: Choice,
 ) -> dict[str, float | None]:
     """Shares of records on which proxy and student agree; phase 2 counts where both had the same winner of phase 1."""
     winners = [
-        {record: [_name(c.winner) for c in contests(record, of, method, seed, settings)] for record, of in side.items()}
+        {record: [_name(c.winner) for c in contests(record, of, choice)] for record, of in side.items()}
         for side in (proxy, student)
     ]
     both = [(winners[0][record], winners[1][record]) for record in student]
-    ledgers = [decide_all(side, method, ratio, seed, settings) for side in (proxy, student)]
+    ledgers = [decide_all(side, choice) for side in (proxy, student)]
     entries = list(zip(*ledgers, strict=True))
     second = [(a[1], b[1]) for a, b in both if len(a) == len(b) == 2 and a[0] == b[0]]
     return {

@@ -6,19 +6,21 @@ measured (`ErrorModel.measured`). A comparison is in doubt where the error of bo
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from srt.selection.methods import REFLECTED_RESPONSE, Candidate, choose, contests, places, refusal
-from srt.selection.registry import REFERENCE
-from srt.settings import SelectionConfig
-from srt.storage.records import RATIOS, Score, count_name
+from srt.selection.candidates import Candidate
+from srt.selection.choice import Choice
+from srt.selection.ledger import places
+from srt.selection.phases import choose, contests
+from srt.storage.records import NLLS, RATIOS, Score, count_name
 
 SPREADS = 4.5  # of a normal error, 7 in a million lie beyond; at least the largest one measured is covered
-# The NLLs of which a statistic's logarithm is the difference, and the ratio that holds them.
-PARTS = {**RATIOS, "perplexity": RATIOS["ifd"][:1]}
-RATIO = {"ifd": "ifd", "perplexity": "ifd", "r_ifd": "r_ifd"}
+# The NLLs of which a statistic's logarithm is the difference (an NLL is one already), and the ratio that holds them.
+PARTS = {**RATIOS, "perplexity": RATIOS["ifd"][:1], **{nll: (nll,) for nll in NLLS}}
+RATIO = {name: next(r for r, of_ratio in RATIOS.items() if {*parts} <= {*of_ratio}) for name, parts in PARTS.items()}
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,13 @@ class Doubts:
     """Finds the doubts of one selection.
 
     Args:
+        choice: the selection, between records that are in memory.
         exact: what is in float32 already and has no error.
         error: the error of all other NLLs.
     """
 
-    def __init__(
-        self, method: str, ratio: float, seed: int, settings: SelectionConfig, exact: Set[Doubt], error: ErrorModel
-    ) -> None:
-        self.method = REFERENCE.get(method, method)
-        self.ratio, self.seed, self.settings = ratio, seed, settings
+    def __init__(self, choice: Choice, exact: Set[Doubt], error: ErrorModel) -> None:
+        self.choice = dataclasses.replace(choice, method=choice.method.decides_by)
         self.exact, self.error = exact, error
 
     def find(self, records: Mapping[str, Mapping[str, Candidate]]) -> set[Doubt]:
@@ -81,13 +81,14 @@ class Doubts:
         } - self.exact
         if lost:
             return lost
-        for held in contests(record, candidates, self.method, self.seed, self.settings):
-            if held.prefers is None or held.prefers.name not in PARTS or not (held.unreflected and held.reflected):
+        for held in contests(record, candidates, self.choice):
+            name = held.prefers.statistic if held.prefers else ""
+            if name not in PARTS or not (held.unreflected and held.reflected):
                 continue
-            found = self._of_contest(record, held.prefers.name, held.unreflected, held.reflected)
+            found = self._of_contest(record, name, held.unreflected, held.reflected)
             if found:
                 return found
-        chosen, _ = choose(record, candidates, self.method, self.seed, self.settings)
+        chosen, _ = choose(record, candidates, self.choice)
         return self._of_filter(record, chosen) if chosen else set()
 
     def _of_contest(self, record: str, name: str, first: Candidate, second: Candidate) -> set[Doubt]:
@@ -103,15 +104,14 @@ class Doubts:
         return {Doubt(record, c.variant, RATIO[name]) for c in inexact}
 
     def _of_filter(self, record: str, chosen: Candidate) -> set[Doubt]:
-        if self.method not in ("paper", "released") or (
-            self.method == "released" and chosen.variant in REFLECTED_RESPONSE
-        ):
+        filters = self.choice.method.filter
+        if filters.is_outside(chosen):
             return set()
-        limits = {"ifd": self.settings.ifd_below, "r_ifd": self.settings.r_ifd_below}
         found = set()
-        for name, limit in limits.items():
+        for limit in filters.limits:
+            name, bound = limit.statistic, getattr(self.choice.settings, limit.below)
             value, margin = _log_statistic(chosen, name), self._margin(record, chosen, name)
-            if value is not None and margin and abs(value - math.log(limit)) <= margin:
+            if value is not None and margin and abs(value - math.log(bound)) <= margin:
                 found.add(Doubt(record, chosen.variant, name))
         return found
 
@@ -122,17 +122,16 @@ class Doubts:
 
     def _at_the_edge(self, records: Mapping[str, Mapping[str, Candidate]]) -> set[Doubt]:
         """Those that the error could carry over the last place, in or out."""
-        chosen = [
-            (record, choose(record, c, self.method, self.seed, self.settings)[0]) for record, c in records.items()
-        ]
+        filters, settings = self.choice.method.filter, self.choice.settings
         ranges: dict[Doubt, tuple[float, float]] = {}
-        for record, candidate in chosen:
+        for record, candidates in records.items():
+            candidate, _ = choose(record, candidates, self.choice)
             value = _log_statistic(candidate, "ifd") if candidate else None
-            if candidate is None or value is None or refusal(candidate, self.method, self.settings):
+            if candidate is None or value is None or filters.refusal(candidate, settings):
                 continue
             margin = self._margin(record, candidate, "ifd")
             ranges[Doubt(record, candidate.variant, "ifd")] = value - margin, value + margin
-        kept = places(len(ranges), self.ratio)
+        kept = places(len(ranges), self.choice.ratio)
         if kept >= len(ranges):
             return set()
         lows = sorted((low for low, _ in ranges.values()), reverse=True)

@@ -6,16 +6,15 @@ The selection over the scores and these is the selection over float32 scores alo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from srt.llm.model import ModelRef
-from srt.prepare.sources import read_pairs
 from srt.scoring.precision import Doubt, Doubts, ErrorModel
 from srt.scoring.score import Student, targets_or_reasons, with_nlls
 from srt.scoring.sequences import Target
-from srt.selection.methods import Candidate
-from srt.selection.select import candidate, read_candidates, scored_alike
-from srt.settings import ExecutionConfig, ScoreConfig, SelectionConfig
+from srt.selection.candidates import Candidate
+from srt.selection.choice import Choice
+from srt.selection.select import candidate, read_candidates, scored_alike, texts_of
+from srt.settings import ScoreConfig
 from srt.settings.job import Job
 from srt.storage import packages
 from srt.storage.errors import InputError
@@ -27,49 +26,35 @@ from srt.storage.sidecars import MeasuredError, Scoring, Sidecar, StepSettings, 
 SAMPLE = 64  # pairs whose error is measured: 256 sequences
 
 
-def rescore(
-    out: Path,
-    pairs: Mapping[str, Path],
-    scores: Mapping[str, Path],
-    model: str,
-    revision: str | None,
-    method: str,
-    ratio: float,
-    seed: int,
-    selection: SelectionConfig,
-    settings: ScoreConfig,
-    execution: ExecutionConfig,
-    cache: Path,
-    coherence: Mapping[str, Path] | None = None,
-) -> None:
-    """Write `out` (JSONL of `Rescored`) for one selection; the measured error and the counts go into its sidecar.
+def rescore(choice: Choice, model: ModelRef, settings: ScoreConfig, job: Job) -> None:
+    """Write `job.out` (JSONL of `Rescored`) for one selection; the measured error and the counts go into its sidecar.
 
-    `pairs`, `scores` and `coherence` map a variant to its file, as for `srt.selection.select.select`. Decisions that
-    the measured error leaves in doubt are computed again, then those that depend on them, then the places at the
-    ratio's edge, until none is in doubt. InputError where the scores are another student's or were made with other
-    settings.
+    Decisions that the measured error leaves in doubt are computed again, then those that depend on them, then the
+    places at the ratio's edge, until none is in doubt. InputError where the scores are another student's or were made
+    with other settings.
     """
+    out, scores = job.out, choice.scores
     alike = scored_alike(scores)
-    student = Student(ModelRef(model, revision), "float32", settings, Job(out, cache, execution))
-    ours = Scoring(model, student.identity, settings.of_scores(), student.texts)
+    student = Student(model, "float32", settings, job)
+    ours = Scoring(model.name, student.identity, settings.of_scores(), student.texts)
     if alike and (odd := alike.differs_from(ours, ("identity", "settings", "texts"))):
-        raise InputError(f"{next(iter(scores.values()))}: {odd}: expected that of {model} and of these settings")
-    texts = {variant: {pair.id: pair for pair in read_pairs(path)} for variant, path in pairs.items()}
-    records = read_candidates(texts, scores, method, True, coherence or {})
+        raise InputError(f"{next(iter(scores.values()))}: {odd}: expected that of {model.name} and of these settings")
+    texts = texts_of(choice)
+    records = read_candidates(texts, choice)
     work = _Rescoring(student, texts, records)
     work.measure()
     rounds = 0
-    while doubts := Doubts(method, ratio, seed, selection, work.exact, work.error).find(records):
+    while doubts := Doubts(choice, work.exact, work.error).find(records):
         rounds += 1
         say(f"{out}: round {rounds}: {len(doubts)} ratios in doubt")
         work.resolve(doubts)
     student.journal.close()
     say(f"{out}: {len(work.exact)} ratios computed again, {work.scored} of {work.sequences()} sequences scored")
     sidecar = Sidecar(
-        model=model,
+        model=model.name,
         identity=student.identity,
         settings=StepSettings(**settings.of_scores()),
-        selection={"method": method, "ratio": ratio, "seed": seed, **selection.model_dump()},
+        selection=choice.facts(),
         error=MeasuredError(scale=work.error.scale, measured_on=work.error.sample),
         counts={"ratios": len(work.exact), "rounds": rounds},
         max_length=student.sequencer.max_length,

@@ -1,1 +1,1 @@
-"""Selection: the methods as pure functions, the ledger of what they decide, the step."""
+"""Selection: the methods as objects, the two phases, the ledger of what they decide, the step."""

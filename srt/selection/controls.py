@@ -1,6 +1,6 @@
-"""The length-matched control: random records in random versions, as many and as long as `released` would keep.
+"""The length-matched control: random records in random versions, as many and as long as `selective` would keep.
 
-What `released` gains over it is not gained by longer answers or by fewer records. The project's own control; the
+What `selective` gains over it is not gained by longer answers or by fewer records. The project's own control; the
 paper has none.
 """
 
@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from srt.selection.methods import Candidate, branch_of, facts_of, statistic
+from srt.selection.candidates import Candidate, branch_of, facts_of, statistic
 from srt.storage.errors import InputError
 from srt.storage.records import LedgerEntry
 

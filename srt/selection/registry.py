@@ -1,60 +1,79 @@
-"""The names of the methods, and what each of them reads: all that a run table and a config need to know."""
+"""The methods by their names: this package's, and those of other packages that are installed beside it.
+
+Such a package names an object of `srt.selection.method.Method` as an entry point of GROUP, under the method's own name.
+It is imported when somebody asks for that method, or for all of them, and not before.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 
-Method = Literal[
-    "none",
-    "original",
-    "instruction",
-    "response",
-    "both",
-    "paper",
-    "released",
-    "random",
-    "length",
-    "ifd",
-    "r_ifd",
-    "perplexity",
-    "coherence",
-    "given",
-]
-METHODS: tuple[str, ...] = get_args(Method)
-SELECTING = tuple(name for name in METHODS if name not in ("none", "given"))
-FIXED_METHODS = ("original", "instruction", "response", "both")
+from srt.selection.builtin import METHODS
+from srt.selection.method import Method
+from srt.storage.errors import InputError
+from srt.storage.findings import expected_one_of
+
+__all__ = ["GROUP", "Method", "controls", "method_named", "methods", "names", "selecting"]
+GROUP = "srt.methods"
+_BUILT_IN = {method.name: method for method in METHODS}
 
 
-def variants_of(method: str) -> tuple[str, ...]:
-    """The variants that a method of selection reads: of a fixed one its own; two phases can choose any of four."""
-    return (method,) if method in FIXED_METHODS else FIXED_METHODS
+def names() -> tuple[str, ...]:
+    """The names of all methods: those of this package, then those of others."""
+    return (*_BUILT_IN, *_others())
 
 
-# What chooses at random, so that what a method gains can be told from what any choice would.
-CONTROLS = ("random", "length")
-# Under the plan `selected` only the winners by IFD have a reflected response.
-SELECTED_METHODS = ("none", "original", "instruction", "paper", "released", "ifd")
-# A control draws as many records as another method keeps, and its scores matter through that method's decisions.
-REFERENCE = {"length": "released"}
-# What only some methods read, by the names of the settings and of the arguments of `srt selection`.
-_FILTER = frozenset({"ifd_below", "r_ifd_below"})
-_READ_BY = {
-    "paper": _FILTER,
-    "released": _FILTER,
-    "random": frozenset({"seed"}),
-    "length": frozenset({"seed"}),
-    "perplexity": frozenset({"perplexity_prefers"}),
-    "coherence": frozenset({"coherence"}),
-}
+def selecting() -> tuple[str, ...]:
+    """The names of the methods that choose; those of other packages all do."""
+    return (*(name for name, method in _BUILT_IN.items() if method.chooses), *_others())
 
 
-def uses(method: str) -> frozenset[str]:
-    """The names of the settings that a method of selection reads; a value of any other one has no effect.
+def methods() -> list[Method]:
+    """All methods; InputError where an entry point cannot be loaded."""
+    return [method_named(name) for name in names()]
 
-    They are `ratio`, `seed`, `coherence` (the files) and fields of `SelectionConfig`. No method reads `proxy_sample`:
-    it belongs to the comparison of a proxy with its student (`srt agreement`).
-    """
-    if method not in SELECTING:
-        return frozenset()
-    reference = uses(REFERENCE[method]) if method in REFERENCE else frozenset()
-    return frozenset({"ratio"}) | _READ_BY.get(method, frozenset()) | reference
+
+def controls() -> list[Method]:
+    """The methods that choose at random, so that what another one gains can be told from what any choice would."""
+    return [method for method in methods() if method.role == "control"]
+
+
+@cache
+def method_named(name: str) -> Method:
+    """The method of that name; InputError where there is none, or where its entry point cannot be loaded."""
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    if name not in _others():
+        raise InputError(f"method: {expected_one_of(names(), name)}")
+    return _loaded(_others()[name])
+
+
+@cache
+def _others() -> dict[str, EntryPoint]:
+    """Entry points by name; InputError for one with the name of another method."""
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        other = found.setdefault(point.name, point)
+        if point.name in _BUILT_IN or other.value != point.value:
+            raise InputError(f"{_called(point)}: expected another name: there is a method {point.name!r}")
+    return found
+
+
+def _loaded(point: EntryPoint) -> Method:
+    try:
+        found = point.load()
+    except Exception as error:
+        raise InputError(f"{_called(point)}: cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Method):
+        raise InputError(f"{_called(point)}: expected a srt.selection.method.Method, found {type(found).__name__}")
+    if found.name != point.name or not found.chooses:
+        raise InputError(
+            f"{_called(point)}: expected a method that chooses, of the entry point's name, found {found.name!r}"
+        )
+    return found
+
+
+def _called(point: EntryPoint) -> str:
+    """An entry point as its package writes it."""
+    return f"entry point {point.name} = {point.value} of {GROUP}"

@@ -1,4 +1,4 @@
-"""Selection: the step around `srt.selection.methods`, from files of pairs and scores to a train file and a ledger."""
+"""Selection: the step around the methods, from files of pairs and scores to a train file and a ledger."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from srt.prepare.sources import read_pairs
+from srt.selection.candidates import Candidate
+from srt.selection.choice import Choice
 from srt.selection.ledger import decide_all
-from srt.selection.methods import Candidate
-from srt.selection.registry import FIXED_METHODS, variants_of
-from srt.settings import SelectionConfig
 from srt.storage.errors import InputError
 from srt.storage.files import read_records, write_records
 from srt.storage.progress import say
@@ -19,50 +18,39 @@ from srt.storage.records import AnyRecord, Coherence, LedgerEntry, Pair, Reflect
 from srt.storage.sidecars import Scoring, Sidecar, read_sidecar, sidecar_of
 
 
-def select(
-    run_dir: Path,
-    pairs: Mapping[str, Path],
-    scores: Mapping[str, Path],
-    method: str,
-    ratio: float,
-    seed: int,
-    settings: SelectionConfig,
-    coherence: Mapping[str, Path] | None = None,
-    rescored: Path | None = None,
-) -> None:
+def select(run_dir: Path, choice: Choice, rescored: Path | None = None) -> None:
     """Write `train.jsonl` and `ledger.jsonl` of a run.
 
-    `pairs`, `scores` and `coherence` map a variant to its file; what `rescored` holds stands in place of the scores.
-    The order of the train file is the order of the data set. InputError where a file that the method reads is
-    missing, where scores do not belong together, or where nothing is selected.
+    What `rescored` holds stands in place of the scores. The order of the train file is the order of the data set.
+    InputError where a file that the method reads is missing, where scores do not belong together, or where nothing is
+    selected.
     """
-    ranked = bool(scores) or ratio < 1 or method not in FIXED_METHODS
-    texts = {variant: {pair.id: pair for pair in read_pairs(path)} for variant, path in pairs.items()}
-    records = read_candidates(texts, scores, method, ranked, coherence or {}, rescored)
-    entries = decide_all(records, method, ratio, seed, settings, ranked)
+    texts = texts_of(choice)
+    entries = decide_all(read_candidates(texts, choice, choice.is_ranked, rescored), choice, choice.is_ranked)
     train = [_train_pair(texts[entry.chosen][entry.id]) for entry in entries if entry.kept and entry.chosen]
     _report(run_dir, entries)
     if not train:
-        raise InputError(f"{run_dir}: method {method} selected none of {len(entries)} records; the reasons stand above")
+        name = choice.method.name
+        raise InputError(f"{run_dir}: method {name} selected none of {len(entries)} records; the reasons stand above")
     write_records(run_dir / "ledger.jsonl", entries)
     write_records(run_dir / "train.jsonl", train)
 
 
+def texts_of(choice: Choice) -> dict[str, dict[str, Pair]]:
+    """variant: id: pair."""
+    return {variant: {pair.id: pair for pair in read_pairs(path)} for variant, path in choice.pairs.items()}
+
+
 def read_candidates(
-    texts: Mapping[str, Mapping[str, Pair]],
-    scores: Mapping[str, Path],
-    method: str,
-    ranked: bool,
-    coherence: Mapping[str, Path],
-    rescored: Path | None = None,
+    texts: Mapping[str, Mapping[str, Pair]], choice: Choice, ranked: bool = True, rescored: Path | None = None
 ) -> dict[str, dict[str, Candidate]]:
     """id: variant: candidate. `texts` are the pairs by variant and id; all is joined by id. See `select`."""
-    _check_files(texts, scores, coherence, method, ranked)
-    scored_alike(scores)
-    known = {variant: {score.id: score for score in _some(path, Score)} for variant, path in scores.items()}
+    _check_files(texts, choice, ranked)
+    scored_alike(choice.scores)
+    known = {variant: {score.id: score for score in _some(path, Score)} for variant, path in choice.scores.items()}
     for row in read_records(rescored, Rescored) if rescored else []:
         known.setdefault(row.variant, {})[row.record] = row.score
-    cosines = {v: {c.id: c.coherence for c in _some(p, Coherence)} for v, p in coherence.items()}
+    cosines = {v: {c.id: c.coherence for c in _some(p, Coherence)} for v, p in choice.coherence.items()}
     return {
         record: {
             variant: candidate(
@@ -96,20 +84,19 @@ def scored_alike(scores: Mapping[str, Path]) -> Scoring | None:
     return first[1] if first and any(first[1]) else None
 
 
-def _check_files(
-    texts: Mapping[str, Any], scores: Mapping[str, Path], coherence: Mapping[str, Path], method: str, ranked: bool
-) -> None:
-    for variant in variants_of(method):
+def _check_files(texts: Mapping[str, Any], choice: Choice, ranked: bool) -> None:
+    method = choice.method
+    for variant in method.variants:
         if variant not in texts:
-            raise InputError(f"method {method}: expected --pairs {variant}=FILE")
-        if ranked and variant not in scores:
-            raise InputError(f"method {method}: expected --scores {variant}=FILE")
-        if method == "coherence" and variant not in coherence:
-            raise InputError(f"method {method}: expected --coherence {variant}=FILE")
+            raise InputError(f"method {method.name}: expected --pairs {variant}=FILE")
+        if ranked and variant not in choice.scores:
+            raise InputError(f"method {method.name}: expected --scores {variant}=FILE")
+        if method.reads_coherence and variant not in choice.coherence:
+            raise InputError(f"method {method.name}: expected --coherence {variant}=FILE")
 
 
 def candidate(variant: str, pair: Pair | None, score: Score | None, cosine: float | None, ranked: bool) -> Candidate:
-    """A version of a record for `srt.selection.methods`, with the reason where it can be none."""
+    """A version of a record as the methods see it, with the reason where it can be none."""
     absent = None
     if pair is None:
         absent = "not reflected: it is not the winner of phase 1"

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, field_validator, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, PydanticKnownError
+from pydantic_core.core_schema import no_info_after_validator_function
 
 from srt.storage.yaml_files import as_number
 
@@ -30,6 +33,26 @@ VARIABLE_EXPECTED = "expected the name of an environment variable"
 PATH_EXPECTED = (
     "expected a path or name without braces, line breaks and outer blanks, with neither '-' nor '~' in front"
 )
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """A word out of some that are known only while the program runs; it is told from others as a Literal's is.
+
+    Attributes:
+        words: gives the words that are allowed.
+    """
+
+    words: Callable[[], Collection[str]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, text: str) -> str:
+        words = list(map(repr, self.words()))
+        if repr(text) not in words:
+            raise PydanticKnownError("literal_error", {"expected": f"{', '.join(words[:-1])} or {words[-1]}"})
+        return text
 
 
 LARGEST = 2**53  # a larger whole number is not the same as a float

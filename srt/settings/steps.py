@@ -93,8 +93,8 @@ class CoherenceConfig(Settings):
 class SelectionConfig(Settings):
     """What the methods compare; the method, ratio and seed themselves stand in the run table."""
 
-    ifd_below: float = Field(gt=0, description="the filter of `paper` and `released` keeps IFD below this")
-    r_ifd_below: float = Field(gt=0, description="the filter of `paper` and `released` keeps r-IFD below this")
+    ifd_below: float = Field(gt=0, description="the filters of the methods keep IFD below this")
+    r_ifd_below: float = Field(gt=0, description="the filters of the methods keep r-IFD below this")
     perplexity_prefers: Literal["higher", "lower"] = Field(description="the direction of the method `perplexity`")
     proxy_sample: int = Field(ge=1, description="records that the student scores too, where a proxy scores for it")
 

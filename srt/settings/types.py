@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from srt.settings.base import Place
+from srt.settings.base import OneOf, Place
 from srt.settings.cases import fields_of
 
 TEXTS = ("x", "http://x/v1")  # what texts are allowed to be: names and paths, addresses
@@ -84,10 +84,17 @@ def above_json(kind: Any, place: Sequence[str | int]) -> tuple[str | int, ...]:
 
 def names_at(kind: Any, place: Sequence[str | int]) -> list[str]:
     """The keys that may stand at a place, where there is a choice of them, or the words that are allowed there."""
-    found = bare(type_at(kind, place))
+    kind = type_at(kind, place)
+    found = bare(kind)
     if is_model(found):
         return list(fields_of(found))
-    return [word for word in typing.get_args(found) if isinstance(word, str)]
+    return _words_of(kind) or [word for word in typing.get_args(found) if isinstance(word, str)]
+
+
+def _words_of(kind: Any) -> list[str]:
+    """The words that a type allows, where they are known only while the program runs."""
+    marks = getattr(kind, "__metadata__", ())
+    return [word for mark in marks if isinstance(mark, OneOf) for word in mark.words()]
 
 
 def stand_in(kind: Any) -> Any:
@@ -95,6 +102,8 @@ def stand_in(kind: Any) -> Any:
     found = bare(kind)
     if kind is not found and _takes(kind, None):
         return None
+    if words := _words_of(kind):
+        return words[0]
     if is_model(found):
         return {name: stand_in(field_type(found, name)) for name in found.model_fields}
     if typing.get_origin(found) is typing.Literal:

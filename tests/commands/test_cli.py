@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from helpers.commands import COMMANDS, FUNCTIONS, RELEASED, flags_of, help_of, imported, sections_of, unfolded
+from helpers.commands import (
+    COMMANDS,
+    FUNCTIONS,
+    RELEASED,
+    flags_of,
+    help_of,
+    imported,
+    sections_of,
+    settings_in,
+    unfolded,
+)
 from srt import cli
 from srt.commands import flags
 from srt.experiment.config import default_config, load
@@ -118,8 +128,7 @@ def test_with_all_flags_given_no_config_file_is_read(configs, monkeypatch, comma
     for config in configs:
         called.clear()
         assert cli.main(words_with_all_flags(command, config)) == 0
-        called += [each.settings for each in called[0]] if command == "generate" else []  # sets of questions
-        got = {type(value): value for value in called if isinstance(value, Settings)}
+        got = settings_in(called)
         for section, _ in sections_of(command, config):
             wanted = flags_of(section) | dict.fromkeys(without(command), "SOURCE")
             assert flags_of(got[type(section)]) == wanted
@@ -494,8 +503,8 @@ def test_a_broken_config_is_refused(refused, tmp_path, change, message):
     ("row", "message"),
     [
         ("x\tdemo\tsmollm2\tsmollm2\tbest\t1\tdemo\t0\n", "runs.tsv: run 'x': method: Input should be 'none', "),
-        ("x\tdemo\tsmollm2\tsmollm2\tpaper\t0\tdemo\t0\n", "runs.tsv: run 'x': ratio: Input should be greater than 0"),
-        ("x\tdemo\tsmollm2\tsmollm2\tpaper\t2\tdemo\t0\n", "runs.tsv: run 'x': ratio: Input should be less than or eq"),
+        ("x\tdemo\tsmollm2\tsmollm2\tifd\t0\tdemo\t0\n", "runs.tsv: run 'x': ratio: Input should be greater than 0"),
+        ("x\tdemo\tsmollm2\tsmollm2\tifd\t2\tdemo\t0\n", "runs.tsv: run 'x': ratio: Input should be less than or eq"),
     ],
 )
 @pytest.mark.parametrize("command", ["score P S --model M --config mine.yaml", "report tables R --run-table runs.tsv"])
@@ -557,7 +566,7 @@ def results(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pairs = [Pair(id="abc1", instruction="Do it.", output="Done."), Pair(id="abc2", instruction="Go.", output="Gone.")]
     write_records(tmp_path / "results/data/demo/original.jsonl", pairs)
-    words = ["selection", "results/runs/recycled", "--method", "released", "--ratio", "1"]
+    words = ["selection", "results/runs/recycled", "--method", "selective", "--ratio", "1"]
     for variant, ifd in (("original", 0.5), ("instruction", 0.6), ("response", 0.8), ("both", 0.9)):
         data = "results/data/demo/" + ("original.jsonl" if variant == "original" else f"teacher/{variant}.jsonl")
         scores = data.replace("data", "scores/student", 1)

@@ -11,13 +11,14 @@ from helpers.commands import words_of
 from helpers.scores import SETTINGS, write_variants
 from srt import cli
 from srt.experiment.config import load
-from srt.selection.registry import FIXED_METHODS, SELECTING, uses, variants_of
+from srt.selection.registry import method_named, methods, selecting
 from srt.settings import EXECUTION_FLAGS, SelectionConfig
 from srt.settings.flags import as_flags
 from srt.storage.files import read_records
-from srt.storage.records import LedgerEntry
+from srt.storage.records import VARIANTS, LedgerEntry
 from srt.storage.shipped import locate
 
+FIXED = [method.name for method in methods() if method.fixed == method.name]
 pytestmark = pytest.mark.usefixtures("any_path")
 FLAGS = {
     "ifd_below": ["--ifd-below", "1"],
@@ -49,33 +50,40 @@ def test_the_issues_own_example(tmp_path: Path, capsys: pytest.CaptureFixture) -
 
 @pytest.mark.parametrize("setting", FLAGS)
 def test_a_setting_that_the_method_does_not_read_is_refused(called, capsys, setting):
-    for command, method in itertools.product(SCORED, SELECTING):
-        words = [command, *SCORED[command], "--pairs", f"{variants_of(method)[0]}=p.jsonl", "--method", method]
-        used = uses(method) | ({"proxy_sample"} if command == "agreement" else set())
+    for command, method in itertools.product(SCORED, selecting()):
+        words = [
+            command,
+            *SCORED[command],
+            "--pairs",
+            f"{method_named(method).variants[0]}=p.jsonl",
+            "--method",
+            method,
+        ]
+        used = method_named(method).uses | ({"proxy_sample"} if command == "agreement" else set())
         code = cli.main([*words, "--ratio", "0.5", *FLAGS[setting]])
         assert code == (0 if setting in used else 2), (command, method)
         said = capsys.readouterr().err
         assert said.startswith(f"srt: {FLAGS[setting][0]}: has no effect ") == (code == 2), (command, method)
 
 
-@pytest.mark.parametrize("method", SELECTING)
+@pytest.mark.parametrize("method", selecting())
 def test_the_settings_that_a_method_reads_can_be_given(called, method):
-    flags = [word for name in sorted(uses(method) & FLAGS.keys()) for word in FLAGS[name]]
-    pairs = f"{variants_of(method)[0]}=p.jsonl"
+    flags = [word for name in sorted(method_named(method).uses & FLAGS.keys()) for word in FLAGS[name]]
+    pairs = f"{method_named(method).variants[0]}=p.jsonl"
     words = ["selection", "RUN_DIR", "--pairs", pairs, "--method", method, "--ratio", "0.5", *flags]
     assert cli.main(words) == 0
     assert called[SelectionConfig].ifd_below == SETTINGS.ifd_below
 
 
 @pytest.mark.parametrize("command", SCORED)
-@pytest.mark.parametrize("method", FIXED_METHODS)
+@pytest.mark.parametrize("method", FIXED)
 @pytest.mark.parametrize("flag", ["--pairs", "--scores"])
 def test_a_file_of_a_variant_that_the_method_does_not_read_is_refused(called, capsys, command, method, flag):
     words = [command, *SCORED[command], "--method", method, "--ratio", "0.5"]
     words += [word for name in ("--pairs", "--scores") for word in (name, f"{method}=f.jsonl")]
     assert cli.main(words) == 0
     capsys.readouterr()
-    other = next(variant for variant in FIXED_METHODS if variant != method)
+    other = next(variant for variant in VARIANTS if variant != method)
     assert cli.main([*words, flag, f"{other}=f.jsonl"]) == 2
     expected = f"srt: {flag} {other}=...: has no effect with --method {method}: expected {method}\n"
     assert capsys.readouterr().err == expected

@@ -169,14 +169,14 @@ def test_a_missing_config_file_is_refused(tmp_path):
     ("row", "message"),
     [
         ("x\tdemo\tsmollm2\tsmollm2\tbest\t1.0\tdemo\t0\n", "method: Input should be 'none', "),
-        ("x\tdemo\tsmollm2\tsmollm2\tpaper\t0\tdemo\t0\n", "ratio: Input should be greater than 0, found 0.0"),
-        ("x\tdemo\tsmollm2\tsmollm2\tpaper\t2\tdemo\t0\n", "ratio: Input should be less than or equal to 1, found 2.0"),
-        ("x\tdemo\tsmollm2\tsmollm2\tpaper\thalf\tdemo\t0\n", "ratio: Input should be a valid number, found 'half'"),
-        ("x\tdemo\tsmollm2\tsmollm2\tpaper\tnan\tdemo\t0\n", "ratio: "),
-        ("x\tdemo\tsmollm2\tsmollm2\tpaper\t1.0\tdemo\t0.5\n", "seed: Input should be a valid integer, found '0.5'"),
-        ("x\tdemo\tsmollm2\tsmollm2\tpaper\t1.0\tdemo\t-1\n", "seed: "),
-        ("x\tdemo\tsmollm2\tsmollm2\tpaper\t-\tdemo\t0\n", "method paper needs a value in the column ratio"),
-        ("x\tdemo\t-\tsmollm2\tpaper\t1.0\tdemo\t0\n", "method paper needs a value in the column teacher"),
+        ("x\tdemo\tsmollm2\tsmollm2\tifd\t0\tdemo\t0\n", "ratio: Input should be greater than 0, found 0.0"),
+        ("x\tdemo\tsmollm2\tsmollm2\tifd\t2\tdemo\t0\n", "ratio: Input should be less than or equal to 1, found 2.0"),
+        ("x\tdemo\tsmollm2\tsmollm2\tifd\thalf\tdemo\t0\n", "ratio: Input should be a valid number, found 'half'"),
+        ("x\tdemo\tsmollm2\tsmollm2\tifd\tnan\tdemo\t0\n", "ratio: "),
+        ("x\tdemo\tsmollm2\tsmollm2\tifd\t1.0\tdemo\t0.5\n", "seed: Input should be a valid integer, found '0.5'"),
+        ("x\tdemo\tsmollm2\tsmollm2\tifd\t1.0\tdemo\t-1\n", "seed: "),
+        ("x\tdemo\tsmollm2\tsmollm2\tifd\t-\tdemo\t0\n", "method ifd needs a value in the column ratio"),
+        ("x\tdemo\t-\tsmollm2\tifd\t1.0\tdemo\t0\n", "method ifd needs a value in the column teacher"),
         ("x\t-\t-\tsmollm2\toriginal\t1.0\tdemo\t0\n", "method original needs a value in the column dataset"),
         ("x\t-\tsmollm2\tsmollm2\tnone\t-\t-\t-\n", "expected '-' in the column teacher"),
         ("x\t-\t-\tsmollm2\tnone\t0.5\t-\t-\n", "expected '-' in the column ratio"),
@@ -198,7 +198,7 @@ def test_a_run_name_that_is_no_file_name_is_refused(values, tmp_path, name):
 
 @pytest.mark.parametrize("column", ["dataset", "teacher", "student", "recipe"])
 def test_an_unknown_name_in_a_run_is_refused(values, tmp_path, column):
-    row = {"run": "x", "dataset": "demo", "teacher": "smollm2", "student": "smollm2", "method": "paper"}
+    row = {"run": "x", "dataset": "demo", "teacher": "smollm2", "student": "smollm2", "method": "ifd"}
     row |= {"ratio": "1.0", "recipe": "demo", "seed": "0"}
     write_runs(values, BASE, ORIGINAL, "\t".join({**row, column: "nobody"}.values()) + "\n")
     line = refusal(values, tmp_path)

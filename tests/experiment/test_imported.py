@@ -20,7 +20,7 @@ REFLECTIONS = {**released.TEXTS, "allowed_mismatches": 0, "files": FILES}
 SCORES = {**released.COLUMNS, "teacher": "authors", "allowed_mismatches": 0, "files": FILES}
 TRAIN = {**released.TEXTS, "source": "t.json", "records": None}
 HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"
-ROWS = ("base\t-\t-\tsmollm2\tnone\t-\t-\t-\n", "r\tdemo\tauthors\tsmollm2\treleased\t1\t-\t0\n")
+ROWS = ("base\t-\t-\tsmollm2\tnone\t-\t-\t-\n", "r\tdemo\tauthors\tsmollm2\tselective\t1\t-\t0\n")
 
 
 @pytest.fixture
@@ -94,11 +94,11 @@ REFUSALS: list[Any] = [
     ),
     (
         of(),
-        ("o\tdemo\tsmollm2\tsmollm2\tpaper\t1\t-\t0\n",),
+        ("o\tdemo\tsmollm2\tsmollm2\tifd\t1\t-\t0\n",),
         "given.scores.smollm2.demo.teacher: expected 'smollm2', which run 'o' reads",
     ),
     (of(), ("t\t-\t-\tsmollm2\tgiven\t-\t-\t-\n",), "given.train: run 't' needs an entry there"),
-    (of("given", train={"r": TRAIN}), (), "given.train: run 'r' has the method released, expected 'given'"),
+    (of("given", train={"r": TRAIN}), (), "given.train: run 'r' has the method selective, expected 'given'"),
     (of("given", train={"nobody": TRAIN}), (), "given.train: expected one of ['base', 'r'], found 'nobody'"),
     (of(), ("t\tdemo\t-\tsmollm2\tgiven\t-\t-\t-\n",), "method given needs a value in the column teacher"),
     (

@@ -122,17 +122,26 @@ ASKED = {
 ANY_VALUE = {"--model": "M", "--judge": "config/judges/smollm2.yaml", "--allowed-mismatches": "0", "--records": "3"}
 
 
+def settings_in(values):
+    """The settings among a step's arguments by type, also those in a list (`generate`) or in an object (`Choice`)."""
+    found = {}
+    for value in values:
+        if isinstance(value, Settings):
+            found[type(value)] = value
+        elif dataclasses.is_dataclass(value):
+            found |= settings_in(vars(value).values())
+        elif isinstance(value, list):
+            found |= settings_in(value)
+    return found
+
+
 @pytest.fixture
 def called(monkeypatch):
     """The settings with which a step's function was called, by type."""
     found: dict[type, Settings] = {}
 
     def note(*args, **more):
-        sets = [
-            each.settings for value in args if isinstance(value, list) for each in value if hasattr(each, "settings")
-        ]
-        given = [*args, *more.values(), *sets]  # `generate` has a list of sets of questions
-        found.update({type(value): value for value in given if isinstance(value, Settings)})
+        found.update(settings_in([*args, *more.values()]))
         begin()
 
     for function in FUNCTIONS.values():

@@ -346,7 +346,7 @@ def _files(at: Path, flag: str, ending: str) -> list[Any]:
     return [word for variant in VARIANTS for word in (flag, f"{variant}={at / f'{variant}{ending}'}")]
 
 
-def _select(path: Path, method: str = "released", more: tuple[Any, ...] = ()) -> int:
+def _select(path: Path, method: str = "selective", more: tuple[Any, ...] = ()) -> int:
     at = path.parent
     files = [*_files(at, "--pairs", ".jsonl"), *_files(at, "--scores", ".scores.jsonl")]
     return command(
@@ -410,7 +410,7 @@ def results(at: Path) -> list[Input]:
     table = [
         ["run", "dataset", "teacher", "student", "method", "ratio", "recipe", "seed"],
         ["base", "-", "-", "tiny", "none", "-", "-", "-"],
-        ["run", "toy", "sage", "tiny", "released", "1", "quick", "0"],
+        ["run", "toy", "sage", "tiny", "selective", "1", "quick", "0"],
     ]
     (at / "runs.tsv").write_bytes(TSV.dump(table))
     run = read_runs(at / "runs.tsv")[1]

@@ -18,7 +18,7 @@ COMMON = {"dataset": "toy", "student": "tiny", "recipe": "quick", "seed": 0, "ra
 RUNS = [
     Run(run="base", dataset=None, teacher=None, student="tiny", method="none", ratio=None, recipe=None, seed=None),
     Run(run="as_is", teacher=None, method="original", **COMMON),
-    Run(run="recycled", teacher="sage", method="released", **COMMON),
+    Run(run="recycled", teacher="sage", method="selective", **COMMON),
     Run(run="waiting", teacher="sage", method="ifd", **COMMON),
 ]
 COMPARE = {"as_is": "Alpaca 7B", "recycled": "sRecycled Alpaca 7B"}
@@ -163,7 +163,7 @@ def rows_of(folder, name, kind=None):
 
 
 def run_of(name, **more):
-    given = {"dataset": "toy", "teacher": "sage", "student": "tiny", "method": "released", "ratio": 1.0}
+    given = {"dataset": "toy", "teacher": "sage", "student": "tiny", "method": "selective", "ratio": 1.0}
     return Run(run=name, **{**given, "recipe": "quick", "seed": 0, **more})
 
 

@@ -1,7 +1,10 @@
 """Hand-made scores, and a selection's files made of them."""
 
 from pathlib import Path
+from typing import Any
 
+from srt.selection.choice import Choice
+from srt.selection.registry import method_named
 from srt.settings import SelectionConfig
 from srt.storage.files import write_records
 from srt.storage.records import Pair, ReflectedPair, Score
@@ -16,6 +19,11 @@ def score(ifd: float | None, r_ifd: float | None = 0.5, nll: float = 1.0, status
     reason = None if status == "scored" else "why"
     rest = {"truncated": [], "status": status, "reason": reason}
     return Score(id="x", **nlls, nll_response_given_instruction=nll, **counts, **ratios, **rest)
+
+
+def choice(name: str, ratio: float = 1.0, seed: int = 0, **more: Any) -> Choice:
+    """A choice by the method of that name; `more` are files by variant, or other settings than SETTINGS."""
+    return Choice(method_named(name), **{"settings": SETTINGS, "ratio": ratio, "seed": seed, **more})
 
 
 VARIANTS = ("original", "instruction", "response", "both")

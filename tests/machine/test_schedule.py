@@ -95,7 +95,7 @@ def paper(tmp_path):
     """config/paper.yaml with four of its runs: an untuned model, and three trained on all cards."""
     tree = supply(copy_of_tree(tmp_path / "tree"))
     header, *rows = (tree / "config/paper.tsv").read_text().splitlines()
-    kept = ("llama2-7b", "wizardlm-7b-original", "wizardlm-7b-both", "wizardlm-7b-released")
+    kept = ("llama2-7b", "wizardlm-7b-original", "wizardlm-7b-both", "wizardlm-7b-selective")
     (tree / "config/paper.tsv").write_text("\n".join([header, *(r for r in rows if r.split("\t")[0] in kept)]) + "\n")
     edited(tree, lambda values: values["report"].update(compare={}), "config/paper.yaml", "config/paper.yaml")
     return tree

@@ -30,7 +30,7 @@ from srt.storage.yaml_files import read_yaml
 
 Values = dict[str, Any]
 HEADER = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\n"
-RUN = "demo\tsmollm2\tsmollm2\treleased\t0.5\tdemo\t0\n"
+RUN = "demo\tsmollm2\tsmollm2\tselective\t0.5\tdemo\t0\n"
 KEY = "sk-secret"
 
 
@@ -85,7 +85,7 @@ def test_a_dry_run_with_seven_errors_prints_seven_lines(tmp_path: Path) -> None:
 
     name = edited(tree, change)
     table = tree / "config/demo.tsv"
-    table.write_text(table.read_text().replace("\treleased\t", "\trelased\t"))
+    table.write_text(table.read_text().replace("\tselective\t", "\tselectve\t"))
     code, out, err = snakemake(tree, "-n", "--configfile", name)
     found = [line.replace(f"{tree}/", "") for line in err.splitlines() if line.startswith("srt: ")]
     assert code == 2, out + err
@@ -103,7 +103,7 @@ def test_a_dry_run_with_seven_errors_prints_seven_lines(tmp_path: Path) -> None:
         "https://host/v1",
     ]
     assert found[1].startswith("srt: config/demo.tsv: run 'recycled': method: Input should be 'none', ")
-    assert found[1].endswith(", found 'relased', did you mean 'released'?")
+    assert found[1].endswith(", found 'selectve', did you mean 'selective'?")
 
 
 # --- The config itself ----------------------------------------------------------------------------------------------
@@ -160,14 +160,14 @@ def test_what_is_no_config_at_all_is_one_line(content: Any) -> None:
 
 def test_a_run_table_has_all_its_errors_told_with_row_and_column(values: Values) -> None:
     rows = [
-        "a\tdemoo\tsmollm2\tsmollm2\treleased\t0.5\tdemo\t0",
-        "b\tdemo\tsmollm\tsmol\trelased\t2\tdmo\tx",
+        "a\tdemoo\tsmollm2\tsmollm2\tselective\t0.5\tdemo\t0",
+        "b\tdemo\tsmollm\tsmol\tselectve\t2\tdmo\tx",
         f"a\t{RUN}",
     ]
     Path("runs.tsv").write_text(HEADER + "\n".join(rows))
     complaints = told(values)
     for begin, end in (
-        ("runs.tsv: run 'b': method: ", ", found 'relased', did you mean 'released'?"),
+        ("runs.tsv: run 'b': method: ", ", found 'selectve', did you mean 'selective'?"),
         ("runs.tsv: run 'b': ratio: ", ", found 2.0"),
         ("runs.tsv: run 'b': seed: ", ", found 'x'"),
         ("runs.tsv: run 'a' occurs twice, expected unique names", ""),
@@ -437,7 +437,7 @@ QUESTIONS = {
     f"questions.{name}.source" for name in ("wizardlm", "vicuna", "koala", "self_instruct", "lima", "mt_bench")
 }
 SERVERS = {f"execution.endpoints.{name}" for name in ("gpt", "gpt4", "gpt4_turbo")}
-WILDCARDS = {"run": "wizardlm-7b-released", "dataset": "wizardlm", "student": "llama2-7b", "teacher": "gpt"}
+WILDCARDS = {"run": "wizardlm-7b-selective", "dataset": "wizardlm", "student": "llama2-7b", "teacher": "gpt"}
 
 
 @pytest.mark.parametrize(
@@ -472,7 +472,7 @@ def test_targets_that_need_neither_files_nor_keys_need_none(tmp_path: Path) -> N
     tree = copy_of_tree(tmp_path / "tree")
     environment = {"OPENAI_API_KEY": "", "SRT_TEACHER_API_KEY": ""}
     assert planned(tree, "so_far", "table_1", "--configfile", "config/paper.yaml", env=environment)
-    train = "results-released/runs/wizardlm-7b-released/train.jsonl"
+    train = "results-released/runs/wizardlm-7b-selective/train.jsonl"
     assert planned(tree, train, "--configfile", "config/released.yaml", env=environment)
     code, _, err = snakemake(tree, "-n", "--configfile", "config/paper.yaml", env=environment)
     found = {line.split(": ")[2] for line in err.splitlines() if ".yaml: " in line}

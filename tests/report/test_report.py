@@ -380,7 +380,7 @@ def test_runs_that_differ_by_their_seed_alone_are_brought_together(results: Path
     write_evaluation(results, "recycled_1", "alpaca_eval", {**values, "avg_length": (321.0, None, 8)})
     write.write_tables(results, [*RUNS, again], "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
     (row,) = [row for row in rows_of(results / "tables", "comparison") if row["kind"] == "seeds"]
-    assert (row["method"], row["seeds"], row["runs"]) == ("released", "2", "recycled, recycled_1")
+    assert (row["method"], row["seeds"], row["runs"]) == ("selective", "2", "recycled, recycled_1")
     assert float(row["mean"]) == pytest.approx((22.125 + 30) / 2)
     assert float(row["deviation"]) == pytest.approx(abs(30 - 22.125) / 2**0.5)
 

@@ -35,7 +35,7 @@ def test_from_nothing_every_table_and_figure_is_there_with_ours_empty(tmp_path):
         *("74.29", "77.7", "78.4", "81.5", "83.48")
     ]
     papers = rows_of(folder, "ablation", "paper")
-    assert {row["reported_method"] for row in papers} == {"original", "both", "released"}
+    assert {row["reported_method"] for row in papers} == {"original", "both", "selective"}
     assert {row["win_rate"] for row in rows_of(folder, "ablation")} == {""}
 
 
@@ -149,7 +149,7 @@ def test_ratios_of_one_series_stand_in_order_and_the_papers_beside_its_own(resul
     assert found["odd"]["reported_win_rate"] == ""
     assert len([row for row in rows_of(results / "tables", "selection_ratio") if not row["run"]]) == 3
     axes = draw.selection_ratio(results / "tables").axes[0]
-    assert any("Ours: toy, released, tiny" in text for text in axes.get_legend_handles_labels()[1])
+    assert any("Ours: toy, selective, tiny" in text for text in axes.get_legend_handles_labels()[1])
     assert in_series(RUNS) == []
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.scores import choice
 from srt.experiment.config import load
 from srt.llm.model import ModelRef
 from srt.scoring.agreement import agreement
@@ -34,11 +35,11 @@ def pairs(tmp_path: Path) -> dict[str, Path]:
 
 def compared(pairs: dict[str, Path], tmp_path: Path, proxy: Path, student: Path) -> dict:
     scores = {variant: tmp_path / "proxy" / f"{variant}.jsonl" for variant in VARIANTS}
-    more = (CONFIG.score, CONFIG.execution, tmp_path / "cache")
     for variant, path in pairs.items():
         score(path, ModelRef(str(proxy)), CONFIG.score, Job(scores[variant], tmp_path / "cache", CONFIG.execution))
     out = tmp_path / "proxy.json"
-    agreement(out, pairs, scores, str(student), None, "paper", 0.5, 0, SELECTION, *more)
+    by = choice("all_outcomes", 0.5, settings=SELECTION, pairs=pairs, scores=scores)
+    agreement(by, ModelRef(str(student)), CONFIG.score, Job(out, tmp_path / "cache", CONFIG.execution))
     return json.loads(out.read_text())
 
 

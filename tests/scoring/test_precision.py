@@ -6,14 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from helpers.scores import choice
 from srt.experiment.config import load
+from srt.llm.model import ModelRef
 from srt.scoring.precision import Doubt, Doubts, ErrorModel, overflowed
 from srt.scoring.rescore import rescore
 from srt.scoring.score import score as score_pairs
 from srt.scoring.score import with_nlls
+from srt.selection.candidates import Candidate
+from srt.selection.choice import Choice
 from srt.selection.ledger import decide_all
-from srt.selection.methods import Candidate
+from srt.selection.method import Method, Preference
 from srt.selection.select import select
+from srt.settings.job import Job
 from srt.storage.errors import InputError
 from srt.storage.files import read_records, write_json, write_records
 from srt.storage.readers import read_json
@@ -42,8 +47,8 @@ def record(**scores: Score) -> dict[str, Candidate]:
     return {variant: Candidate(variant, score) for variant, score in scores.items()}
 
 
-def doubts(records, method="paper", ratio=1.0, exact=frozenset()):
-    return Doubts(method, ratio, 0, SELECTION, exact, ERROR).find(records)
+def doubts(records, method="all_outcomes", ratio=1.0, exact=frozenset()):
+    return Doubts(choice(method, ratio, settings=SELECTION), exact, ERROR).find(records)
 
 
 def both_ratios(name, *variants):
@@ -84,12 +89,21 @@ def test_a_text_that_both_sides_share_has_no_error_in_their_difference() -> None
     )
 
 
+def test_an_nll_that_a_method_compares_is_in_doubt_as_a_ratio_is() -> None:
+    shorter = Preference("nll_response", "lower")
+    by = Choice(Method("from_outside", phases=(shorter, shorter)), SELECTION)
+    two = record(original=scored(-1.0), instruction=scored(-1.0, response=2.1))  # bound 0.1414
+    assert Doubts(by, frozenset(), ERROR).find({"a": two}) == both_ratios("ifd", "original", "instruction")
+    two["instruction"] = Candidate("instruction", scored(-1.0, response=2.2))
+    assert Doubts(by, frozenset(), ERROR).find({"a": two}) == set()
+
+
 def test_a_ratio_near_the_filters_limit_is_in_doubt() -> None:
     assert doubts({"a": record(original=scored(-0.1))}) == both_ratios("ifd", "original")
     assert doubts({"a": record(original=scored(-1, 0.1))}) == both_ratios("r_ifd", "original")
     assert doubts({"a": record(original=scored(-0.1))}, method="ifd") == set()
-    # `released` drops a winner without a reflected response whatever its ratios are.
-    assert doubts({"a": record(original=scored(-0.1))}, method="released") == set()
+    # `selective` drops a winner without a reflected response whatever its ratios are.
+    assert doubts({"a": record(original=scored(-0.1))}, method="selective") == set()
 
 
 def test_what_overflowed_in_low_precision_is_in_doubt() -> None:
@@ -109,7 +123,7 @@ def test_only_those_near_the_last_place_are_in_doubt() -> None:
     assert doubts(records, "original", 1.0) == set()
 
 
-@pytest.mark.parametrize("method", ["paper", "released", "ifd", "r_ifd", "perplexity", "random", "original"])
+@pytest.mark.parametrize("method", ["all_outcomes", "selective", "ifd", "r_ifd", "perplexity", "random", "original"])
 @pytest.mark.parametrize("ratio", [1.0, 0.5, 0.1])
 def test_resolving_all_doubts_gives_the_true_selection(method: str, ratio: float) -> None:
     """Against truth by brute force: 200 records, errors as large as the model allows for."""
@@ -124,9 +138,10 @@ def test_resolving_all_doubts_gives_the_true_selection(method: str, ratio: float
             limits = {n: ERROR.bound([score.tokens_response]) for n in fields}
             noisy[variant] = with_nlls(score, {n: v + chance.uniform(-0.5, 0.5) * limits[n] for n, v in fields.items()})
         truth[f"{number:03}"], seen[f"{number:03}"] = record(**true), record(**noisy)
-    wrong = decide_all(seen, method, ratio, 0, SELECTION)
+    by = choice(method, ratio, settings=SELECTION)
+    wrong = decide_all(seen, by)
     exact: set[Doubt] = set()
-    while found := Doubts(method, ratio, 0, SELECTION, exact, ERROR).find(seen):
+    while found := Doubts(by, exact, ERROR).find(seen):
         assert not found & exact
         for doubt in found:
             score, true = seen[doubt.record][doubt.variant].score, truth[doubt.record][doubt.variant].score
@@ -136,8 +151,8 @@ def test_resolving_all_doubts_gives_the_true_selection(method: str, ratio: float
                 doubt.variant, with_nlls(score, {n: getattr(true, n) for n in names})
             )
         exact |= found
-    expected = [(e.chosen, e.kept) for e in decide_all(truth, method, ratio, 0, SELECTION)]
-    assert [(e.chosen, e.kept) for e in decide_all(seen, method, ratio, 0, SELECTION)] == expected
+    expected = [(e.chosen, e.kept) for e in decide_all(truth, by)]
+    assert [(e.chosen, e.kept) for e in decide_all(seen, by)] == expected
     assert len(exact) < 200 * 4 * 2 * 0.7  # not everything was computed again
     if method != "random" and ratio < 1.0:
         assert [(e.chosen, e.kept) for e in wrong] != expected
@@ -170,21 +185,22 @@ EXACT = CONFIG.score.model_copy(update={"dtype": "bfloat16", "precision": "exact
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("choice", [("paper", 1.0), ("ifd", 0.25)])
-def test_a_rescored_selection_is_that_of_float32(versions, tmp_path: Path, choice: tuple[str, float]) -> None:
+@pytest.mark.parametrize(("method", "ratio"), [("all_outcomes", 1.0), ("ifd", 0.25)])
+def test_a_rescored_selection_is_that_of_float32(versions, tmp_path: Path, method: str, ratio: float) -> None:
     pairs, scores, model = versions
     selection = SELECTION.model_copy(update={"ifd_below": 3.0, "r_ifd_below": 3.0})
-    out, low, full = tmp_path / "rescored.jsonl", scores["bfloat16"], (*choice, 0, selection)
-    rescore(out, pairs, low, model, None, *full, EXACT, CONFIG.execution, tmp_path / "cache")
-    select(tmp_path / "exact", pairs, low, *full, None, out)
-    select(tmp_path / "float32", pairs, scores["float32"], *full)
+    out = tmp_path / "rescored.jsonl"
+    by = {d: choice(method, ratio, settings=selection, pairs=pairs, scores=of_dtype) for d, of_dtype in scores.items()}
+    rescore(by["bfloat16"], ModelRef(model), EXACT, Job(out, tmp_path / "cache", CONFIG.execution))
+    select(tmp_path / "exact", by["bfloat16"], out)
+    select(tmp_path / "float32", by["float32"])
     ledgers = [read_records(tmp_path / name / "ledger.jsonl", LedgerEntry) for name in ("exact", "float32")]
     assert [(e.chosen, e.kept) for e in ledgers[0]] == [(e.chosen, e.kept) for e in ledgers[1]]
     rows = read_records(out, Rescored)
     exact = {(variant, s.id): s for variant in VARIANTS for s in read_records(scores["float32"][variant], Score)}
     for row in rows:
-        for ratio in row.ratios:
-            assert getattr(row.score, ratio) == pytest.approx(getattr(exact[row.variant, row.record], ratio), rel=1e-5)
+        for name in row.ratios:
+            assert getattr(row.score, name) == pytest.approx(getattr(exact[row.variant, row.record], name), rel=1e-5)
     meta = read_json(tmp_path / "rescored.meta.json")
     assert meta["counts"]["ratios"] == sum(len(row.ratios) for row in rows)
     assert 0 < meta["error"]["scale"] < 1
@@ -193,10 +209,11 @@ def test_a_rescored_selection_is_that_of_float32(versions, tmp_path: Path, choic
 @pytest.mark.slow
 def test_another_students_scores_are_refused(versions, tmp_path: Path, tiny_llamas: dict[str, Path]) -> None:
     pairs, scores, _ = versions
-    out, full = tmp_path / "rescored.jsonl", ("paper", 1.0, 0, SELECTION, EXACT, CONFIG.execution, tmp_path / "cache")
+    job = Job(tmp_path / "rescored.jsonl", tmp_path / "cache", CONFIG.execution)
+    by = choice("all_outcomes", settings=SELECTION, pairs=pairs, scores=scores["bfloat16"])
     with pytest.raises(InputError, match="identity: expected that of"):
-        rescore(out, pairs, scores["bfloat16"], str(tiny_llamas["bos"]), None, *full)
-    assert not out.exists()
+        rescore(by, ModelRef(str(tiny_llamas["bos"])), EXACT, job)
+    assert not job.out.exists()
 
 
 @pytest.mark.slow
@@ -204,9 +221,9 @@ def test_scores_of_different_settings_are_refused_in_one_selection(versions, tmp
     pairs, scores, _ = versions
     mixed = {**scores["float32"], "both": scores["bfloat16"]["both"]}
     with pytest.raises(InputError, match="settings: expected scores by the same student and settings as"):
-        select(tmp_path / "run", pairs, mixed, "paper", 1.0, 0, SELECTION)
+        select(tmp_path / "run", choice("all_outcomes", pairs=pairs, scores=mixed))
     sidecar = tmp_path / "float32" / "both.meta.json"
     write_json(sidecar, {**read_json(sidecar), "identity": "another"})
     with pytest.raises(InputError, match="identity: expected"):
-        select(tmp_path / "run", pairs, scores["float32"], "paper", 1.0, 0, SELECTION)
+        select(tmp_path / "run", choice("all_outcomes", pairs=pairs, scores=scores["float32"]))
     assert not (tmp_path / "run").exists()

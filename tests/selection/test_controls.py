@@ -6,11 +6,12 @@ from collections import Counter
 
 import pytest
 
-from helpers.scores import SETTINGS, score
+from helpers.scores import choice, score
 from srt.scoring.precision import Doubts, ErrorModel
+from srt.selection.candidates import Candidate
 from srt.selection.controls import STEP, draw
 from srt.selection.ledger import decide_all
-from srt.selection.methods import Candidate, contests
+from srt.selection.phases import contests
 
 
 def many(count, seed=0):
@@ -34,13 +35,13 @@ def lengths(records, entries):
 @pytest.mark.parametrize("ratio", [1.0, 0.1])
 def test_it_draws_as_many_records_of_the_same_lengths(ratio):
     records = many(2000)
-    theirs, ours = (decide_all(records, method, ratio, 0, SETTINGS) for method in ("released", "length"))
+    theirs, ours = (decide_all(records, choice(method, ratio)) for method in ("selective", "length"))
     wanted, found = sorted(lengths(records, theirs)), sorted(lengths(records, ours))
     assert len(found) == len(wanted) > 50
     assert [entry.id for entry in ours] == list(records)
     apart = [abs(a - b) / b for a, b in zip(found, wanted, strict=True)]
     assert sum(apart) / len(apart) < 0.05
-    plain = sorted(lengths(records, decide_all(records, "random", 1.0, 0, SETTINGS)))
+    plain = sorted(lengths(records, decide_all(records, choice("random", 1.0))))
     assert sum(plain) / len(plain) < 0.9 * sum(wanted) / len(wanted)  # which an unmatched draw does not have
     same = sum(a.kept and b.kept and a.chosen == b.chosen for a, b in zip(theirs, ours, strict=True))
     assert same < 0.6 * len(wanted)
@@ -50,7 +51,7 @@ def test_the_draw_depends_on_the_seed_and_not_on_the_order():
     records = many(200)
     again = dict(reversed(records.items()))
     found = [
-        {entry.id: entry.chosen for entry in decide_all(given, "length", 0.5, seed, SETTINGS)}
+        {entry.id: entry.chosen for entry in decide_all(given, choice("length", 0.5, seed))}
         for given, seed in ((records, 0), (again, 0), (records, 1))
     ]
     assert found[0] == found[1]
@@ -63,7 +64,7 @@ def test_scores_do_not_sway_the_draw_and_failed_versions_are_not_drawn():
         candidates["both"] = Candidate("both", None, absent="reflection failed: x")
         if number % 2:
             candidates["response"] = Candidate("response", score(None, status="failed"))
-    entries = decide_all(records, "length", 1.0, 0, SETTINGS)
+    entries = decide_all(records, choice("length", 1.0))
     assert {entry.chosen for entry in entries if entry.kept} <= {"original", "instruction", "response"}
     assert all(entry.chosen != "response" for entry in entries[1::2])
     (unkept, *_) = [entry for entry in entries if not entry.kept]
@@ -83,8 +84,7 @@ def test_a_bin_without_enough_records_is_filled_from_the_nearest():
 def test_its_doubts_are_those_of_the_method_that_it_matches():
     records = many(20)
     for record, candidates in records.items():
-        assert contests(record, candidates, "length", 0, SETTINGS) == contests(
-            *(record, candidates, "released", 0, SETTINGS)
-        )
-    ours, theirs = (Doubts(m, 0.5, 0, SETTINGS, set(), ErrorModel(0.2, 9)) for m in ("length", "released"))
+        held = contests(record, candidates, choice("length"))
+        assert held == contests(record, candidates, choice("selective"))
+    ours, theirs = (Doubts(choice(m, 0.5), set(), ErrorModel(0.2, 9)) for m in ("length", "selective"))
     assert ours.find(records) == theirs.find(records) != set()

@@ -8,7 +8,7 @@ import pytest
 from helpers.commands import ASKED, FUNCTIONS, help_of, sections_of, words_of
 from srt import cli
 from srt.experiment.config import load
-from srt.selection.registry import uses
+from srt.selection.registry import method_named
 from srt.settings import EXECUTION_FLAGS, ExecutionConfig, OpenLlmConfig
 from srt.settings.defaults import defaults, section_name
 from srt.settings.flags import as_flags, flag_fields
@@ -59,7 +59,9 @@ def test_what_a_step_uses_is_said_first_with_its_source(called, capsys, command)
         (name, value) for name, value in section if name in flag_fields(type(section)) and name != "source"
     )
     flag = f"--{name.replace('_', '-')}"
-    words = [word if word != "original" else "paper" for word in words_of(command)]  # which reads the filter's settings
+    words = [
+        word if word != "original" else "all_outcomes" for word in words_of(command)
+    ]  # which reads the filter's settings
     if flag not in words:
         words += shlex.split(as_flags(section, only=[name]))
     assert cli.main(words) == 0
@@ -69,7 +71,7 @@ def test_what_a_step_uses_is_said_first_with_its_source(called, capsys, command)
     assert f"{name} {given}" in said
     others = set(flag_fields(type(section))) - {word[2:].replace("-", "_") for word in words if word[:2] == "--"}
     defaults = " ".join(re.findall(r"^\w+ from srt/settings/defaults.yaml: (.*)$", said, re.MULTILINE))
-    others &= uses("paper") if command == "selection" else others
+    others &= method_named("all_outcomes").uses if command == "selection" else others
     assert not [other for other in others - {"source"} if f"{other} " not in defaults]
     for key in EXECUTION_FLAGS.get(command.split()[0], ()):
         assert f"{key} " in said

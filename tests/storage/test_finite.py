@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from helpers.judgments import evaluated, judgment
-from helpers.scores import SETTINGS, write_variants
+from helpers.scores import choice, write_variants
 from srt import cli
 from srt.report.formats import Column, Part, read_csv
 from srt.report.page.provenance import _measured
@@ -35,7 +35,9 @@ def kept(folder: Path) -> dict[str, str | None]:
 
 
 @pytest.mark.parametrize("text", ODD)
-@pytest.mark.parametrize("method", ["paper", "released", "random", "ifd", "r_ifd", "perplexity", "length", "both"])
+@pytest.mark.parametrize(
+    "method", ["all_outcomes", "selective", "random", "ifd", "r_ifd", "perplexity", "length", "both"]
+)
 @pytest.mark.parametrize("field", ["ifd", "r_ifd", "nll_response_given_instruction"])
 def test_a_score_that_is_not_finite_is_null_and_wins_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture, text: str, method: str, field: str
@@ -43,7 +45,7 @@ def test_a_score_that_is_not_finite_is_null_and_wins_nothing(
     pairs, scores = write_variants(tmp_path)
     for variant in ("instruction", "both"):
         replaced(scores[variant], "b", field, text)
-    select(tmp_path / "run", pairs, scores, method, 1.0, 0, SETTINGS)
+    select(tmp_path / "run", choice(method, pairs=pairs, scores=scores))
     ledger = {entry.id: entry for entry in read_records(tmp_path / "run" / "ledger.jsonl", LedgerEntry)}
     assert ledger["b"].candidates["both"] == {"absent": f"not scored: {field}: not finite in the file"}
     assert kept(tmp_path / "run").get("b") not in ("instruction", "both")
@@ -56,7 +58,7 @@ def test_a_score_that_is_not_finite_is_null_and_wins_nothing(
 def test_a_ratio_of_perplexities_that_is_not_above_0_is_null_too(tmp_path: Path, field: str, text: str) -> None:
     pairs, scores = write_variants(tmp_path)
     replaced(scores["both"], "b", field, text)
-    select(tmp_path / "run", pairs, scores, "paper", 1.0, 0, SETTINGS)
+    select(tmp_path / "run", choice("all_outcomes", pairs=pairs, scores=scores))
     assert kept(tmp_path / "run")["b"] != "both"
 
 
@@ -68,7 +70,7 @@ def test_a_coherence_that_is_not_finite_is_null(tmp_path: Path, text: str) -> No
         value = 0.9 if variant == "both" else 0.5
         write_records(path, [Coherence(id=name, coherence=value, reason=None) for name in "abc"])
         replaced(path, "b", "coherence", "0.5" if variant == "original" else text)
-    select(tmp_path / "run", pairs, scores, "coherence", 1.0, 0, SETTINGS, coherence)
+    select(tmp_path / "run", choice("coherence", pairs=pairs, scores=scores, coherence=coherence))
     assert kept(tmp_path / "run")["b"] == "original"
 
 

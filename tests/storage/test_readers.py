@@ -26,6 +26,7 @@ from srt.storage.files import read_records
 from srt.storage.journal import Journal, entries_of, rounds_of
 from srt.storage.readers import InputError, csv_records, read_json, read_lines, read_text
 from srt.storage.records import Pair
+from srt.storage.shipped import locate
 from srt.storage.yaml_files import read_yaml
 
 PAIR = {"instruction": "Say hi.", "input": "", "output": "Hi."}
@@ -380,8 +381,9 @@ def test_nulls_are_counted_as_empty(shared_data: Path, tmp_path: Path, capsys: p
     assert "1 empty" in capsys.readouterr().err
 
 
-def test_a_bom_in_a_run_table_is_read(shared_data: Path) -> None:
-    assert read_runs(shared_data / "faults/13b_bom_run_table.tsv")
+def test_a_bom_in_a_run_table_is_read(tmp_path: Path) -> None:
+    (tmp_path / "runs.tsv").write_bytes(b"\xef\xbb\xbf" + locate("config/demo.tsv").read_bytes())
+    assert read_runs(tmp_path / "runs.tsv")
 
 
 @pytest.mark.slow

@@ -128,9 +128,9 @@ def test_a_function_that_only_its_own_file_uses_begins_with_an_underscore() -> N
     ("file", "line", "broken"),
     [
         ("srt/storage/errors.py", "from srt.llm import wire", "Imports run downwards only"),
-        ("srt/selection/registry.py", "from srt.selection import methods", "No circle"),
+        ("srt/selection/method.py", "from srt.selection import choice", "No circle"),
         ("srt/report/explain.py", "from srt.llm import _bounded", "What begins with _"),
-        ("srt/experiment/config.py", "from srt.selection.methods import coin", "the registry alone"),
+        ("srt/experiment/config.py", "from srt.selection.phases import coin", "the registry alone"),
         ("srt/evaluation/generate.py", "from srt.machine import gpus", "through srt.llm"),
         ("srt/scoring/score.py", "from srt.training import cost", "Imports run downwards only"),
     ],

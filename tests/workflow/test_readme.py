@@ -44,7 +44,7 @@ WHAT = {
     "snakemake --cores all --configfile config/paper.yaml -n": (PLANNED, ""),
     "snakemake --cores all --configfile config/paper.yaml": (PLANNED, ""),
     "snakemake --cores all --configfile config/released.yaml": (PLANNED, ""),
-    "snakemake --cores all results-released/runs/wizardlm-7b-released/train.jsonl --configfile config/released.yaml": (
+    "snakemake --cores all results-released/runs/wizardlm-7b-selective/train.jsonl --configfile config/released.yaml": (
         PLANNED,
         "",
     ),

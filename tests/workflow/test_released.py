@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 # The shipped rows of Alpaca, and one where the student itself scores the released reflections.
 RUNS = """run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed
 recycled-alpaca-7b-v2.0\t-\t-\trecycled-alpaca-7b-v2.0\tnone\t-\t-\t-
-alpaca-7b-released\talpaca\tauthors\tllama2-7b\treleased\t1\t-\t0
+alpaca-7b-selective\talpaca\tauthors\tllama2-7b\tselective\t1\t-\t0
 alpaca-7b-given\talpaca\tauthors\tllama2-7b\tgiven\t-\t-\t-
 own-scores\talpaca\tauthors\town\tboth\t0.5\t-\t0
 """
@@ -63,7 +63,7 @@ def tree(tmp_path: Path, records: released.Rows, tiny_llamas: dict[str, Path], s
         profile = {"suite": "config/tasks/demo.yaml", "data": "config/demo/items", "limit": 1, "dtype": "float32"}
         values["evaluate"]["open_llm"] = {"v1": {**values["evaluate"]["open_llm"]["v1"], **profile}}
         del values["report"]["licences"]["wizardlm"]
-        values["report"]["compare"] = {"alpaca-7b-released": "sRecycled Alpaca 7B", RELEASED: "sRecycled Alpaca 7B"}
+        values["report"]["compare"] = {"alpaca-7b-selective": "sRecycled Alpaca 7B", RELEASED: "sRecycled Alpaca 7B"}
         values["execution"].update(device="cpu", score_batch_tokens=2048, score_compile="off", evaluation_batch=8)
         values["score"]["max_length"] = 512
 
@@ -95,12 +95,12 @@ def test_a_release_is_an_entry_point_at_every_step(tree: Path, records: released
     ]
     found = {
         name: [pair.model_dump(exclude={"id"}) for pair in selected(tree, name)]
-        for name in ("alpaca-7b-released", "alpaca-7b-given")
+        for name in ("alpaca-7b-selective", "alpaca-7b-given")
     }
-    assert found["alpaca-7b-released"] == found["alpaca-7b-given"] == expected
+    assert found["alpaca-7b-selective"] == found["alpaca-7b-given"] == expected
     assert 5 < len(expected) < 55
     assert [pair.id for pair in selected(tree, "alpaca-7b-given")] == [
-        pair.id for pair in selected(tree, "alpaca-7b-released")
+        pair.id for pair in selected(tree, "alpaca-7b-selective")
     ]
 
     # Released reflections, scored here.
@@ -115,8 +115,8 @@ def test_a_release_is_an_entry_point_at_every_step(tree: Path, records: released
     assert Evaluation.model_validate(read_json(folder / "open_llm_v1.json")).value("average") is not None
     with (tree / TABLE).open() as file:
         rows = {row["run"]: row for row in csv.DictReader(file)}
-    assert rows["alpaca-7b-released"]["training_records"] == str(len(expected))
-    assert rows["alpaca-7b-released"]["reported_training_records"] == "37114"
+    assert rows["alpaca-7b-selective"]["training_records"] == str(len(expected))
+    assert rows["alpaca-7b-selective"]["reported_training_records"] == "37114"
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,9 @@ MARK = re.compile(r"K\d+K")
 COLUMNS = "run\tdataset\tteacher\tstudent\tmethod\tratio\trecipe\tseed\tscorer\n"
 RUNS = (
     ("base", "-", "-", "small", "none", "-", "-", "-", "-"),
-    ("cheap", "plain", "asked", "small", "released", "0.5", "demo", "0", "proxy"),
+    ("cheap", "plain", "asked", "small", "selective", "0.5", "demo", "0", "proxy"),
     ("near", "plain", "asked", "small", "coherence", "0.5", "-", "0", "-"),
-    ("theirs", "foreign", "sage", "scored", "released", "0.5", "-", "0", "-"),
+    ("theirs", "foreign", "sage", "scored", "selective", "0.5", "-", "0", "-"),
     ("taken", "foreign", "sage", "scored", "given", "-", "-", "-", "-"),
 )
 FILES = ("original", "instruction", "response", "both")

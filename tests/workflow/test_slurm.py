@@ -39,7 +39,7 @@ if name == "sbatch":
 if name == "sacct" and "--parsable2" in sys.argv and os.path.exists(noted + ".states"):
     print(open(noted + ".states").read())
 """
-RUN = "runs/wizardlm-7b-released"
+RUN = "runs/wizardlm-7b-selective"
 # By rule: a file that it makes, and those that it makes it from, which are there.
 TARGETS = {
     "selected": ("runs/wizardlm-7b-original/train.jsonl", ("data/wizardlm/original.jsonl",)),
@@ -128,7 +128,7 @@ def test_a_training_on_two_machines_is_started_once_outside_of_srun(needs_plugin
     (line,) = submitted(tmp_path, ["finetuned"], finetune_nodes=2)["finetuned"]
     tasks = "--nodes=2 --ntasks=2 --cpus-per-gpu=8 --gpus-per-node=8"
     assert line == f"-p gpu -t 2880 --mem-per-cpu 8000 {tasks} --gpus=16"
-    assert "holds no pair" in (tmp_path / "tree/logs/finetune/wizardlm-7b-released.log").read_text()
+    assert "holds no pair" in (tmp_path / "tree/logs/finetune/wizardlm-7b-selective.log").read_text()
 
 
 # --- A real Slurm: make test-more --------------------------------------------------------------------------------

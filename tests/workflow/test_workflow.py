@@ -56,7 +56,7 @@ def report(trained):
 
 REPORT, REPORT_OF_THREE = report(2), report(3)
 ONE_RUN = {"finetuned": 1, "answers": 1, "alpaca_eval": 1, "open_llm": 1, "pairwise": 1, "mt_bench": 1}
-# One data set, three variants of it and the scores of all four (only `released` reads any); 3 runs, 2 trained.
+# One data set, three variants of it and the scores of all four (only `selective` reads any); 3 runs, 2 trained.
 DEMO = {
     "demo_model": 1,
     "original": 1,
@@ -393,7 +393,7 @@ def test_models_that_were_deleted_are_trained_again_only_for_a_reason(finished):
 
 def test_a_new_run_of_another_ratio_runs_neither_teacher_nor_scorer(finished):
     with (finished / "config/demo.tsv").open("a") as table:
-        table.write("half\tdemo\tsmollm2\tsmollm2\treleased\t0.5\tdemo\t0\n")
+        table.write("half\tdemo\tsmollm2\tsmollm2\tselective\t0.5\tdemo\t0\n")
     assert planned(finished) == {"selected": 1, **ONE_RUN, **REPORT_OF_THREE}
 
 
@@ -410,7 +410,7 @@ def test_exact_precision_below_float32_computes_doubts_again_for_each_choice(fin
 def test_a_proxy_scores_in_the_students_place_and_is_compared_with_it(finished):
     table = finished / "config/demo.tsv"
     header, *rows = table.read_text().splitlines()
-    proxied = "cheap\tdemo\tsmollm2\tsmollm2\treleased\t1\tdemo\t0\tsmall"
+    proxied = "cheap\tdemo\tsmollm2\tsmollm2\tselective\t1\tdemo\t0\tsmall"
     table.write_text("\n".join([header + "\tscorer", *(row + "\t-" for row in rows), proxied]) + "\n")
     name = edited(finished, lambda values: values["students"].update(small=values["students"]["smollm2"]))
     expected = {"score_shard": 4, "scores": 4, "agreement": 1, "selected": 1, **ONE_RUN, **REPORT_OF_THREE}
@@ -502,7 +502,7 @@ def test_replaced_weights_of_a_local_model_rerun_what_reads_them(local_tree, tmp
 
 @pytest.mark.parametrize(
     ("key", "value", "runs"),
-    [("proxy_sample", 9, 0), ("perplexity_prefers", "lower", 0), ("ifd_below", 0.9, 1), ("r_ifd_below", 0.9, 1)],
+    [("proxy_sample", 9, 0), ("perplexity_prefers", "higher", 0), ("ifd_below", 0.9, 1), ("r_ifd_below", 0.9, 1)],
 )
 def test_a_setting_of_the_selection_reruns_the_methods_that_read_it(finished, key, value, runs):
     """Of the demo's runs one is filtered by IFD and r-IFD; none has a proxy, none compares perplexities."""
@@ -512,7 +512,7 @@ def test_a_setting_of_the_selection_reruns_the_methods_that_read_it(finished, ke
 
 def test_a_seed_that_no_selection_reads_trains_again_and_selects_nothing_again(finished):
     table = finished / "config/demo.tsv"
-    table.write_text(table.read_text().replace("released\t1\tdemo\t0", "released\t1\tdemo\t5"))
+    table.write_text(table.read_text().replace("selective\t1\tdemo\t0", "selective\t1\tdemo\t5"))
     found = planned(finished)
     assert (found["finetuned"], found.get("selected", 0)) == (1, 0)
 
@@ -563,8 +563,8 @@ def without(*keys):
         ("paper", without("generate", "paper", "seed"), "changed.yaml: generate.paper.seed: is missing"),
         ("config", lambda v, _: v["score"].update(max_len=5), "changed.yaml: score.max_len: is not a known key"),
         ("config", row("x\tdemo\tsmollm2\tsmollm2\tbest\t1\tdemo\t0\n"), "config/demo.tsv: run 'x': method: "),
-        ("config", row("x\tdemo\tsmollm2\tsmollm2\tpaper\t0\tdemo\t0\n"), "config/demo.tsv: run 'x': ratio: "),
-        ("config", row("x\tdemo\tsmollm2\tsmollm2\tpaper\t2\tdemo\t0\n"), "config/demo.tsv: run 'x': ratio: "),
+        ("config", row("x\tdemo\tsmollm2\tsmollm2\tifd\t0\tdemo\t0\n"), "config/demo.tsv: run 'x': ratio: "),
+        ("config", row("x\tdemo\tsmollm2\tsmollm2\tifd\t2\tdemo\t0\n"), "config/demo.tsv: run 'x': ratio: "),
         ("config", lambda v, _: v["students"]["smollm2"].update(model="./gone"), "./gone: no such model folder"),
         (
             "config",

@@ -13,7 +13,6 @@ from srt.llm import loading
 from srt.machine import gpus, processes, schedule
 from srt.prepare.demo_model import FILES as DEMO_MODEL_FILES
 from srt.prepare.demo_model import FOLDER as DEMO_MODEL
-from srt.selection.registry import uses
 from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, flags
 from srt.settings.evaluation import judge_name
 from srt.settings.step_versions import STEP_VERSIONS
@@ -25,7 +24,7 @@ processes.own_jobs(
 )  # jobs end when this process does, however it ends, and find `srt` beside this Python
 
 RUNS = {run.run: run for run in RUN_TABLE}
-SELECTED = [name for name, run in RUNS.items() if run.method != "none"]
+SELECTED = [name for name, run in RUNS.items() if not run.is_untuned]
 TRAINED = [name for name in SELECTED if RUNS[name].recipe]
 RESULTS = f"{CONFIG.results.rstrip('/')}/"
 VERSION = STEP_VERSIONS
@@ -118,30 +117,26 @@ def student_flags(student):
 
 def run_model(run):
     """The model folder or name that a run is evaluated with: what it trained, or its student untuned."""
-    if RUNS[run].method == "none":
+    if RUNS[run].is_untuned:
         return CONFIG.students[RUNS[run].student].model
     return RESULTS + layout.MODEL.format(run=run)
 
 
 def run_model_files(run):
     """What a job on a run's model waits for."""
-    return (
-        model_files(run_model(run)) if RUNS[run].method == "none" else [run_model(run)]
-    )
+    return model_files(run_model(run)) if RUNS[run].is_untuned else [run_model(run)]
 
 
 def run_weights(run):
     """The weights of a student that is evaluated as it is; a model that a run trains is an artefact."""
     run = RUNS[run]
-    return student_weights(run.student) if run.method == "none" else None
+    return student_weights(run.student) if run.is_untuned else None
 
 
 def run_model_flags(run):
     """--model and --revision of a run's model."""
     revision = (
-        CONFIG.students[RUNS[run].student].revision
-        if RUNS[run].method == "none"
-        else None
+        CONFIG.students[RUNS[run].student].revision if RUNS[run].is_untuned else None
     )
     return f"{flags.flag('model', run_model(run))} {flags.flag('revision', revision)}"
 
@@ -238,20 +233,20 @@ def selection_flags(wildcards):
         below_results(layout.pairs_paths(run, CONFIG.responses), "pairs"),
         below_results(layout.scores_paths(run, CONFIG.responses), "scores"),
         below_results(layout.coherence_paths(run, CONFIG.responses), "coherence"),
-        flags.as_flags(run, only=("method", *uses(run.method))),
+        flags.as_flags(run, only=("method", *run.chosen_by.uses)),
     ]
     return " ".join(filter(None, words))
 
 
 def selection_settings(wildcards, *reads):
     """What of `selection:` the run's method reads, and the step itself (`reads`), as flags."""
-    names = uses(RUNS[wildcards.run].method)
+    names = RUNS[wildcards.run].chosen_by.uses
     return flags.as_flags(CONFIG.selection, only=[*names, *reads])
 
 
 def selection_rest(wildcards, *reads):
     """The rest: it is given to the shell as a resource, so that a change of what decides nothing reruns nothing."""
-    names = uses(RUNS[wildcards.run].method)
+    names = RUNS[wildcards.run].chosen_by.uses
     return flags.as_flags(CONFIG.selection, without=[*names, *reads])
 
 
@@ -289,6 +284,6 @@ def question_flags(sets, wildcards):
 def evaluation_prompt(wildcards):
     """A trained model is asked as it was trained, an untuned one as its entry under `students:` says."""
     run = RUNS[wildcards.run]
-    if run.method == "none":
+    if run.is_untuned:
         return CONFIG.students[run.student].prompt
     return CONFIG.recipes[run.recipe].prompt

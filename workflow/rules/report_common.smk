@@ -14,7 +14,7 @@ def report_files():
         ]
         files += [*layout.pairs_paths(run, CONFIG.responses).values()]
         files += [*layout.scores_paths(run, CONFIG.responses).values()]
-        if run.method != "none":
+        if not run.is_untuned:
             files += [layout.TRAIN.format(run=name), layout.LEDGER.format(run=name)]
     files += [
         layout.CALIBRATION.format(judge=judge) for judge in layout.calibrated(CONFIG)

@@ -11,10 +11,10 @@ from srt.report.reported import reported
 from srt.report.tables import comparison
 from srt.report.tables.benchmarks import alpaca_eval_rows, leaderboard_rows
 from srt.report.tables.columns import INSIDE, JUDGE, RUN, SETUP
-from srt.selection.registry import CONTROLS
+from srt.selection.registry import controls
 
 PAIRED = ("difference", "low", "high")
-COLUMNS = (
+BEFORE_CONTROLS = (
     *RUN,
     Column("part_of", "Role"),
     Column("win_rate", "ours", 2, group="AlpacaEval", main=True),
@@ -23,11 +23,8 @@ COLUMNS = (
     Column("reported_win_rate", "paper", 2, group="AlpacaEval"),
     Column("difference", "diff.", 2, group="AlpacaEval", signed=True),
     INSIDE,
-    *(
-        Column(f"{control}_{key}", header, 2, group=f"Win rate minus {control}'s", signed=True)
-        for control in CONTROLS
-        for key, header in zip(PAIRED, ("diff.", "from", "to"), strict=True)
-    ),
+)
+AFTER_CONTROLS = (
     Column("average", "ours", 2, group="Open LLM"),
     Column("average_se", "SE", 2, group="Open LLM"),
     Column("average_n", "n", 0, group="Open LLM"),
@@ -60,14 +57,13 @@ SHARED = {
     ),
     "open_llm": ("average", "average_se", "average_n", "average_reported", "average_difference"),
 }
-OF_RUN = {"original": "baseline", "random": "control", "length": "control"}
 
 
 def ablation_parts(inputs: ReportInputs) -> list[Part]:
     """Two parts: the runs that train, by data set and student; and the paper's models with ours beside them."""
     by_run = {row["run"]: row for row in alpaca_eval_rows(inputs) if row.get("run")}
     boards = leaderboard_rows(inputs)
-    runs = [run for run in inputs.runs if run.method != "none"]
+    runs = [run for run in inputs.runs if not run.is_untuned]
     rows = [_row(run, by_run[run.run], boards.get(run.run, {})) for run in runs]
     for run, row in zip(runs, rows, strict=True):
         row.update(_against_controls(inputs, run))
@@ -79,13 +75,23 @@ def parts(rows: Sequence[Row], papers: Sequence[Row]) -> list[Part]:
     """The two parts around their rows."""
     none = "None: no run that trains has an evaluation."
     return [
-        Part("runs", "Ways of choosing the data", COLUMNS, rows, none),
+        Part("runs", "Ways of choosing the data", columns(), rows, none),
         Part("paper", "The paper's models by method", PAPER_COLUMNS, papers, "None: the paper's figures are not here."),
     ]
 
 
+def columns() -> tuple[Column, ...]:
+    """The columns of the runs: three for each control."""
+    against = (
+        Column(f"{control.name}_{key}", header, 2, group=f"Win rate minus {control.name}'s", signed=True)
+        for control in controls()
+        for key, header in zip(PAIRED, ("diff.", "from", "to"), strict=True)
+    )
+    return (*BEFORE_CONTROLS, *against, *AFTER_CONTROLS)
+
+
 def _row(run: Run, alpaca_eval: Mapping[str, object], board: Mapping[str, object]) -> Row:
-    row: Row = {"run": run.run, "part_of": OF_RUN.get(run.method, "method")}
+    row: Row = {"run": run.run, "part_of": run.chosen_by.role}
     row |= {key: alpaca_eval.get(key) for key in SHARED["alpaca_eval"]}
     row |= {key: board.get(key) for key in SHARED["open_llm"]}
     row["open_llm_source"] = board.get("source")
@@ -96,7 +102,7 @@ def _row(run: Run, alpaca_eval: Mapping[str, object], board: Mapping[str, object
 
 def control_of(run: Run, runs: Sequence[Run], method: str) -> Run | None:
     """The run that differs from this one by the control's method alone: of the same seed, where there is one."""
-    if run.method in (*CONTROLS, "none"):
+    if run.is_untuned or run.chosen_by.role == "control":
         return None
     fields = ("dataset", "student", "ratio", "recipe", "scored_by")
     alike = [r for r in runs if r.method == method and all(getattr(r, f) == getattr(run, f) for f in fields)]
@@ -107,7 +113,7 @@ def control_of(run: Run, runs: Sequence[Run], method: str) -> Run | None:
 def _against_controls(inputs: ReportInputs, run: Run) -> Row:
     """The difference of the win rates on the same questions, with the 95% interval of a paired bootstrap."""
     row: Row = {}
-    for method in CONTROLS:
+    for method in (control.name for control in controls()):
         control = control_of(run, inputs.runs, method)
         found = comparison.compared(inputs.results, run.run, control.run, "alpaca_eval") if control else None
         if found is not None:

@@ -38,7 +38,7 @@ Scores = Mapping[str, Mapping[str, Score]]
 
 def before_after(results: Path, runs: Sequence[Run], responses: str) -> Part:
     """Two rows for each run that trains: the data set as it was, and what the run's method made of it."""
-    rows = [row for run in runs if run.method != "none" for row in _of_run(results, run, responses)]
+    rows = [row for run in runs if not run.is_untuned for row in _of_run(results, run, responses)]
     return part(rows)
 
 

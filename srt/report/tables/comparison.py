@@ -72,14 +72,14 @@ def parts(paired: Sequence[Row], seeds: Sequence[Row]) -> list[Part]:
 
 def baseline_of(run: Run, runs: Sequence[Run]) -> Run | None:
     """What a run is to be better than: the same student on the original data or, for that run, the untuned student."""
-    if run.method == "none":
+    if run.is_untuned:
         return None
-    if run.method != "original":
-        same = [r for r in runs if r.method == "original" and (r.dataset, r.student) == (run.dataset, run.student)]
+    if not run.is_baseline:
+        same = [r for r in runs if r.is_baseline and (r.dataset, r.student) == (run.dataset, run.student)]
         alike = [r for r in same if (r.recipe, r.seed) == (run.recipe, run.seed)]
         if same:
             return (alike or same)[0]
-    return next((r for r in runs if r.method == "none" and r.student == run.student), None)
+    return next((r for r in runs if r.is_untuned and r.student == run.student), None)
 
 
 def _paired(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) -> Iterator[Row]:
@@ -128,7 +128,7 @@ def _over_seeds(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) 
     """Mean and standard deviation of a metric over runs that are the same but for the seed."""
     groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
     for run in runs:
-        if run.method != "none":
+        if not run.is_untuned:
             fields = run.model_dump(exclude={"run", "seed"})
             groups[tuple(fields.values())].append(run)
     for members in groups.values():

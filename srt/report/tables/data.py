@@ -101,7 +101,7 @@ def data_parts(results: Path, runs: Sequence[Run], responses: str) -> list[Part]
     versions = [_version(results, version) for version in files]
     reflected = {version.pairs: version for version in files if version.variant != "original"}
     outcomes = [row for version in reflected.values() for row in _outcomes(results, version)]
-    branches = [row for run in runs if run.method != "none" for row in _branches(results, run)]
+    branches = [row for run in runs if not run.is_untuned for row in _branches(results, run)]
     return parts(versions, outcomes, branches, before_after.before_after(results, runs, responses))
 
 

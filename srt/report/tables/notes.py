@@ -41,7 +41,7 @@ NOTES = {
     ),
     "ablation": (
         "Controls: `random` tosses a coin between a record's versions; `length` draws as many random records as "
-        "`released` keeps at that ratio, of the same response lengths. Minus a control: win rates on the same "
+        "`selective` keeps at that ratio, of the same response lengths. Minus a control: win rates on the same "
         "questions, with the 95% interval of a paired bootstrap (none for fewer than 30 questions); the control "
         "differs from the run by its method alone. The figures that the paper gives for other methods than those "
         f"below do not stand in our notes on it. {JUDGED}"

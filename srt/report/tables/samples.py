@@ -1,7 +1,7 @@
 """Ten records through the whole flow: every version, what the teacher said, the scores, and what was decided.
 
-They are chosen by rule and not by hand: of the first run that chooses between versions (`released` before `paper`
-before any other method), the branches of its ledger in turn, the most frequent first, and within a branch the
+They are chosen by rule and not by hand: of the first run that chooses between versions (by its method's `precedence`,
+`selective` first), the branches of its ledger in turn, the most frequent first, and within a branch the
 records in the order of the SHA-256 of their id. Nobody can have looked at them before.
 """
 
