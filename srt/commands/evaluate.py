@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from srt.commands import arguments, flags, idle
 from srt.commands.arguments import Steps
 from srt.commands.inputs import read_file, read_source
+from srt.evaluation.judging import Judging
 from srt.experiment.judges import read_judge
+from srt.llm.model import ModelRef
 from srt.settings import (
     ALPACA_EVAL,
     FORMS,
@@ -23,6 +24,7 @@ from srt.settings import (
     Settings,
 )
 from srt.settings.evaluation import judge_name
+from srt.settings.job import Job
 from srt.storage.errors import InputError
 
 
@@ -45,7 +47,7 @@ def _judged(parser: argparse.ArgumentParser, kind: type[Settings]) -> None:
     flags.add_execution(parser, "evaluate")
 
 
-def _judge(args: argparse.Namespace, file: str) -> dict[str, Any]:
+def _judging(args: argparse.Namespace, file: str) -> Judging:
     """The judge of a file, where it answers, and what the step may use."""
     from srt.planning.paths import require_paths
 
@@ -55,7 +57,7 @@ def _judge(args: argparse.Namespace, file: str) -> dict[str, Any]:
     if judge.serve and args.endpoint and not flags.is_whole(args, ExecutionConfig):
         flags.refuse_given(["endpoint"], {"endpoint": f"with a judge that is served here, as {file} says"})
     endpoint = None if judge.serve else flags.endpoint(args, judge_name(file))
-    return {"judge": judge, "endpoint": endpoint, "execution": flags.execution(args), "cache": args.cache}
+    return Judging(judge, endpoint, flags.execution(args), args.cache)
 
 
 def _questions(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +84,7 @@ def _alpaca_eval(benchmarks: Steps) -> None:
         flags.refuse_given(given, why)
         section = args.section or ALPACA_EVAL
         settings = flags.resolve(args, AlpacaEvalConfig, lambda config: getattr(config.evaluate, section))
-        evaluate(args.answers, args.out, settings, **_judge(args, settings.judge))
+        evaluate(args.answers, args.out, settings, _judging(args, settings.judge))
 
     parser = arguments.step(
         benchmarks, "alpaca-eval", call, "AlpacaEval 1.0 or 2: win rate against the reference's outputs."
@@ -104,8 +106,8 @@ def _open_llm(benchmarks: Steps) -> None:
 
         settings = flags.resolve(args, OpenLlmConfig, flags.named(args, "profile"))
         flags.refuse_idle(args, ExecutionConfig, idle.of_leaderboard(settings))
-        execution, profile = flags.execution(args), flags.only(args, "profile")
-        evaluate(args.model, arguments.revision(args), args.out, settings, execution, args.cache, profile)
+        job, profile = Job(args.out, args.cache, flags.execution(args)), flags.only(args, "profile")
+        evaluate(ModelRef(args.model, arguments.revision(args)), settings, job, profile)
 
     parser = arguments.step(benchmarks, "open-llm", call, "Open LLM Leaderboard v1: ARC, HellaSwag, MMLU, TruthfulQA.")
     arguments.out(parser, "out", "the evaluation's JSON to write")
@@ -129,8 +131,8 @@ def _pairwise(benchmarks: Steps) -> None:
 
         _all_given(args, "answers", "opponent", "questions")
         settings = flags.resolve(args, PairwiseConfig, lambda config: config.evaluate.pairwise)
-        judge = _judge(args, settings.judge)
-        evaluate(args.answers, args.opponent, args.out, args.questions, settings, **judge)
+        judging = _judging(args, settings.judge)
+        evaluate(args.answers, args.opponent, args.out, args.questions, settings, judging)
 
     parser = arguments.step(benchmarks, "pairwise", call, "A judge scores two models' answers in both orders.")
     about = "JSONL of answers (srt generate); left out with --judgments"
@@ -149,7 +151,7 @@ def _mt_bench(benchmarks: Steps) -> None:
 
         _all_given(args, "questions")
         settings = flags.resolve(args, MtBenchConfig, lambda config: config.evaluate.mt_bench)
-        evaluate(args.answers, args.out, args.questions, settings, **_judge(args, settings.judge))
+        evaluate(args.answers, args.out, args.questions, settings, _judging(args, settings.judge))
 
     parser = arguments.step(benchmarks, "mt-bench", call, "MT-Bench: a judge grades both turns of a conversation.")
     parser.add_argument("answers", metavar="ANSWERS", type=read_file, help="JSONL of answers (srt generate)")
@@ -164,9 +166,8 @@ def _calibrate_judge(benchmarks: Steps) -> None:
 
         settings = flags.resolve(args, CalibrationConfig, lambda config: config.evaluate.calibration)
         annotations = [located(source) for source in args.annotations]
-        calibrate(
-            annotations, args.out, args.judge, args.form or _forms(args.judge), settings, **_judge(args, args.judge)
-        )
+        judging = _judging(args, args.judge)
+        calibrate(annotations, args.out, args.judge, args.form or _forms(args.judge), settings, judging)
 
     about = "Ask a judge about published pairs: agreement, kappa, bias of position and length, order of models."
     parser = arguments.step(benchmarks, "calibrate-judge", call, about)

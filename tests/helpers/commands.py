@@ -1,6 +1,7 @@
 """The subcommands: what each must be given, which function it calls, which settings it reads."""
 
 import argparse
+import dataclasses
 import functools
 
 import pytest
@@ -131,6 +132,7 @@ def called(monkeypatch):
             each.settings for value in args if isinstance(value, list) for each in value if hasattr(each, "settings")
         ]
         given = [*args, *more.values(), *sets]  # `generate` has a list of sets of questions
+        given += [part for value in given if dataclasses.is_dataclass(value) for part in vars(value).values()]
         found.update({type(value): value for value in given if isinstance(value, Settings)})
         begin()
 

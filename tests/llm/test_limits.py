@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,12 +15,14 @@ from srt.evaluation._likelihoods import JournaledModel
 from srt.evaluation.generate import Wanted, generate
 from srt.experiment.config import load
 from srt.llm import limits, loading
+from srt.llm.model import ModelRef
 from srt.llm.prompts import appended, student_template, text_ids
 from srt.prepare.sources import read_pairs
 from srt.scoring.coherence import coherence
 from srt.scoring.score import Student, score, targets_or_reasons
 from srt.scoring.sequences import Sequencer
 from srt.settings import OpenLlmConfig
+from srt.settings.job import Job
 from srt.storage.errors import InputError
 from srt.storage.files import read_records, write_records
 from srt.storage.readers import read_json
@@ -131,7 +134,7 @@ def test_likelihoods_are_those_without_the_end(tiny_llamas, tmp_path):
 
 def likelihoods(model, folder, texts=(("Is ice cold?", " Yes, it is."), ("Is it?", " No"))):
     settings = OpenLlmConfig(suite="none", data=None, backend="transformers", dtype="float32", limit=None)
-    asked = JournaledModel(str(model), None, "default", settings, HOW, folder, "job")
+    asked = JournaledModel(ModelRef(str(model)), "default", settings, Job(Path("job"), folder, HOW))
     try:
         return asked.loglikelihood([SimpleNamespace(args=pair) for pair in texts])
     finally:
