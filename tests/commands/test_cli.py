@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from helpers.commands import COMMANDS, FUNCTIONS, RELEASED, flags_of, help_of, imported, sections_of
+from helpers.commands import COMMANDS, FUNCTIONS, RELEASED, flags_of, help_of, imported, sections_of, unpacked
 from srt import cli
 from srt.commands import flags
 from srt.experiment.config import default_config, load
@@ -110,7 +110,7 @@ def test_with_all_flags_given_no_config_file_is_read(monkeypatch, command):
     configs = [load(locate(name))[0] for name in CONFIGS]
     called = []
     monkeypatch.setattr("srt.experiment.config.load", refuse_to_read)
-    monkeypatch.setattr(FUNCTIONS[command], lambda *args, **more: called.extend([*args, *more.values()]))
+    monkeypatch.setattr(FUNCTIONS[command], lambda *args, **more: called.extend(unpacked([*args, *more.values()])))
     for config in configs:
         called.clear()
         assert cli.main(words_with_all_flags(command, config)) == 0
@@ -179,7 +179,7 @@ def asked(monkeypatch, tmp_path):
     (tmp_path / "judge.yaml").write_text(yaml.safe_dump(judge))
 
     def note(*args, **more):
-        endpoints.extend(value for value in [*args, *more.values()] if isinstance(value, Endpoint))
+        endpoints.extend(value for value in unpacked([*args, *more.values()]) if isinstance(value, Endpoint))
 
     def call(command, *flags):
         name = next(name for name in FUNCTIONS if command.startswith(name))

@@ -122,6 +122,12 @@ ASKED = {
 ANY_VALUE = {"--model": "M", "--judge": "config/judges/smollm2.yaml", "--allowed-mismatches": "0", "--records": "3"}
 
 
+def unpacked(values):
+    """What a step was called with, and what is in the objects among that (a job, by whom is judged)."""
+    inside = [part for value in values if dataclasses.is_dataclass(value) for part in vars(value).values()]
+    return [*values, *inside]
+
+
 @pytest.fixture
 def called(monkeypatch):
     """The settings with which a step's function was called, by type."""
@@ -132,8 +138,7 @@ def called(monkeypatch):
             each.settings for value in args if isinstance(value, list) for each in value if hasattr(each, "settings")
         ]
         given = [*args, *more.values(), *sets]  # `generate` has a list of sets of questions
-        given += [part for value in given if dataclasses.is_dataclass(value) for part in vars(value).values()]
-        found.update({type(value): value for value in given if isinstance(value, Settings)})
+        found.update({type(value): value for value in unpacked(given) if isinstance(value, Settings)})
         begin()
 
     for function in FUNCTIONS.values():
