@@ -57,10 +57,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; the exit code is 0, 2 for wrong input, 3 for a spent budget, 1 for a server that failed."""
     take_any_text()
-    args = build_parser().parse_args(arguments)
-    watch_owner()
-    forget_first()
     try:
+        args = build_parser().parse_args(arguments)
+        watch_owner()
+        forget_first()
         outputs.check(args)
         if hasattr(args, "parser"):
             require_inputs(args)

@@ -23,6 +23,7 @@ from srt.evaluation.annotators import Annotator, read_annotator
 from srt.evaluation.judge import NO_REPLY, UNREADABLE, Judge, asking, form_of, inert
 from srt.evaluation.judging import Judging
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
+from srt.evaluation.request import Request, given
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import length_controlled, number, package, quiet, win_metrics, win_shares
 from srt.prepare.sources import located
@@ -77,6 +78,12 @@ def evaluate(
         missing=dict(missing + reasons),
     )
     write_result(out, evaluation, win_shares([pair["id"] for pair in pairs], preferences))
+
+
+def requested(request: Request[AlpacaEvalConfig]) -> None:
+    """The same, as a benchmark is called."""
+    judging = given(request.judging, "--judge")
+    evaluate(given(request.answers, "ANSWERS"), request.job.out, request.settings, judging)
 
 
 def paired(questions: Sequence[Question], path: Path) -> tuple[list[dict[str, str]], Counter[str]]:

@@ -15,6 +15,7 @@ from srt.evaluation._judge_records import described, versions
 from srt.evaluation.judge import asking, form_of, inert
 from srt.evaluation.judging import Judging
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
+from srt.evaluation.request import Request, given
 from srt.evaluation.result import write_result
 from srt.evaluation.statistics import mean_and_error
 from srt.llm.prompts import fill
@@ -90,6 +91,12 @@ def evaluate(
         missing=dict(missing + lost),
     )
     write_result(out, evaluation, list(_means(asked_of, grades).items()))
+
+
+def requested(request: Request[MtBenchConfig]) -> None:
+    """The same, as a benchmark is called."""
+    questions, judging = given(request.questions, "--questions"), given(request.judging, "--judge")
+    evaluate(given(request.answers, "ANSWERS"), request.job.out, questions, request.settings, judging)
 
 
 def _requests(

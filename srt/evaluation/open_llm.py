@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_args
 
 from srt.evaluation._likelihoods import SOFTMAX_DTYPE, JournaledModel
+from srt.evaluation.request import Request, given
 from srt.evaluation.result import item_id, write_result
 from srt.evaluation.statistics import mean_and_error
 from srt.evaluation.suites import FEWSHOT_SEED, Benchmark, Suite, load_tasks, read_suite
-from srt.experiment import layout
 from srt.llm import loading
 from srt.llm.model import ModelRef
 from srt.settings import OpenLlmConfig
+from srt.settings.benchmarks import OPEN_LLM
 from srt.settings.job import Job
 from srt.storage.journal import content_key
 from srt.storage.records import Evaluation, Metric
@@ -59,7 +60,7 @@ def evaluate(model: ModelRef, settings: OpenLlmConfig, job: Job, profile: str | 
     fixed = {"fewshot_seed": FEWSHOT_SEED, "softmax_dtype": SOFTMAX_DTYPE, "max_length": backend.max_length}
     used = {**settings.model_dump(), "backend": backend.kind, **suite.rules(), **fixed}
     evaluation = Evaluation(
-        benchmark="open_llm" if profile is None else layout.open_llm(profile),
+        benchmark=OPEN_LLM.key if profile is None else OPEN_LLM.pattern.format(profile=profile),
         metrics=metrics,
         judge=None,
         task_versions=scores,
@@ -68,6 +69,11 @@ def evaluate(model: ModelRef, settings: OpenLlmConfig, job: Job, profile: str | 
         missing=dict(missing),
     )
     write_result(job.out, evaluation, _items(suite, samples))
+
+
+def requested(request: Request[OpenLlmConfig]) -> None:
+    """The same, as a benchmark is called."""
+    evaluate(given(request.model, "--model"), request.settings, request.job, request.profile)
 
 
 def _items(suite: Suite, samples: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, float]]:

@@ -16,6 +16,7 @@ from srt.evaluation._reading import Scores
 from srt.evaluation.judge import Judge, asking, form_of, inert
 from srt.evaluation.judging import Judging
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
+from srt.evaluation.request import Request, given
 from srt.evaluation.result import write_result
 from srt.evaluation.statistics import mean_and_error
 from srt.llm.prompts import fill
@@ -108,6 +109,13 @@ def evaluate(
         missing=dict(missing + reasons),
     )
     write_result(out, evaluation, points_of(verdicts))
+
+
+def requested(request: Request[PairwiseConfig]) -> None:
+    """The same, as a benchmark is called."""
+    answers, opponent = given(request.answers, "ANSWERS"), given(request.opponent, "OPPONENT")
+    questions, judging = given(request.questions, "--questions"), given(request.judging, "--judge")
+    evaluate(answers, opponent, request.job.out, questions, request.settings, judging)
 
 
 def read_prompt(name: str) -> PairwisePrompt:

@@ -12,6 +12,7 @@ from srt.evaluation._reading import Scores, is_score, outside_scale
 from srt.evaluation.judge import UNREADABLE
 from srt.evaluation.pairwise import Verdict, points_of, score_metrics, verdict
 from srt.evaluation.questions import text_id
+from srt.evaluation.request import ReplayRequest
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import win_metrics, win_shares
 from srt.storage.errors import InputError
@@ -65,6 +66,11 @@ def replay_alpaca_eval(annotations: Path, outputs: Path | None, out: Path) -> No
     write_result(out, evaluation, win_shares(ids, [row["preference"] for row in rows]))
 
 
+def requested_alpaca_eval(request: ReplayRequest) -> None:
+    """The same, as a benchmark's replay is called."""
+    replay_alpaca_eval(request.judgments, request.outputs, request.out)
+
+
 def replay_pairwise(judgments: Path, out: Path) -> None:
     """Recompute a pairwise comparison of models a and b from scores in both orders, as one `Evaluation` of a.
 
@@ -105,6 +111,11 @@ def replay_pairwise(judgments: Path, out: Path) -> None:
         notes=outside_scale(judged, out),
     )
     write_result(out, evaluation, points_of(verdicts))
+
+
+def requested_pairwise(request: ReplayRequest) -> None:
+    """The same, as a benchmark's replay is called."""
+    replay_pairwise(request.judgments, request.out)
 
 
 def read_annotations(path: Path) -> list[dict[str, Any]]:
