@@ -226,7 +226,7 @@ def test_a_table_shows_how_a_run_was_trained(train_file, tiny_base, tmp_path):
     folder.parent.mkdir(parents=True)
     record = run(train_file, tiny_base, folder)
     row = {"dataset": "d", "teacher": None, "student": "s", "method": "original", "ratio": 1.0}
-    found = vars(setup_cells(tmp_path, Run(run="mine", recipe="r", seed=0, **row))
+    found = vars(setup_cells(tmp_path, Run(run="mine", recipe="r", seed=0, **row)))
     settings = record["settings"]
     assert (found["steps"], found["global_batch"]) == (record["steps"], settings["global_batch"])
     assert found["optimizer"] == settings["optimizer"] == "adamw"
