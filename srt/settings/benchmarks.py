@@ -47,7 +47,7 @@ ALPACA_EVAL = Benchmark(
     replay=Replay(
         flag="annotations",
         about="recompute one model's row from AlpacaEval's published annotations: no network, no key, no judge",
-        evaluate="srt.evaluation.replay:requested_alpaca_eval",
+        evaluate="srt.evaluation.replay:replay_alpaca_eval",
         outputs=True,
     ),
     whole=805,
@@ -144,7 +144,7 @@ PAIRWISE = Benchmark(
     replay=Replay(
         flag="judgments",
         about='recompute from scores that are there: JSONL of {"id", "a_first": [a, b], "b_first": [b, a]}',
-        evaluate="srt.evaluation.replay:requested_pairwise",
+        evaluate="srt.evaluation.replay:replay_pairwise",
     ),
     whole=80,  # the smallest published set
 )

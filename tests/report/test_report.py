@@ -18,7 +18,7 @@ from srt.plotting.labels import Label, place_labels
 from srt.report import formats, reported
 from srt.report.figures import draw, scatter
 from srt.report.page.html import write_html
-from srt.report.tables import columns, comparison, open_llm, write
+from srt.report.tables import comparison, open_llm, write
 from srt.storage.errors import InputError
 from srt.storage.files import read_records, write_records
 from srt.storage.readers import read_json

@@ -87,7 +87,7 @@ class OpenLlmRow:
     paper: ReportedModelCells | None = None
 
 
-def open_llm_rows(inputs: ReportInputs) -> list[Row]:
+def _rows(inputs: ReportInputs) -> list[Row]:
     """One row per run and profile, then one per reported model that no run stands beside."""
     known: Sequence[str | None] = profiles(inputs.results, inputs.runs) or [None]
     rows = [_row(inputs, run, profile) for run in inputs.runs for profile in known]
@@ -98,7 +98,7 @@ def open_llm_rows(inputs: ReportInputs) -> list[Row]:
 
 def leaderboard_rows(inputs: ReportInputs) -> dict[str, Row]:
     """run: its row of the Open LLM Leaderboard, under the profile that reproduces the paper's rules if there is one."""
-    rows = [row for row in open_llm_rows(inputs) if row.get("run") and row["source"] != NOT_RUN]
+    rows = [row for row in _rows(inputs) if row.get("run") and row["source"] != NOT_RUN]
     rows.sort(key=lambda row: row.get("leaderboard") == OPEN_LLM.key)
     return {row["run"]: row for row in rows}
 
@@ -159,7 +159,7 @@ TABLE = BenchmarkTable(
     "SE: standard error over the items; n: their number; missing: items without a value. "
     "Diff.: ours minus the paper's; inside: no larger than our 95% interval (the leaderboard gives no error).",
     parts=[Part(OPEN_LLM.key, TITLE, COLUMNS, (), NO_RUN)],
-    rows=lambda inputs: [open_llm_rows(inputs)],
+    rows=lambda inputs: [_rows(inputs)],
     paper=PaperTable(PAPER_COLUMNS, order=lambda row: -float(row["average_reported"])),
     more=lambda: [notes.READ_OFF],
 )

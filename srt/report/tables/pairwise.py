@@ -115,7 +115,7 @@ class PairwiseRow:
     inside: str | None = None
 
 
-def pairwise_rows(inputs: ReportInputs) -> list[Row]:
+def _rows(inputs: ReportInputs) -> list[Row]:
     """One row per run, set of questions and opponent, then the reported comparisons that none of them stands beside.
 
     The paper's figures are beside those of their own set of questions alone.
@@ -207,6 +207,6 @@ TABLE = BenchmarkTable(
     notes="Winning score: (wins - losses) / all + 1. Difference: ours minus the paper's. "
     f"{notes.INSIDE} {notes.ANSWERED} {notes.JUDGED} The study with people cannot be rerun.",
     parts=[Part(PAIRWISE.key, TITLE, COLUMNS, (), NO_RUN)],
-    rows=lambda inputs: [pairwise_rows(inputs)],
+    rows=lambda inputs: [_rows(inputs)],
     paper=PaperTable(PAPER_COLUMNS, _by_score),
 )
