@@ -50,14 +50,13 @@ def _benchmark(subcommands: Steps, alike: Sequence[Benchmark]) -> None:
     if len(alike) > 1:
         about = f"the section of --config from which comes what is not given as a flag; {first.key} where not given"
         parser.add_argument("--section", choices=[each.key for each in alike], default=None, help=about)
-    if first.runs_model:
-        arguments.out(parser, "out", OUT)
-        arguments.model(parser)
-    else:
+    if not first.runs_model:
         _answers(parser, first)
-        arguments.out(parser, "out", OUT)
+    arguments.out(parser, "out", OUT)
     if first.by_profile:
         arguments.named_at(parser, "profile", f"evaluate.{first.key}")
+    if first.runs_model:
+        arguments.model(parser)
     _means(parser, first.settings, first.is_judged)
 
 
