@@ -25,7 +25,7 @@ if not workflow.configfiles:
     configfile: CONFIG_FILE
 
 
-EXAMINED = examine(config, CONFIG_FILE)
+EXAMINED = examined(config, CONFIG_FILE)
 stop(lines(EXAMINED) if EXAMINED.findings else [])
 CONFIG, RUN_TABLE = EXAMINED.config, EXAMINED.runs
 
@@ -38,6 +38,7 @@ include: "workflow/rules/score.smk"
 include: "workflow/rules/selection.smk"
 include: "workflow/rules/finetune.smk"
 include: "workflow/rules/generate.smk"
+include: "workflow/rules/evaluate_common.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/given_common.smk"
 include: "workflow/rules/given.smk"
@@ -50,7 +51,7 @@ rule all:
     input:
         [RESULTS + path for path in layout.artefacts(CONFIG, RUN_TABLE)],
         RESULTS + layout.REPORT,
-        expand(RESULTS + layout.TABLE, table=layout.TABLES, ext=["csv", "md", "tex"]),
+        expand(RESULTS + layout.TABLE, table=layout.tables(), ext=["csv", "md", "tex"]),
         expand(RESULTS + layout.FIGURE, figure=layout.FIGURES, ext=["pdf", "png"]),
         [RESULTS + layout.DATA_CARD.format(run=run) for run in SELECTED],
         [RESULTS + layout.MODEL_CARD.format(run=run) for run in TRAINED],

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from common import ROOT, greedy
 
+from srt.evaluation.judging import Judging
 from srt.evaluation.pairwise import evaluate
 from srt.evaluation.questions import read_questions
 from srt.experiment.config import load
@@ -56,7 +57,7 @@ def measured(folder: Path, slots: int, median: float) -> float:
     with Running(median=median) as server:
         start = time.monotonic()
         endpoint = Endpoint(base_url=server.base_url, api_key_env=KEY_VARIABLE)
-        evaluate(*files, settings, judge, endpoint, execution, folder / "cache")
+        evaluate(*files, settings, Judging(judge, endpoint, execution, folder / "cache"))
         return time.monotonic() - start
 
 

@@ -44,8 +44,13 @@ def step(
 def named(parser: argparse.ArgumentParser, *names: str) -> None:
     """`--use-...` flags that name an entry of the config file's maps."""
     for name in names:
-        about = f"a name under `{flags.NAMED[name]}:` of the config file; the only one where there is no choice"
-        parser.add_argument(f"--use-{name}", metavar="NAME", default=None, help=about)
+        named_at(parser, name, flags.NAMED[name])
+
+
+def named_at(parser: argparse.ArgumentParser, name: str, place: str) -> None:
+    """One of them, with the map's place in the config."""
+    about = f"a name under `{place}:` of the config file; the only one where there is no choice"
+    parser.add_argument(f"--use-{name}", metavar="NAME", default=None, help=about)
 
 
 def writes(parser: argparse.ArgumentParser, argument: argparse.Action, output: Output | None = None) -> None:

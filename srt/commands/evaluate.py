@@ -1,51 +1,154 @@
-"""The subcommand evaluate: a benchmark each, and the calibration of a judge. Heavy imports stand in the calls."""
+"""The subcommand evaluate: one for each benchmark, and the calibration of a judge. Heavy imports stand in the calls."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from srt.commands import arguments, flags, idle
 from srt.commands.arguments import Steps
 from srt.commands.inputs import read_file, read_source
+from srt.evaluation.judging import Judging
 from srt.experiment.judges import read_judge
-from srt.settings import (
-    ALPACA_EVAL,
-    FORMS,
-    SOURCE,
-    AlpacaEvalConfig,
-    CalibrationConfig,
-    ExecutionConfig,
-    MtBenchConfig,
-    OpenLlmConfig,
-    PairwiseConfig,
-    Settings,
-)
-from srt.settings.evaluation import judge_name
+from srt.llm.model import ModelRef
+from srt.settings import FORMS, SOURCE, CalibrationConfig, Config, ExecutionConfig, Settings
+from srt.settings.benchmark import Benchmark, Section
+from srt.settings.benchmarks import benchmarks
+from srt.settings.job import Job
+from srt.settings.judge import judge_name
 from srt.storage.errors import InputError
+
+OUT = "the evaluation's JSON to write"
+ANSWERS = "JSONL of answers (srt generate)"
+OPPONENT = "JSONL of the opponent's answers"
 
 
 def evaluate(steps: Steps) -> None:
-    """`srt evaluate {alpaca-eval,open-llm,pairwise,mt-bench,calibrate-judge} ... OUT.json`."""
+    """`srt evaluate BENCHMARK ... OUT.json`, with a subcommand for each benchmark, and `calibrate-judge`."""
     parser = steps.add_parser("evaluate", help="Evaluate answers or a model on one benchmark.")
-    benchmarks = parser.add_subparsers(required=True, metavar="BENCHMARK")
-    _alpaca_eval(benchmarks)
-    _open_llm(benchmarks)
-    _pairwise(benchmarks)
-    _mt_bench(benchmarks)
-    _calibrate_judge(benchmarks)
+    subcommands = parser.add_subparsers(required=True, metavar="BENCHMARK")
+    by_command: dict[str, list[Benchmark]] = {}
+    for benchmark in benchmarks().values():
+        by_command.setdefault(benchmark.command, []).append(benchmark)
+    for alike in by_command.values():
+        _benchmark(subcommands, alike)
+    _calibrate_judge(subcommands)
 
 
-def _judged(parser: argparse.ArgumentParser, kind: type[Settings]) -> None:
-    arguments.out(parser, "out", "the evaluation's JSON to write")
+def _benchmark(subcommands: Steps, alike: Sequence[Benchmark]) -> None:
+    """The subcommand of a benchmark, or of several that differ by their section of the config alone."""
+    first = alike[0]
+
+    def call(args: argparse.Namespace) -> None:
+        if first.replay is not None and getattr(args, first.replay.flag) is not None:
+            _replay(args, first)
+        else:
+            _evaluate(args, {benchmark.key: benchmark for benchmark in alike}[_section(args, alike)])
+
+    parser = arguments.step(subcommands, first.command, call, first.about)
+    if len(alike) > 1:
+        about = f"the section of --config from which comes what is not given as a flag; {first.key} where not given"
+        parser.add_argument("--section", choices=[each.key for each in alike], default=None, help=about)
+    if not first.runs_model:
+        _answers(parser, first)
+    arguments.out(parser, "out", OUT)
+    if first.by_profile:
+        arguments.named_at(parser, "profile", f"evaluate.{first.key}")
+    if first.runs_model:
+        arguments.model(parser)
+    _means(parser, first.settings, first.is_judged)
+
+
+def _answers(parser: argparse.ArgumentParser, benchmark: Benchmark) -> None:
+    """The files that a benchmark judges, or the judgments in their place."""
+    replay = benchmark.replay
+    instead = f"; left out with --{replay.flag}" if replay else ""
+    number = "?" if replay else None
+    parser.add_argument("answers", metavar="ANSWERS", type=read_file, nargs=number, help=f"{ANSWERS}{instead}")
+    if "opponent" in benchmark.wildcards:
+        parser.add_argument("opponent", metavar="OPPONENT", type=read_file, nargs=number, help=f"{OPPONENT}{instead}")
+    if replay:
+        parser.add_argument(f"--{replay.flag}", metavar="SOURCE", type=read_source, default=None, help=replay.about)
+    if replay and replay.outputs:
+        about = f"with --{replay.flag}: the model's outputs, to count what was not judged and to measure its length"
+        parser.add_argument("--outputs", metavar="SOURCE", type=read_source, default=None, help=about)
+    if benchmark.asks:
+        about = f"what was answered: {SOURCE}"
+        parser.add_argument("--questions", metavar="SOURCE", type=read_source, default=None, help=about)
+
+
+def _means(parser: argparse.ArgumentParser, kind: type[Settings], is_judged: bool) -> None:
+    """What a benchmark may use, and its settings."""
     arguments.cache(parser)
-    arguments.server(parser)
+    if is_judged:
+        arguments.server(parser)
     flags.add_settings(parser, kind)
     flags.add_execution(parser, "evaluate")
 
 
-def _judge(args: argparse.Namespace, file: str) -> dict[str, Any]:
+def _section(args: argparse.Namespace, alike: Sequence[Benchmark]) -> str:
+    """The section that is meant; InputError where one is named without a config that has it."""
+    if len(alike) == 1:
+        return alike[0].key
+    flags.refuse_given([] if args.section is None or args.config else ["section"], {"section": "without --config"})
+    return str(args.section or alike[0].key)
+
+
+def _evaluate(args: argparse.Namespace, benchmark: Benchmark) -> None:
+    from srt.evaluation.request import Request, evaluate
+
+    replay = benchmark.replay
+    _all_given(args, *(_files(benchmark) if replay else ()), *(["questions"] if benchmark.asks else []))
+    if replay and replay.outputs:
+        flags.refuse_given(["outputs"] if args.outputs else [], {"outputs": f"without --{replay.flag}"})
+    settings = flags.resolve(args, benchmark.settings, _settings_of(args, benchmark))
+    judge = Section(benchmark, None, settings).judge
+    judging = _judging(args, judge) if judge else None
+    if judging is None:
+        flags.refuse_idle(args, ExecutionConfig, idle.of_unjudged(settings))
+    request = Request(
+        settings,
+        Job(args.out, args.cache, judging.execution if judging else flags.execution(args)),
+        judging,
+        answers=getattr(args, "answers", None),
+        opponent=getattr(args, "opponent", None),
+        questions=getattr(args, "questions", None),
+        model=ModelRef(args.model, arguments.revision(args)) if benchmark.runs_model else None,
+        profile=flags.only(args, "profile", f"evaluate.{benchmark.key}") if benchmark.by_profile else None,
+    )
+    evaluate(benchmark, request)
+
+
+def _files(benchmark: Benchmark) -> list[str]:
+    """The arguments that name answers."""
+    return ["answers", "opponent"] if "opponent" in benchmark.wildcards else ["answers"]
+
+
+def _settings_of(args: argparse.Namespace, benchmark: Benchmark) -> Callable[[Config], Settings | None]:
+    """Where a config has the benchmark's settings."""
+    if benchmark.by_profile:
+        return flags.named(args, "profile", f"evaluate.{benchmark.key}")
+
+    def section(config: Config) -> Settings | None:
+        found = config.evaluate.of(benchmark)
+        return found[0].settings if found else None
+
+    return section
+
+
+def _replay(args: argparse.Namespace, benchmark: Benchmark) -> None:
+    from srt.evaluation.request import ReplayRequest, given, replay
+    from srt.prepare.sources import located
+
+    how = given(benchmark.replay, benchmark.key)
+    _refuse_judging(args, benchmark.settings, f"--{how.flag}", *(["questions"] if benchmark.asks else []))
+    outputs = located(args.outputs) if how.outputs and args.outputs else None
+    judgments = located(getattr(args, how.flag))
+    replay(benchmark, ReplayRequest(judgments, _alone(args, f"--{how.flag}", *_files(benchmark)), outputs))
+
+
+def _judging(args: argparse.Namespace, file: str) -> Judging:
     """The judge of a file, where it answers, and what the step may use."""
     from srt.planning.paths import require_paths
 
@@ -55,121 +158,21 @@ def _judge(args: argparse.Namespace, file: str) -> dict[str, Any]:
     if judge.serve and args.endpoint and not flags.is_whole(args, ExecutionConfig):
         flags.refuse_given(["endpoint"], {"endpoint": f"with a judge that is served here, as {file} says"})
     endpoint = None if judge.serve else flags.endpoint(args, judge_name(file))
-    return {"judge": judge, "endpoint": endpoint, "execution": flags.execution(args), "cache": args.cache}
+    return Judging(judge, endpoint, flags.execution(args), args.cache)
 
 
-def _questions(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--questions", metavar="SOURCE", type=read_source, default=None, help=f"what was answered: {SOURCE}"
-    )
-
-
-def _alpaca_eval(benchmarks: Steps) -> None:
-    def call(args: argparse.Namespace) -> None:
-        if args.annotations is not None:
-            _refuse_judging(args, AlpacaEvalConfig, "--annotations")
-            from srt.evaluation.replay import replay_alpaca_eval
-            from srt.prepare.sources import located
-
-            outputs = located(args.outputs) if args.outputs else None
-            replay_alpaca_eval(located(args.annotations), outputs, _alone(args, "--annotations", "answers"))
-            return
-        from srt.evaluation.alpaca_eval import evaluate
-
-        _all_given(args, "answers")
-        given = [name for name in ("outputs", "section") if getattr(args, name) is not None]
-        why = {"outputs": "without --annotations"} | ({} if args.config else {"section": "without --config"})
-        flags.refuse_given(given, why)
-        section = args.section or ALPACA_EVAL
-        settings = flags.resolve(args, AlpacaEvalConfig, lambda config: getattr(config.evaluate, section))
-        evaluate(args.answers, args.out, settings, **_judge(args, settings.judge))
-
-    parser = arguments.step(
-        benchmarks, "alpaca-eval", call, "AlpacaEval 1.0 or 2: win rate against the reference's outputs."
-    )
-    about = "the section of --config from which comes what is not given as a flag; alpaca_eval where not given"
-    parser.add_argument("--section", choices=["alpaca_eval", "alpaca_eval_2"], default=None, help=about)
-    about = "JSONL of answers (srt generate); left out with --annotations"
-    parser.add_argument("answers", metavar="ANSWERS", type=read_file, nargs="?", help=about)
-    about = "recompute one model's row from AlpacaEval's published annotations: no network, no key, no judge"
-    parser.add_argument("--annotations", metavar="SOURCE", type=read_source, default=None, help=about)
-    about = "with --annotations: the model's outputs, to count what was not judged and to measure its length"
-    parser.add_argument("--outputs", metavar="SOURCE", type=read_source, default=None, help=about)
-    _judged(parser, AlpacaEvalConfig)
-
-
-def _open_llm(benchmarks: Steps) -> None:
-    def call(args: argparse.Namespace) -> None:
-        from srt.evaluation.open_llm import evaluate
-
-        settings = flags.resolve(args, OpenLlmConfig, flags.named(args, "profile"))
-        flags.refuse_idle(args, ExecutionConfig, idle.of_leaderboard(settings))
-        execution, profile = flags.execution(args), flags.only(args, "profile")
-        evaluate(args.model, arguments.revision(args), args.out, settings, execution, args.cache, profile)
-
-    parser = arguments.step(benchmarks, "open-llm", call, "Open LLM Leaderboard v1: ARC, HellaSwag, MMLU, TruthfulQA.")
-    arguments.out(parser, "out", "the evaluation's JSON to write")
-    arguments.named(parser, "profile")
-    arguments.model(parser)
-    arguments.cache(parser)
-    flags.add_settings(parser, OpenLlmConfig)
-    flags.add_execution(parser, "evaluate")
-
-
-def _pairwise(benchmarks: Steps) -> None:
-    def call(args: argparse.Namespace) -> None:
-        if args.judgments is not None:
-            _refuse_judging(args, PairwiseConfig, "--judgments", "questions")
-            from srt.evaluation.replay import replay_pairwise
-            from srt.prepare.sources import located
-
-            replay_pairwise(located(args.judgments), _alone(args, "--judgments", "answers", "opponent"))
-            return
-        from srt.evaluation.pairwise import evaluate
-
-        _all_given(args, "answers", "opponent", "questions")
-        settings = flags.resolve(args, PairwiseConfig, lambda config: config.evaluate.pairwise)
-        judge = _judge(args, settings.judge)
-        evaluate(args.answers, args.opponent, args.out, args.questions, settings, **judge)
-
-    parser = arguments.step(benchmarks, "pairwise", call, "A judge scores two models' answers in both orders.")
-    about = "JSONL of answers (srt generate); left out with --judgments"
-    parser.add_argument("answers", metavar="ANSWERS", type=read_file, nargs="?", help=about)
-    about = "JSONL of the opponent's answers; left out with --judgments"
-    parser.add_argument("opponent", metavar="OPPONENT", type=read_file, nargs="?", help=about)
-    about = 'recompute from scores that are there: JSONL of {"id", "a_first": [a, b], "b_first": [b, a]}'
-    parser.add_argument("--judgments", metavar="SOURCE", type=read_source, default=None, help=about)
-    _questions(parser)
-    _judged(parser, PairwiseConfig)
-
-
-def _mt_bench(benchmarks: Steps) -> None:
-    def call(args: argparse.Namespace) -> None:
-        from srt.evaluation.mt_bench import evaluate
-
-        _all_given(args, "questions")
-        settings = flags.resolve(args, MtBenchConfig, lambda config: config.evaluate.mt_bench)
-        evaluate(args.answers, args.out, args.questions, settings, **_judge(args, settings.judge))
-
-    parser = arguments.step(benchmarks, "mt-bench", call, "MT-Bench: a judge grades both turns of a conversation.")
-    parser.add_argument("answers", metavar="ANSWERS", type=read_file, help="JSONL of answers (srt generate)")
-    _questions(parser)
-    _judged(parser, MtBenchConfig)
-
-
-def _calibrate_judge(benchmarks: Steps) -> None:
+def _calibrate_judge(subcommands: Steps) -> None:
     def call(args: argparse.Namespace) -> None:
         from srt.evaluation.calibration import calibrate
         from srt.prepare.sources import located
 
         settings = flags.resolve(args, CalibrationConfig, lambda config: config.evaluate.calibration)
         annotations = [located(source) for source in args.annotations]
-        calibrate(
-            annotations, args.out, args.judge, args.form or _forms(args.judge), settings, **_judge(args, args.judge)
-        )
+        judging = _judging(args, args.judge)
+        calibrate(annotations, args.out, args.judge, args.form or _forms(args.judge), settings, judging)
 
     about = "Ask a judge about published pairs: agreement, kappa, bias of position and length, order of models."
-    parser = arguments.step(benchmarks, "calibrate-judge", call, about)
+    parser = arguments.step(subcommands, "calibrate-judge", call, about)
     about = f"AlpacaEval's published annotations, one for each model: {SOURCE}"
     parser.add_argument("annotations", metavar="ANNOTATIONS", type=read_source, nargs="+", help=about)
     parser.add_argument(
@@ -179,7 +182,8 @@ def _calibrate_judge(benchmarks: Steps) -> None:
         "how it is asked: to compare, to score both answers, to grade each by itself; in all of its forms if not given"
     )
     parser.add_argument("--form", action="append", default=[], choices=FORMS, help=about)
-    _judged(parser, CalibrationConfig)
+    arguments.out(parser, "out", OUT)
+    _means(parser, CalibrationConfig, is_judged=True)
 
 
 def _refuse_judging(args: argparse.Namespace, kind: type[Settings], replayed: str, *names: str) -> None:

@@ -27,7 +27,7 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 # Named sections of the config: the flag that names one, and the map in the config.
 NAMED = {name: f"{name}s" for name in ("dataset", "teacher", "student", "recipe")}
-NAMED |= {"decoding": "generate", "profile": "evaluate.open_llm"}
+NAMED |= {"decoding": "generate"}
 
 
 def add_settings(
@@ -143,11 +143,14 @@ def _config(args: argparse.Namespace) -> Config:
     return config.load(args.config)[0]
 
 
-def named(args: argparse.Namespace, flag: str) -> Callable[[Config], Settings]:
-    """The section of a map that `--flag NAME` names; the only one where there is no choice."""
+def named(args: argparse.Namespace, flag: str, place: str = "") -> Callable[[Config], Settings]:
+    """The section of a map that `--flag NAME` names; the only one where there is no choice.
+
+    The map is the flag's own of NAMED, or the one at `place`.
+    """
 
     def pick(config: Config) -> Settings:
-        known: Mapping[str, Settings] = attrgetter(NAMED[flag])(config)
+        known: Mapping[str, Settings] = attrgetter(place or NAMED[flag])(config)
         name = getattr(args, f"use_{flag}", None) or (next(iter(known)) if len(known) == 1 else None)
         if name is None or name not in known:
             raise InputError(f"--use-{flag}: expected one of {sorted(known)}, found {name!r}")
@@ -199,10 +202,10 @@ def _endpoint(text: str, flag: str) -> Endpoint:
     return validated(Endpoint, values, flag)
 
 
-def only(args: argparse.Namespace, flag: str) -> str | None:
+def only(args: argparse.Namespace, flag: str, place: str = "") -> str | None:
     """The name that `--use-FLAG` gives, else the only one in the map of `--config`; None where there is a choice."""
     name: str | None = getattr(args, f"use_{flag}")
-    known = list(attrgetter(NAMED[flag])(_config(args))) if name is None and args.config else []
+    known = list(attrgetter(place or NAMED[flag])(_config(args))) if name is None and args.config else []
     return known[0] if len(known) == 1 else name
 
 

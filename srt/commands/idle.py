@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from srt.selection.method import Method
-from srt.settings import SENDING, VLLM, GenerateConfig, OpenLlmConfig, ReflectConfig, SelectionConfig, Settings
+from srt.settings import SENDING, VLLM, GenerateConfig, ReflectConfig, SelectionConfig, Settings
 from srt.settings.cases import Cased, fields_of
 from srt.settings.defaults import flag
 from srt.settings.flags import flag_text
@@ -58,9 +58,10 @@ def of_backend(backend: str) -> Why:
     return {name: f"with --backend {backend}" for name in known if name not in BACKENDS[backend]}
 
 
-def of_leaderboard(settings: OpenLlmConfig) -> Why:
-    """Execution settings that the leaderboard's benchmarks do not read."""
-    memory = dict.fromkeys(VLLM, "with --backend transformers") if settings.backend == "transformers" else {}
+def of_unjudged(settings: Settings) -> Why:
+    """Execution settings that a benchmark without a judge does not read, on the backend that it names, if it does."""
+    transformers = getattr(settings, "backend", None) == "transformers"
+    memory = dict.fromkeys(VLLM, "with --backend transformers") if transformers else {}
     return dict.fromkeys((*SENDING, "judge_gpus"), "on benchmarks without a judge") | memory
 
 

@@ -23,7 +23,7 @@ def report(steps: Steps) -> None:
     parts = parser.add_subparsers(required=True, metavar="PART")
 
     def tables(args: argparse.Namespace) -> None:
-        _write_tables(args, args.only or layout.TABLES)
+        _write_tables(args, args.only or layout.tables())
 
     def figures(args: argparse.Namespace) -> None:
         from srt.report.figures.draw import draw, tables_of

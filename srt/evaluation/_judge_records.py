@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import Any
 
 from srt.settings import JudgeConfig
-from srt.settings.evaluation import judge_name
+from srt.settings.judge import judge_name
 from srt.storage import packages
 from srt.storage.journal import content_key
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from srt.llm import devices, limits, loading
 from srt.llm.inprocess import ready_vllm
+from srt.llm.model import ModelRef
 from srt.llm.prompts import appended
 from srt.llm.requests import in_process
 from srt.settings import ExecutionConfig, OpenLlmConfig
+from srt.settings.job import Job
 from srt.storage import packages
 from srt.storage.journal import Journal, content_key
 from srt.storage.progress import track
@@ -34,38 +35,28 @@ class JournaledModel:
     Both turn texts into token ids themselves, with a BOS only where `bos` is `default` and the tokenizer adds one.
 
     Args:
-        model: a model folder or hub name.
-        revision: of a hub model.
+        model: the model.
         bos: False for none, `default` for what lm-eval's backend does by itself.
         settings: dtype and backend.
-        execution: how, not what.
-        cache: folder of the journals.
-        job: who writes; each job has a journal of its own and reads its neighbours'.
+        job: who writes, known by its output: each job has a journal of its own and reads its neighbours'.
     """
 
     rank = 0
     world_size = 1
 
-    def __init__(
-        self,
-        model: str,
-        revision: str | None,
-        bos: Bos,
-        settings: OpenLlmConfig,
-        execution: ExecutionConfig,
-        cache: Path,
-        job: str,
-    ) -> None:
-        self.kind = in_process(settings.backend, execution.device)
+    def __init__(self, model: ModelRef, bos: Bos, settings: OpenLlmConfig, job: Job) -> None:
+        self.kind = in_process(settings.backend, job.execution.device)
         self.versions = packages.versions(*VERSIONED[self.kind])
-        self._tokenizer, self._limits = loading.load_tokenizer(model, revision), limits.of(model, revision)
+        name, revision = model.name, model.revision
+        self._tokenizer, self._limits = loading.load_tokenizer(name, revision), limits.of(name, revision)
         end = appended(self._tokenizer) if bos == "default" else []
         how = [bos, "without the end that the tokenizer adds"] if end else bos
-        identity = content_key(loading.identity(model, revision), settings.dtype, self.kind, how, self.versions)
-        self._journal = Journal(cache / "open_llm" / identity[:32] / f"{content_key(job)[:16]}.jsonl", holds=_is_answer)
+        identity = content_key(loading.identity(name, revision), settings.dtype, self.kind, how, self.versions)
+        folder = job.cache / "open_llm" / identity[:32]
+        self._journal = Journal(folder / f"{content_key(str(job.out))[:16]}.jsonl", holds=_is_answer)
         self._unusable: dict[str, tuple[Any, ...]] = {}  # not journaled: asked again the next time
         start = _vllm if self.kind == "vllm" else _transformers
-        self._backend, self._chunk, spare = start(model, revision, settings.dtype, bos, execution)
+        self._backend, self._chunk, spare = start(model, settings.dtype, bos, job.execution)
         _take_off(self._backend, end)
         if (self._limits.positions or math.inf) < self._backend.max_length:  # lm-eval does not know every config
             self._backend._max_length = self._limits.positions
@@ -140,16 +131,14 @@ def _take_off(backend: Any, end: list[int]) -> None:
     backend.tok_encode = tok_encode
 
 
-def _transformers(
-    model: str, revision: str | None, dtype: str, bos: Bos, execution: ExecutionConfig
-) -> tuple[Any, int, int]:
+def _transformers(model: ModelRef, dtype: str, bos: Bos, execution: ExecutionConfig) -> tuple[Any, int, int]:
     """lm-eval's `hf` backend, requests of a chunk, and tokens that fit beyond the context (the last is not read)."""
     from lm_eval.models.huggingface import HFLM
 
-    gpus = execution.generate_gpus
+    gpus, name, revision = execution.generate_gpus, model.name, model.revision
     backend = HFLM(
-        pretrained=loading.load_model(model, revision, dtype, devices.device(execution.device, gpus), spread=gpus),
-        tokenizer=loading.load_tokenizer(model, revision),
+        pretrained=loading.load_model(name, revision, dtype, devices.device(execution.device, gpus), spread=gpus),
+        tokenizer=loading.load_tokenizer(name, revision),
         batch_size=execution.evaluation_batch,
         add_bos_token=_added(bos),
         softmax_dtype=SOFTMAX_DTYPE,
@@ -157,14 +146,14 @@ def _transformers(
     return backend, BATCHES_PER_CHUNK * execution.evaluation_batch, 1
 
 
-def _vllm(model: str, revision: str | None, dtype: str, bos: Bos, execution: ExecutionConfig) -> tuple[Any, int, int]:
+def _vllm(model: ModelRef, dtype: str, bos: Bos, execution: ExecutionConfig) -> tuple[Any, int, int]:
     """The same for lm-eval's `vllm` backend, which keeps room in the context for one token that is thrown away."""
-    loading.require_divisible(model, revision, execution.generate_gpus)
+    loading.require_divisible(model.name, model.revision, execution.generate_gpus)
     on_device = ready_vllm(execution, execution.generate_gpus)
     backend = _vllm_class()(
-        pretrained=model,
-        revision=revision,
-        tokenizer_revision=revision,
+        pretrained=model.name,
+        revision=model.revision,
+        tokenizer_revision=model.revision,
         dtype=dtype,
         batch_size=VLLM_CHUNK,
         seed=0,

@@ -21,11 +21,13 @@ import yaml
 from srt.evaluation._judge_records import described, versions
 from srt.evaluation.annotators import Annotator, read_annotator
 from srt.evaluation.judge import NO_REPLY, UNREADABLE, Judge, asking, form_of, inert
+from srt.evaluation.judging import Judging
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
+from srt.evaluation.request import Request, given
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import length_controlled, number, package, quiet, win_metrics, win_shares
 from srt.prepare.sources import located
-from srt.settings import AlpacaEvalConfig, Endpoint, ExecutionConfig, JudgeConfig
+from srt.settings import AlpacaEvalConfig
 from srt.storage.errors import InputError
 from srt.storage.files import write_text
 from srt.storage.journal import content_key
@@ -39,10 +41,7 @@ def evaluate(
     answers: Path,
     out: Path,
     settings: AlpacaEvalConfig,
-    judge: JudgeConfig,
-    endpoint: Endpoint | None,
-    execution: ExecutionConfig,
-    cache: Path,
+    judging: Judging,
 ) -> None:
     """Judge a model's answers against the reference's and write the win rate as one `Evaluation`.
 
@@ -50,10 +49,7 @@ def evaluate(
         answers: JSONL of `Answer`, joined with the questions by id.
         out: the evaluation's JSON.
         settings: the questions with the reference's outputs, and the version.
-        judge: who judges, read from `settings.judge`.
-        endpoint: where the judge answers, if it is not served.
-        execution: concurrency, and what a served judge may use.
-        cache: folder of the judge's replies; a killed evaluation goes on from there.
+        judging: who judges (`settings.judge`), and how it is asked.
 
     Raises:
         InputError: answers that are not to these questions, or settings that cannot work.
@@ -61,10 +57,11 @@ def evaluate(
     """
     questions = read_questions(settings.reference)
     pairs, missing = paired(questions, answers)
+    judge = judging.judge
     annotator = read_annotator(form_of(judge, "alpaca_eval", settings.judge), judge)
     difficulty = located(settings.length_controlled) if settings.length_controlled else None
-    with asking(judge, endpoint, execution, cache, out) as asked:
-        preferences, reasons = preferences_of(pairs, annotator, asked, judge.serve, cache)
+    with asking(judging, out) as asked:
+        preferences, reasons = preferences_of(pairs, annotator, asked)
         asked.check(missing + reasons, len(questions), settings.missing_share)
     lengths = [len(pair["output"]) for pair in pairs]
     metrics = win_metrics(preferences, lengths)
@@ -81,6 +78,12 @@ def evaluate(
         missing=dict(missing + reasons),
     )
     write_result(out, evaluation, win_shares([pair["id"] for pair in pairs], preferences))
+
+
+def requested(request: Request[AlpacaEvalConfig]) -> None:
+    """The same, as a benchmark is called."""
+    judging = given(request.judging, "--judge")
+    evaluate(given(request.answers, "ANSWERS"), request.job.out, request.settings, judging)
 
 
 def paired(questions: Sequence[Question], path: Path) -> tuple[list[dict[str, str]], Counter[str]]:
@@ -121,18 +124,14 @@ def _inert(text: str) -> str:
 
 
 def preferences_of(
-    pairs: Sequence[Mapping[str, str]],
-    annotator: Annotator,
-    judge: Judge,
-    served: bool,
-    cache: Path,
-    shuffled: bool = True,
+    pairs: Sequence[Mapping[str, str]], annotator: Annotator, judge: Judge, shuffled: bool = True
 ) -> tuple[list[float | None], Counter[str]]:
     """Per pair the preference (1 for output_1 to 2 for output_2, 1.5 a draw), null after all tries, and why by count.
 
-    `shuffled` shows the outputs in alpaca-eval's random order, False output_1 first; `cache` is for its config.
+    `shuffled` shows the outputs in alpaca-eval's random order, False output_1 first.
     """
-    config = cache / "annotators" / content_key(annotator.identity)[:16] / annotator.name / "configs.yaml"
+    folder = judge.judging.cache / "annotators" / content_key(annotator.identity)[:16]
+    config = folder / annotator.name / "configs.yaml"
     write_text(config, yaml.safe_dump({annotator.name: annotator.config}))
     preferences: list[float | None] = [None] * len(pairs)
     refusals: dict[str, str] = {}
@@ -143,7 +142,7 @@ def preferences_of(
         if not open_items:
             break
         refusals.clear()
-        completions = _completions(annotator, judge, served, attempt, refusals)
+        completions = _completions(annotator, judge, attempt, refusals)
         rows = _annotate([pairs[i] for i in open_items], config, completions, shuffled)
         for i in open_items:
             preferences[i] = rows[pairs[i]["id"]]
@@ -170,11 +169,11 @@ def _annotate(
 
 
 def _completions(
-    annotator: Annotator, judge: Judge, served: bool, attempt: int, refusals: dict[str, str]
+    annotator: Annotator, judge: Judge, attempt: int, refusals: dict[str, str]
 ) -> Callable[..., dict[str, list[Any]]]:
     """What alpaca-eval calls for completions; whatever the judge refuses goes into `refusals` by its prompt."""
     prompt_to_chatml = package().utils.prompt_to_chatml
-    extra = {"extra_body": annotator.served} if served and annotator.served else {}
+    extra = {"extra_body": annotator.served} if judge.judging.judge.serve and annotator.served else {}
 
     def completions(prompts: Sequence[str]) -> dict[str, list[Any]]:
         requests = [{"messages": prompt_to_chatml(prompt), **annotator.request, **extra} for prompt in prompts]

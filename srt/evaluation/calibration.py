@@ -17,17 +17,19 @@ from srt.evaluation._judge_records import described, versions
 from srt.evaluation.alpaca_eval import inert_pair, preferences_of
 from srt.evaluation.annotators import read_annotator
 from srt.evaluation.judge import Judge, asking, form_of
+from srt.evaluation.judging import Judging
 from srt.evaluation.replay import read_annotations
 from srt.evaluation.result import write_result
 from srt.evaluation.statistics import mean_and_error
 from srt.evaluation.win_rate import share_of
-from srt.settings import CalibrationConfig, Endpoint, ExecutionConfig, JudgeConfig
+from srt.settings import CalibrationConfig
 from srt.storage.errors import InputError
 from srt.storage.journal import content_key
 from srt.storage.records import Evaluation, Metric
 
 Drawn = dict[str, str | float]  # a published pair
 Shares = tuple[float | None, float | None]  # the model's, its answer shown first and second
+Said = tuple[str, list[Shares], Counter[str]]  # the text of the prompt, the shares by pair, why others have none
 QUANTITIES = ("agreement", "kappa", "consistency", "first_bias", "length_bias", "rank_correlation")
 RESAMPLES = 200  # for the error of kappa
 LEAST_MODELS = 3  # of fewer there is no order to compare
@@ -64,10 +66,7 @@ def calibrate(
     file: str,
     forms: Sequence[str],
     settings: CalibrationConfig,
-    judge: JudgeConfig,
-    endpoint: Endpoint | None,
-    execution: ExecutionConfig,
-    cache: Path,
+    judging: Judging,
 ) -> None:
     """Ask a judge about a sample of published pairs, in both orders, and write how it agrees as one `Evaluation`.
 
@@ -78,24 +77,22 @@ def calibrate(
         forms: what it is asked: AlpacaEval's comparison, scores of both answers, a grade of each by itself. The metrics
             of each form begin with its name.
         settings: how many pairs in all, and the seed of their drawing.
-        judge: who is calibrated, read from `file`.
-        endpoint: where it answers, if it is not served.
-        execution: concurrency, and what a served judge may use.
-        cache: folder of the judge's replies; a killed calibration goes on from there.
+        judging: who is calibrated (`file`), and how it is asked.
 
     Raises:
         InputError: a malformed file, fewer pairs than models, or a form that the judge has not.
         ServerError: the judge does not answer.
     """
     drawn = _drawn(annotations, settings.sample, settings.seed)
+    judge = judging.judge
     prompts = {form: form_of(judge, form, file) for form in forms}
     metrics: list[Metric] = []
     items: list[tuple[str, float]] = []
     texts: dict[str, str] = {}
     missing: Counter[str] = Counter()
-    with asking(judge, endpoint, execution, cache, out) as asked:
+    with asking(judging, out) as asked:
         for form, prompt in prompts.items():
-            texts[form], shares, why = ASKED[form](drawn, prompt, judge, asked, cache)
+            texts[form], shares, why = ASKED[form](drawn, prompt, asked)
             pairs = [_pair(row, number, *both) for number, (row, both) in enumerate(zip(drawn, shares, strict=True))]
             judged = [pair for pair in pairs if pair is not None]
             lost = {f"{form}: {', '.join(sorted(why))}": len(drawn) - len(judged)} if why else {}
@@ -116,13 +113,11 @@ def calibrate(
     write_result(out, evaluation, items)
 
 
-def _compared(
-    drawn: Sequence[Drawn], prompt: str, judge: JudgeConfig, asked: Judge, cache: Path
-) -> tuple[str, list[Shares], Counter[str]]:
+def _compared(drawn: Sequence[Drawn], prompt: str, asked: Judge) -> Said:
     """AlpacaEval's comparison: the model's answer is output 1 at first, and output 2 when turned."""
-    annotator = read_annotator(prompt, judge)
+    annotator = read_annotator(prompt, asked.judging.judge)
     both = [_shown(row, number, turned) for number, row in enumerate(drawn) for turned in (False, True)]
-    found, reasons = preferences_of(both, annotator, asked, judge.serve, cache, shuffled=False)
+    found, reasons = preferences_of(both, annotator, asked, shuffled=False)
     shares = [
         (_share(first, as_output_1=True), _share(second)) for first, second in zip(found[::2], found[1::2], strict=True)
     ]
@@ -134,9 +129,7 @@ def _share(preference: float | None, as_output_1: bool = False) -> float | None:
     return 1 - share if share is not None and as_output_1 else share
 
 
-def _scored(
-    drawn: Sequence[Drawn], prompt: str, judge: JudgeConfig, asked: Judge, cache: Path
-) -> tuple[str, list[Shares], Counter[str]]:
+def _scored(drawn: Sequence[Drawn], prompt: str, asked: Judge) -> Said:
     """Scores of both answers, in both orders: the higher one wins."""
     text = pairwise.read_prompt(prompt)
     matches = [
@@ -144,7 +137,7 @@ def _scored(
         for number, row in enumerate(drawn)
     ]
     requests = {
-        (match.id, turned): pairwise.request(match, turned, text, judge.serve)
+        (match.id, turned): pairwise.request(match, turned, text, asked.judging.judge.serve)
         for match in matches
         for turned in (False, True)
     }
@@ -158,13 +151,13 @@ def _ahead(scores: reading.Scores | None, turned: bool = False) -> float | None:
     return None if scores is None else 0.5 + _sign(scores[0], scores[1]) * (-0.5 if turned else 0.5)
 
 
-def _graded(
-    drawn: Sequence[Drawn], prompt: str, judge: JudgeConfig, asked: Judge, cache: Path
-) -> tuple[str, list[Shares], Counter[str]]:
+def _graded(drawn: Sequence[Drawn], prompt: str, asked: Judge) -> Said:
     """A grade of each answer by itself: the higher one wins, whatever the order."""
     text = mt_bench.read_grading_prompt(prompt)
     requests = {
-        (number, name): mt_bench.request([(str(row["instruction"]), str(row[name]))], None, text, judge.serve)
+        (number, name): mt_bench.request(
+            [(str(row["instruction"]), str(row[name]))], None, text, asked.judging.judge.serve
+        )
         for number, row in enumerate(drawn)
         for name in ("output_2", "output_1")
     }
@@ -174,7 +167,7 @@ def _graded(
     return text.model_dump_json(), [(share, share) for share in shares], Counter(reasons.values())
 
 
-ASKED: dict[str, Callable[..., tuple[str, list[Shares], Counter[str]]]] = {
+ASKED: dict[str, Callable[[Sequence[Drawn], str, Judge], Said]] = {
     "alpaca_eval": _compared,
     "pairwise": _scored,
     "mt_bench": _graded,

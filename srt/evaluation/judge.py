@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from srt.evaluation import _reading as reading
+from srt.evaluation.judging import Judging
 from srt.llm import loading
 from srt.llm.completions import CALLED, Said, ThoughtCounts, said
 from srt.llm.endpoint import chat, taken_by
@@ -22,7 +23,7 @@ from srt.llm.sending import Answered, Refusal, Sender
 from srt.llm.server import server_log, serving
 from srt.llm.servers import OpenServer, ServerError
 from srt.llm.wire import of_choice
-from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
+from srt.settings import JudgeConfig
 from srt.storage.claims import Aside
 from srt.storage.errors import InputError
 from srt.storage.journal import Journal, content_key, rounds_of
@@ -77,28 +78,26 @@ class Judge:
 
     Args:
         server: the OpenAI-compatible server, or what opens it when a request first misses the journal.
-        judge: the judge's settings; with its weights' hash, where it is served, they are its identity.
-        execution: how many requests are sent at a time.
-        cache: folder of the journals.
+        judging: the judge, whose settings with its weights' hash, where it is served, are its identity; how many
+            requests are sent at a time; the folder of the journals.
         name: the job's own name; every job writes a journal of its own.
     """
 
     def __init__(
         self,
         server: OpenServer | AbstractContextManager[OpenServer],
-        judge: JudgeConfig,
-        execution: ExecutionConfig,
-        cache: Path,
+        judging: Judging,
         name: str,
     ) -> None:
+        self.judging = judging
+        judge, self._execution = judging.judge, judging.execution
         self._where = f"judge {judge.model}"
         if isinstance(server, OpenServer):
             self._where, server = f"{server.base_url}: {self._where}", contextlib.nullcontext(server)
-        self._opens = server
-        self._execution, self._open = execution, contextlib.ExitStack()
+        self._opens, self._open = server, contextlib.ExitStack()
         self.identity = identity(judge)
         self.identity_key = content_key(self.identity)[:16]
-        self.journal = Journal(cache / "judge" / self.identity_key / f"{content_key(name)[:16]}.jsonl")
+        self.journal = Journal(judging.cache / "judge" / self.identity_key / f"{content_key(name)[:16]}.jsonl")
         self.answered_as: set[str] = set()
         self.thoughts = ThoughtCounts()
         self.outside: Counter[str] = Counter()  # judgments that were read though they lie outside the asked scale
@@ -107,7 +106,7 @@ class Judge:
         entries = self.journal.entries.items()
         replies = (self._kept(key)[0] for key, value in entries if isinstance(value, Mapping) and "choice" in value)
         endings = (Reply(choice, None).said.ending for choice in replies)
-        limits = execution.limits.of_own_model() if judge.serve else execution.limits
+        limits = self._execution.limits.of_own_model() if judge.serve else self._execution.limits
         self._refusals = Refusals(self._where, self.journal, limits, endings)
         self._rounds_key = content_key("rounds", self.identity, name)
 
@@ -259,9 +258,7 @@ def _parsed(parse: Callable[[str], Parsed | None], text: str) -> Parsed | None:
 
 
 @contextlib.contextmanager
-def asking(
-    judge: JudgeConfig, endpoint: Endpoint | None, execution: ExecutionConfig, cache: Path, out: Path
-) -> Iterator[Judge]:
+def asking(judging: Judging, out: Path) -> Iterator[Judge]:
     """The judge of one job, whose result will be `out`; a served one's server is this job's own while it is asked.
 
     Raises:
@@ -269,9 +266,10 @@ def asking(
         ServerError: a served judge's server does not start.
     """
     with contextlib.ExitStack() as opened:
-        opens = serving(judge, execution, endpoint, server_log(cache, out))
-        server = opens if judge.serve else opened.enter_context(opens)  # what an endpoint lacks is told now
-        asked = opened.enter_context(Judge(server, judge, execution, cache, str(out.resolve())))
+        log = server_log(judging.cache, out)
+        opens = serving(judging.judge, judging.execution, judging.endpoint, log)
+        server = opens if judging.judge.serve else opened.enter_context(opens)  # what an endpoint lacks is told now
+        asked = opened.enter_context(Judge(server, judging, str(out.resolve())))
         yield asked
         asked.thoughts.say(out)
 

@@ -13,11 +13,13 @@ from pydantic import Field, JsonValue
 from srt.evaluation import _reading as reading
 from srt.evaluation._judge_records import described, versions
 from srt.evaluation.judge import asking, form_of, inert
+from srt.evaluation.judging import Judging
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
+from srt.evaluation.request import Request, given
 from srt.evaluation.result import write_result
 from srt.evaluation.statistics import mean_and_error
 from srt.llm.prompts import fill
-from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, MtBenchConfig, Settings
+from srt.settings import MtBenchConfig, Settings
 from srt.settings.values import validated
 from srt.storage.errors import InputError
 from srt.storage.records import Evaluation, Metric
@@ -53,10 +55,7 @@ def evaluate(
     out: Path,
     questions: str,
     settings: MtBenchConfig,
-    judge: JudgeConfig,
-    endpoint: Endpoint | None,
-    execution: ExecutionConfig,
-    cache: Path,
+    judging: Judging,
 ) -> None:
     """Grade a model's answers and write one `Evaluation`: the mean grade, per turn and per category.
 
@@ -65,19 +64,17 @@ def evaluate(
         out: the evaluation's JSON.
         questions: the conversations (`srt.evaluation.questions.read_questions`).
         settings: of the benchmark.
-        judge: who judges, read from `settings.judge`.
-        endpoint: where the judge answers, if it is not served.
-        execution: concurrency, and what a served judge may use.
-        cache: folder of the judge's replies; a killed evaluation goes on from there.
+        judging: who judges (`settings.judge`), and how it is asked.
 
     Raises:
         InputError: answers that are not to these questions, or settings that cannot work.
         ServerError: the judge does not answer.
     """
     asked_of = read_questions(questions)
+    judge = judging.judge
     prompt = read_grading_prompt(form_of(judge, "mt_bench", settings.judge))
     requests, missing = _requests(asked_of, answers, prompt, judge.serve)
-    with asking(judge, endpoint, execution, cache, out) as asked:
+    with asking(judging, out) as asked:
         grades, reasons = asked.read(requests, reading.grade, out.stem)
         lost = Counter(reasons.values())
         asked.check(
@@ -94,6 +91,12 @@ def evaluate(
         missing=dict(missing + lost),
     )
     write_result(out, evaluation, list(_means(asked_of, grades).items()))
+
+
+def requested(request: Request[MtBenchConfig]) -> None:
+    """The same, as a benchmark is called."""
+    questions, judging = given(request.questions, "--questions"), given(request.judging, "--judge")
+    evaluate(given(request.answers, "ANSWERS"), request.job.out, questions, request.settings, judging)
 
 
 def _requests(

@@ -12,40 +12,31 @@ import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 from srt.evaluation._likelihoods import SOFTMAX_DTYPE, JournaledModel
+from srt.evaluation.request import Request, given
 from srt.evaluation.result import item_id, write_result
 from srt.evaluation.statistics import mean_and_error
 from srt.evaluation.suites import FEWSHOT_SEED, Benchmark, Suite, load_tasks, read_suite
-from srt.experiment import layout
 from srt.llm import loading
-from srt.settings import ExecutionConfig, OpenLlmConfig
+from srt.llm.model import ModelRef
+from srt.settings import OpenLlmConfig
+from srt.settings.benchmarks import OPEN_LLM
+from srt.settings.job import Job
 from srt.storage.journal import content_key
 from srt.storage.records import Evaluation, Metric
 
 
-def evaluate(
-    model: str,
-    revision: str | None,
-    out: Path,
-    settings: OpenLlmConfig,
-    execution: ExecutionConfig,
-    cache: Path,
-    profile: str | None = None,
-) -> None:
+def evaluate(model: ModelRef, settings: OpenLlmConfig, job: Job, profile: str | None = None) -> None:
     """Evaluate a model folder or hub model on the suite, and write one Evaluation with metrics in percent.
 
-    Every log-likelihood is journaled in `cache`, so that a killed evaluation goes on where it was.
+    Every log-likelihood is journaled in the job's cache, so that a killed evaluation goes on where it was.
 
     Args:
-        model: a model folder or hub name.
-        revision: of a hub model.
-        out: the evaluation's JSON; the items' values go beside it.
+        model: what is evaluated.
         settings: the profile's.
-        execution: how, not what.
-        cache: folder of journals.
+        job: where the evaluation's JSON goes (the items' values go beside it), and how it runs.
         profile: the profile's name in the config; None where it has none.
 
     Raises:
@@ -53,10 +44,10 @@ def evaluate(
     """
     import lm_eval
 
-    loading.require(model)
+    loading.require(model.name)
     suite, where = read_suite(settings.suite)
     tasks, sources = load_tasks(suite, settings.data, where)
-    backend = JournaledModel(model, revision, suite.bos, settings, execution, cache, str(out))
+    backend = JournaledModel(model, suite.bos, settings, job)
     with contextlib.closing(backend):
         result = lm_eval.evaluate(backend, {"tasks": tasks}, limit=settings.limit, bootstrap_iters=0, log_samples=True)
     samples = result["samples"]
@@ -69,15 +60,20 @@ def evaluate(
     fixed = {"fewshot_seed": FEWSHOT_SEED, "softmax_dtype": SOFTMAX_DTYPE, "max_length": backend.max_length}
     used = {**settings.model_dump(), "backend": backend.kind, **suite.rules(), **fixed}
     evaluation = Evaluation(
-        benchmark="open_llm" if profile is None else layout.open_llm(profile),
+        benchmark=OPEN_LLM.key if profile is None else OPEN_LLM.pattern.format(profile=profile),
         metrics=metrics,
         judge=None,
         task_versions=scores,
-        settings={"model": model, "revision": revision, "profile": profile, **used},
+        settings={"model": model.name, "revision": model.revision, "profile": profile, **used},
         versions=backend.versions,
         missing=dict(missing),
     )
-    write_result(out, evaluation, _items(suite, samples))
+    write_result(job.out, evaluation, _items(suite, samples))
+
+
+def requested(request: Request[OpenLlmConfig]) -> None:
+    """The same, as a benchmark is called."""
+    evaluate(given(request.model, "--model"), request.settings, request.job, request.profile)
 
 
 def _items(suite: Suite, samples: dict[str, list[dict[str, Any]]]) -> Iterator[tuple[str, float]]:

@@ -14,11 +14,13 @@ from srt.evaluation import _reading as reading
 from srt.evaluation._judge_records import described, versions
 from srt.evaluation._reading import Scores
 from srt.evaluation.judge import Judge, asking, form_of, inert
+from srt.evaluation.judging import Judging
 from srt.evaluation.questions import Question, questions_version, read_answers, read_questions
+from srt.evaluation.request import Request, given
 from srt.evaluation.result import write_result
 from srt.evaluation.statistics import mean_and_error
 from srt.llm.prompts import fill
-from srt.settings import Endpoint, ExecutionConfig, JudgeConfig, PairwiseConfig, Settings
+from srt.settings import PairwiseConfig, Settings
 from srt.settings.values import validated
 from srt.storage.errors import InputError
 from srt.storage.records import Evaluation, Metric
@@ -71,10 +73,7 @@ def evaluate(
     out: Path,
     questions: str,
     settings: PairwiseConfig,
-    judge: JudgeConfig,
-    endpoint: Endpoint | None,
-    execution: ExecutionConfig,
-    cache: Path,
+    judging: Judging,
 ) -> None:
     """Compare a model's answers with an opponent's and write one `Evaluation`, named after the stem of `out`.
 
@@ -84,10 +83,7 @@ def evaluate(
         out: the evaluation's JSON.
         questions: what both models answered (`srt.evaluation.questions.read_questions`).
         settings: of the comparison.
-        judge: who judges, read from `settings.judge`.
-        endpoint: where the judge answers, if it is not served.
-        execution: concurrency, and what a served judge may use.
-        cache: folder of the judge's replies; a killed evaluation goes on from there.
+        judging: who judges (`settings.judge`), and how it is asked.
 
     Raises:
         InputError: answers that are not to these questions, or settings that cannot work.
@@ -96,10 +92,11 @@ def evaluate(
     asked_of = read_questions(questions)
     if any(question.turns for question in asked_of):
         raise InputError(f"{questions}: expected questions of one turn, found conversations, which are MT-Bench's")
+    judge = judging.judge
     prompt = read_prompt(form_of(judge, "pairwise", settings.judge))
     matches, missing = matched(asked_of, answers, opponent)
-    with asking(judge, endpoint, execution, cache, out) as asked:
-        verdicts, reasons = _verdicts(matches, prompt, asked, judge.serve, out.stem)
+    with asking(judging, out) as asked:
+        verdicts, reasons = _verdicts(matches, prompt, asked, out.stem)
         asked.check(missing + reasons, len(asked_of), settings.missing_share)
     evaluation = Evaluation(
         benchmark=out.stem,
@@ -112,6 +109,13 @@ def evaluate(
         missing=dict(missing + reasons),
     )
     write_result(out, evaluation, points_of(verdicts))
+
+
+def requested(request: Request[PairwiseConfig]) -> None:
+    """The same, as a benchmark is called."""
+    answers, opponent = given(request.answers, "ANSWERS"), given(request.opponent, "OPPONENT")
+    questions, judging = given(request.questions, "--questions"), given(request.judging, "--judge")
+    evaluate(answers, opponent, request.job.out, questions, request.settings, judging)
 
 
 def read_prompt(name: str) -> PairwisePrompt:
@@ -139,9 +143,10 @@ def matched(questions: Sequence[Question], answers: Path, opponent: Path) -> tup
 
 
 def _verdicts(
-    matches: Sequence[Match], prompt: PairwisePrompt, judge: Judge, served: bool, label: str
+    matches: Sequence[Match], prompt: PairwisePrompt, judge: Judge, label: str
 ) -> tuple[dict[str, Verdict], Counter[str]]:
     """The verdicts that can be read by question, and why the others cannot, by count."""
+    served = judge.judging.judge.serve
     requests = {
         (match.id, turned): request(match, turned, prompt, served) for match in matches for turned in (False, True)
     }

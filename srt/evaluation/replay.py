@@ -12,6 +12,7 @@ from srt.evaluation._reading import Scores, is_score, outside_scale
 from srt.evaluation.judge import UNREADABLE
 from srt.evaluation.pairwise import Verdict, points_of, score_metrics, verdict
 from srt.evaluation.questions import text_id
+from srt.evaluation.request import ReplayRequest
 from srt.evaluation.result import write_result
 from srt.evaluation.win_rate import win_metrics, win_shares
 from srt.storage.errors import InputError
@@ -23,20 +24,21 @@ NO_VERDICT = "no verdict in the annotations"
 NO_JUDGMENT = "no judgment of the answer"
 
 
-def replay_alpaca_eval(annotations: Path, outputs: Path | None, out: Path) -> None:
+def replay_alpaca_eval(request: ReplayRequest) -> None:
     """Recompute an AlpacaEval 1.0 row from published annotations, and write it as one `Evaluation`.
 
     Args:
-        annotations: AlpacaEval's JSON list: `instruction`, `output_1`, `output_2`, `preference` (1 the reference won, 2
-            the model won, 0 or 1.5 a draw, null or NaN without a verdict). They are of one model, beside one reference.
-        outputs: the model's own outputs, a JSON list with `instruction` and `output`: its length is measured on all of
-            them, and those without a judgment are counted as missing. Without the file, on what was judged.
-        out: the evaluation's JSON.
+        request: `judgments` are AlpacaEval's annotations, a JSON list: `instruction`, `output_1`, `output_2`,
+            `preference` (1 the reference won, 2 the model won, 0 or 1.5 a draw, null or NaN without a verdict). They
+            are of one model, beside one reference. `outputs` are the model's own, a JSON list with `instruction` and
+            `output`: its length is measured on all of them, and those without a judgment are counted as missing.
+            Without the file, on what was judged.
 
     Raises:
         InputError: names file, record and field of what is malformed, of another model than the first record's, or a
             judgment of an answer not in `outputs`.
     """
+    annotations, outputs = request.judgments, request.outputs
     rows = read_annotations(annotations)
     reference, model = (_only(rows, name, annotations) for name in ("generator_1", "generator_2"))
     missing = Counter({NO_VERDICT: sum(row["preference"] is None for row in rows)})
@@ -62,21 +64,21 @@ def replay_alpaca_eval(annotations: Path, outputs: Path | None, out: Path) -> No
     )
     repeats: Counter[str] = Counter()
     ids = [text_id(row["instruction"], repeats) for row in rows]
-    write_result(out, evaluation, win_shares(ids, [row["preference"] for row in rows]))
+    write_result(request.out, evaluation, win_shares(ids, [row["preference"] for row in rows]))
 
 
-def replay_pairwise(judgments: Path, out: Path) -> None:
+def replay_pairwise(request: ReplayRequest) -> None:
     """Recompute a pairwise comparison of models a and b from scores in both orders, as one `Evaluation` of a.
 
     Args:
-        judgments: JSONL of `id`, `a_first` ([score of a, score of b], a shown first), `b_first` ([score of b, score of
-            a]), from 1 to 10, or 0; null where an order has no verdict that can be read. Such a question is missing,
-            not a tie.
-        out: the evaluation's JSON.
+        request: `judgments` are JSONL of `id`, `a_first` ([score of a, score of b], a shown first), `b_first` ([score
+            of b, score of a]), from 1 to 10, or 0; null where an order has no verdict that can be read. Such a
+            question is missing, not a tie.
 
     Raises:
         InputError: names file, line and field of what is malformed.
     """
+    judgments, out = request.judgments, request.out
     verdicts: dict[str, Verdict] = {}
     judged: list[Scores] = []
     missing: Counter[str] = Counter()

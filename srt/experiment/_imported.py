@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from srt.experiment import layout
 from srt.experiment.runs import Run
-from srt.settings import ALPACA_EVAL, Config
+from srt.settings import Config
+from srt.settings.benchmarks import benchmark_of, benchmarks
 from srt.storage.findings import Finding, expected_one_of
 
-PAIRWISE = layout.pairwise_name("", "")[: -len("_")]
 SELECTED = "responses 'selected' asks a teacher: expected 'all' beside what is given"
 
 
@@ -84,8 +84,10 @@ def _judgments(config: Config, runs: Sequence[Run], names: Collection[str], wher
         if run in by_name:
             yield from _unknown(by_benchmark, layout.benchmarks(config, by_name[run]), where, key, "evaluate")
         for benchmark, judgments in by_benchmark.items():
-            if benchmark != ALPACA_EVAL and not benchmark.startswith(PAIRWISE):
-                message = "only alpaca_eval and pairwise comparisons can be recomputed"
-                yield Finding(where, f"{key}.{benchmark}", message)
-            elif benchmark != ALPACA_EVAL and judgments.outputs is not None:
-                yield Finding(where, f"{key}.{benchmark}.outputs", "expected null, only alpaca_eval has them")
+            known = benchmark_of(benchmark)
+            if known is None or known.replay is None:
+                can = " and ".join(each.key for each in benchmarks().values() if each.replay)
+                yield Finding(where, f"{key}.{benchmark}", f"only {can} can be recomputed")
+            elif not known.replay.outputs and judgments.outputs is not None:
+                have = " and ".join(each.key for each in benchmarks().values() if each.replay and each.replay.outputs)
+                yield Finding(where, f"{key}.{benchmark}.outputs", f"expected null, only {have} has them")

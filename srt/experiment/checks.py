@@ -10,9 +10,10 @@ from srt.experiment._imported import given_findings
 from srt.experiment.judges import read_judge
 from srt.experiment.runs import Run
 from srt.selection.registry import methods
-from srt.settings import MT_BENCH, Config
+from srt.settings import Config
 from srt.settings.base import Place, check_name
-from srt.settings.evaluation import form_of_benchmark, judge_name
+from srt.settings.benchmarks import benchmarks
+from srt.settings.judge import judge_name
 from srt.settings.places import findings_at, read
 from srt.settings.types import Spot
 from srt.storage.errors import shown
@@ -72,7 +73,7 @@ def _spelling_findings(config: Config, runs: Collection[str], where: str) -> Ite
         "teachers": [*config.teachers, *config.given.reflections],
         "students": config.students,
         "questions": config.questions,
-        "evaluate.open_llm": config.evaluate.open_llm,
+        **_profiles(config),
         str(config.run_table): runs,
     }
     for place, known in names.items():
@@ -84,12 +85,20 @@ def _spelling_findings(config: Config, runs: Collection[str], where: str) -> Ite
                 yield Finding(where, place, message)
 
 
+def _profiles(config: Config) -> dict[str, list[str]]:
+    """The names of the profiles under each benchmark that has some."""
+    several = [benchmark for benchmark in benchmarks().values() if benchmark.by_profile]
+    return {f"evaluate.{each.key}": [str(found.profile) for found in config.evaluate.of(each)] for each in several}
+
+
 def _named_run_findings(config: Config, runs: Sequence[Run], names: Collection[str], where: str) -> Iterator[Finding]:
     """An opponent that is no run with a model, or a compared run that is none."""
     without_model = {run.run for run in runs if not run.is_evaluated}
     evaluated = [name for name in names if name not in without_model]
-    opponents = config.evaluate.pairwise.opponents if config.evaluate.pairwise else []
-    places = [("evaluate.pairwise.opponents", opponents, evaluated), ("report.compare", config.report.compare, names)]
+    places: list[tuple[str, Iterable[str], Collection[str]]] = [
+        (f"evaluate.{section.key}.opponents", section.opponents, evaluated) for section in config.evaluate.sections()
+    ]
+    places.append(("report.compare", config.report.compare, names))
     for place, named, known in places:
         for name in named:
             if name not in known:
@@ -106,9 +115,12 @@ def _question_findings(config: Config, where: str) -> Iterator[Finding]:
     for name, questions in config.questions.items():
         key = f"questions.{name}.decoding"
         yield from unknown(questions.decoding, config.generate, where, key, beside="generate")
-    if config.evaluate.pairwise and MT_BENCH in config.evaluate.pairwise.questions:
-        message = f"expected questions of one turn, found {MT_BENCH!r}"
-        yield Finding(where, "evaluate.pairwise.questions", message)
+    conversations = {each.questions for each in benchmarks().values() if each.questions and each.turns > 1}
+    for section in config.evaluate.sections():
+        names = set(section.questions) if section.benchmark.questions is None else set()
+        for name in sorted(conversations & names):
+            message = f"expected questions of one turn, found {name!r}"
+            yield Finding(where, f"evaluate.{section.key}.questions", message)
     if config.evaluate.calibration and not config.evaluate.calibration.annotations:
         yield Finding(where, "evaluate.calibration.annotations", "expected at least one file, found none")
 
@@ -123,11 +135,11 @@ def _judge_findings(config: Config, where: str) -> Iterator[Finding]:
             check_name(judge_name(file))
         except ValueError as error:
             yield Finding(where, "evaluate", f"the judge's name is that of its file: {error}, found {file!r}")
-    for benchmark, file in config.evaluate.judge_files().items():
-        key, form = f"evaluate.{benchmark}.judge", form_of_benchmark(benchmark)
+    for section in config.evaluate.judged():
+        key, file, form = f"evaluate.{section.key}.judge", str(section.judge), section.benchmark.form
         found = findings_at(Spot(key, file, Place.JUDGE, config.evaluate), partial(read, read_judge), where)
         yield from found
-        if not found and getattr(read_judge(file), form) is None:
+        if not found and form and getattr(read_judge(file), form) is None:
             yield Finding(where, key, f"{file} is asked in the form {form}, which is null there")
 
 

@@ -17,6 +17,7 @@ from srt.settings.base import Place
 from srt.settings.places import findings_at, is_file
 from srt.settings.types import Spot
 from srt.settings.values import Reading
+from srt.settings.whole import config_type
 from srt.storage.errors import InputError
 from srt.storage.findings import Finding, refuse
 from srt.storage.shipped import locate
@@ -48,8 +49,11 @@ class Parsed:
 
 
 def parsed(values: Any, where: str) -> Parsed:
-    """A config as Snakemake or YAML gives it, with its run table, as far as they can be read."""
-    reading = Reading(Config, values, where)
+    """A config as Snakemake or YAML gives it, with its run table, as far as they can be read.
+
+    InputError where a benchmark of another package is of no use, without which the config's keys are not known.
+    """
+    reading = Reading(config_type(), values, where)
     config, findings = reading.settings, list(reading.findings)
     if config is None or reading.hides(""):
         return Parsed(None, Table(), reading, findings)

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from srt.experiment.runs import Run
-from srt.settings import ALPACA_EVAL, MT_BENCH, Config
-from srt.settings.evaluation import judge_name
+from srt.settings import Config
+from srt.settings.benchmark import Planned
+from srt.settings.benchmarks import benchmarks as all_benchmarks
 from srt.settings.given import Variant
+from srt.settings.judge import judge_name
 from srt.storage.sidecars import items_of, meta_of
 from srt.storage.trainings import RECORD
 
@@ -32,8 +34,8 @@ EVALUATION = "runs/{run}/evaluation/{benchmark}.json"
 IMPORTED = "scores/{imported}.jsonl"  # scores that somebody else computed, by their path
 REPLAYED = "runs/{judged}.json"  # an evaluation whose judgments are given, by its path
 CALIBRATION = "judges/{judge}.json"
-# The paper's, then what it does not have. Each is a target of its own: `table_NAME`, `figure_NAME`.
-TABLES = (
+# The paper's, then what it does not have.
+_TABLES = (
     *("alpaca_eval", "open_llm", "ablation", "selection_ratio", "pairwise", "data", "examples"),
     *("alpaca_eval_2", "mt_bench", "comparison", "judges"),
 )
@@ -46,6 +48,11 @@ NOTEBOOK = "notebooks/{figure}.ipynb"
 REPORT = "report.html"
 SO_FAR = "so_far"  # what is drawn of unfinished results, laid out as below the results folder
 TIMINGS = "timings/"  # one TSV per job, by the path of its log
+
+
+def tables() -> tuple[str, ...]:
+    """The tables, the paper's first, those of other packages' benchmarks last: `table_NAME` is a target of its own."""
+    return (*_TABLES, *(key for key in all_benchmarks() if key not in _TABLES))
 
 
 def scores_of(pairs: str) -> str:
@@ -163,28 +170,22 @@ def opponents_of(run: Run, opponents: Sequence[str]) -> list[str]:
     return [] if run.is_untuned else [name for name in opponents if name != run.run]
 
 
-def pairwise_name(questions: str, opponent: str) -> str:
-    """The benchmark's name of a comparison with one opponent on one set of questions."""
-    return f"pairwise_{questions}_{opponent}"
-
-
-def open_llm(profile: str) -> str:
-    """The benchmark's name of a profile of the Open LLM Leaderboard's four."""
-    return f"open_llm_{profile}"
+def planned(config: Config, run: Run) -> list[Planned]:
+    """The evaluations of a run; a profile, and a comparison on one set of questions, is one each."""
+    if not run.is_evaluated:
+        return []
+    found = [each for section in config.evaluate.sections() for each in section.planned()]
+    return [each for each in found if each.opponent is None or opponents_of(run, [each.opponent])]
 
 
 def benchmarks(config: Config, run: Run) -> list[str]:
-    """The evaluations of a run by file name; a profile, and a comparison on one set of questions, is one each."""
-    if not run.is_evaluated:
-        return []
-    plain = ("alpaca_eval", "alpaca_eval_2", "mt_bench")
-    names = [name for name in plain if getattr(config.evaluate, name) is not None]
-    names += map(open_llm, config.evaluate.open_llm)
-    pairwise = config.evaluate.pairwise
-    if pairwise is not None:
-        against = opponents_of(run, pairwise.opponents)
-        names += [pairwise_name(questions, opponent) for questions in pairwise.questions for opponent in against]
-    return names
+    """The evaluations of a run by file name."""
+    return [each.name for each in planned(config, run)]
+
+
+def judged_here(config: Config, run: Run) -> list[Planned]:
+    """The evaluations of a run whose judgments are not given."""
+    return [each for each in planned(config, run) if each.name not in config.given.judgments.get(run.run, {})]
 
 
 def answered(config: Config, run: Run, runs: Sequence[Run]) -> list[str]:
@@ -192,19 +193,10 @@ def answered(config: Config, run: Run, runs: Sequence[Run]) -> list[str]:
 
     They are its own evaluations, and those of other runs that are compared with it.
     """
-    own = {"alpaca_eval": ALPACA_EVAL, "alpaca_eval_2": ALPACA_EVAL, "mt_bench": MT_BENCH}
-    judged = {other.run: _judged_here(config, other) for other in runs}
-    used = {own[name] for name in judged[run.run] if name in own}
-    for questions in config.evaluate.pairwise.questions if config.evaluate.pairwise else []:
-        against = {pairwise_name(questions, other) for other in judged}
-        is_opponent = any(pairwise_name(questions, run.run) in names for names in judged.values())
-        used |= {questions} if is_opponent or against & judged[run.run] else set()
-    return [name for name in config.evaluate.question_sets() if name in used]
-
-
-def _judged_here(config: Config, run: Run) -> set[str]:
-    """The evaluations of a run whose judgments are not given."""
-    return {name for name in benchmarks(config, run) if name not in config.given.judgments.get(run.run, {})}
+    asked = {each.questions for each in judged_here(config, run)}
+    for other in runs:
+        asked |= {each.questions for each in judged_here(config, other) if each.opponent == run.run}
+    return [name for name in config.evaluate.question_sets() if name in asked]
 
 
 def answering(config: Config, runs: Sequence[Run]) -> dict[tuple[str, ...], list[str]]:
@@ -273,5 +265,7 @@ def _evaluated(config: Config, run: Run) -> list[str]:
 
 
 def calibrated(config: Config) -> list[str]:
-    """The names of the judges that are calibrated."""
-    return [judge_name(file) for file in config.evaluate.judges()] if config.evaluate.calibration else []
+    """The names of the judges that are calibrated: those that are asked in one of their forms."""
+    if config.evaluate.calibration is None:
+        return []
+    return [judge_name(file) for file, forms in config.evaluate.judges().items() if forms]

@@ -14,7 +14,7 @@ from srt.experiment.table import Table
 from srt.llm.endpoint import server_of
 from srt.llm.server import endpoint_server
 from srt.settings import Config, JudgeConfig
-from srt.settings.evaluation import judge_name
+from srt.settings.judge import judge_name
 from srt.storage.errors import InputError
 from srt.storage.findings import Finding, did_you_mean
 
@@ -29,16 +29,11 @@ def _teachers_asked(config: Config, runs: Sequence[Run], also: Collection[str] =
 
 def _judges_asked(config: Config, runs: Sequence[Run]) -> dict[str, str]:
     """The judges that are asked, as some evaluation is not given: the key that names each, and its file."""
-    asked = {name for run in runs for name in layout.benchmarks(config, run) if name not in _given(config, run)}
-    if any(name.startswith("pairwise_") for name in asked):
-        asked.add("pairwise")
+    asked = {each.section.key for run in runs for each in layout.judged_here(config, run)}
+    sections = config.evaluate.judged()
     if config.evaluate.calibration is not None:
-        asked |= set(config.evaluate.judge_files())
-    return {f"evaluate.{name}.judge": file for name, file in config.evaluate.judge_files().items() if name in asked}
-
-
-def _given(config: Config, run: Run) -> Collection[str]:
-    return config.given.judgments.get(run.run, {})
+        asked |= {section.key for section in sections if section.benchmark.form}
+    return {f"evaluate.{section.key}.judge": str(section.judge) for section in sections if section.key in asked}
 
 
 def access_findings(config: Config, table: Table, where: str) -> Iterator[Finding]:

@@ -10,12 +10,14 @@ from srt.experiment import layout
 from srt.experiment.runs import Run
 from srt.planning._access import ENDPOINTS
 from srt.planning.check import Examined
-from srt.settings.evaluation import judge_name
+from srt.settings.benchmarks import benchmarks
+from srt.settings.judge import judge_name
 from srt.storage.findings import Finding
 
 ALL = "all"  # the rule that asks for everything, whose files must all be there
 ANSWERS = re.compile(r"answers(_\d+)?")  # a rule for each combination of sets of questions
-# Rule: the keys that its jobs read, in terms of their wildcards and their run. The others read what these make.
+# Rule: the keys that its jobs read, in terms of their wildcards and their run. The others read what these make, and
+# the rules of benchmarks what `_of_benchmark` says.
 READS: dict[str, tuple[str, ...]] = {
     "original": ("datasets.{dataset}",),
     "reflected": ("teachers.{teacher}",),
@@ -26,11 +28,6 @@ READS: dict[str, tuple[str, ...]] = {
     "agreement": ("students.{student}", "score"),
     "finetuned": ("students.{student}",),
     "answers": ("{untuned}",),
-    "alpaca_eval": ("evaluate.alpaca_eval",),
-    "alpaca_eval_2": ("evaluate.alpaca_eval_2",),
-    "open_llm": ("evaluate.open_llm.{profile}", "{untuned}"),
-    "pairwise": ("evaluate.pairwise", "questions.{questions}"),
-    "mt_bench": ("evaluate.mt_bench", "questions.mt_bench"),
     "judge_calibration": ("evaluate.calibration",),
     "imported_reflections": ("given.reflections.{teacher}.{dataset}",),
     "imported_scores": ("given.scores",),
@@ -64,12 +61,23 @@ def _keys_read(examined: Examined, rule: str, wildcards: Mapping[str, str]) -> I
     if ANSWERS.fullmatch(rule):
         rule = "answers"
         yield from _questions_of(examined, wildcards["run"])
-    for pattern in READS.get(rule, ()):
+    for pattern in (*READS.get(rule, ()), *_of_benchmark(rule)):
         yield pattern.format(**known)
-    files = examined.config.evaluate.judge_files() if examined.config and "judge" in wildcards else {}
-    for benchmark, file in files.items():
-        if judge_name(file) == wildcards["judge"]:
-            yield f"evaluate.{benchmark}.judge"
+    for section in examined.config.evaluate.judged() if examined.config and "judge" in wildcards else []:
+        if judge_name(str(section.judge)) == wildcards["judge"]:
+            yield f"evaluate.{section.key}.judge"
+
+
+def _of_benchmark(rule: str) -> Iterator[str]:
+    """What the rule of a benchmark reads: its section, the questions that it is told, the model that it runs."""
+    found = benchmarks().get(rule)
+    if found is None:
+        return
+    yield f"evaluate.{found.key}.{{profile}}" if found.by_profile else f"evaluate.{found.key}"
+    if found.asks:
+        yield f"questions.{found.questions or '{questions}'}"
+    if found.runs_model:
+        yield "{untuned}"
 
 
 def _questions_of(examined: Examined, name: str) -> Iterator[str]:

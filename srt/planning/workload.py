@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,21 +11,17 @@ from srt.experiment.runs import Run, choosing, in_series
 from srt.planning.forecast import Forecast
 from srt.planning.plan import Stage
 from srt.settings import Config
+from srt.settings.benchmark import Planned
+from srt.settings.benchmarks import ALPACA_EVAL, OPEN_LLM, benchmarks
 
 STAGES = ("prepare", "reflect", "score", "selection", "finetune", "generate", "evaluate")
-SCORED = ("alpaca_eval", "open_llm_")
-# Which evaluations of a run a table reads, by the beginning of their names; none: only its data.
-READS = {
-    "alpaca_eval": ("alpaca_eval",),
-    "open_llm": ("open_llm_",),
+SCORED = (ALPACA_EVAL.key, OPEN_LLM.key)
+# The benchmarks that a table reads which is none's own; none: only its data. A benchmark's own table reads that one.
+READS: dict[str, tuple[str, ...]] = {
     "ablation": SCORED,
     "selection_ratio": SCORED,
-    "pairwise": ("pairwise_",),
     "data": (),
     "examples": (),
-    "alpaca_eval_2": ("alpaca_eval_2",),
-    "mt_bench": ("mt_bench",),
-    "comparison": (*SCORED, "alpaca_eval_2", "mt_bench"),
     "judges": (),
 }
 # Which runs are its rows, where it has not all.
@@ -51,7 +47,7 @@ class Job:
 
 def of_all(config: Config, runs: Sequence[Run]) -> set[Job]:
     """What the run table still asks for: every evaluation, every training, every judge's calibration."""
-    jobs = {job for run in runs for job in _of_run(config, runs, run, layout.benchmarks(config, run))}
+    jobs = {job for run in runs for job in _of_run(config, runs, run, layout.planned(config, run))}
     jobs |= {Job("finetune", layout.MODEL.format(run=run.run)) for run in runs if run.recipe}
     return _left(config, jobs | _calibrations(config))
 
@@ -60,33 +56,37 @@ def of_table(config: Config, runs: Sequence[Run], table: str) -> set[Job]:
     """What a table still waits for to have all its rows."""
     rows = ROWS.get(table, lambda found: found)(runs)
     jobs: set[Job] = _calibrations(config) if table == "judges" else set()
+    read = _read_by(table)
     for run in rows:
         jobs |= set(
-            _of_run(config, runs, run, [name for name in layout.benchmarks(config, run) if _reads(table, name)])
+            _of_run(
+                config, runs, run, [each for each in layout.planned(config, run) if each.section.benchmark.key in read]
+            )
         )
     return _left(config, jobs)
 
 
-def _reads(table: str, benchmark: str) -> bool:
-    return any(benchmark == name or (name.endswith("_") and benchmark.startswith(name)) for name in READS[table])
+def _read_by(table: str) -> Collection[str]:
+    """The keys of the benchmarks that a table reads; the comparison has all that are compared between runs."""
+    if table == "comparison":
+        return {key for key, benchmark in benchmarks().items() if benchmark.metric}
+    return READS.get(table, (table,))
 
 
-def _of_run(config: Config, runs: Sequence[Run], run: Run, benchmarks: Sequence[str]) -> Iterable[Job]:
+def _of_run(config: Config, runs: Sequence[Run], run: Run, evaluations: Sequence[Planned]) -> Iterable[Job]:
     """A run's evaluations and all that they are made of, its opponents' models and answers included."""
-    pairwise = config.evaluate.pairwise
-    against = layout.opponents_of(run, pairwise.opponents if pairwise else [])
-    asked = [name for name in benchmarks if not name.startswith("open_llm_")]
-    met = {name for name in against if any(benchmark.endswith(f"_{name}") for benchmark in asked)}
+    asked = any(not each.section.benchmark.runs_model for each in evaluations)
+    met = {each.opponent for each in evaluations}
     for one in (run, *(each for each in runs if each.run in met)):
         yield from _data(config, one)
-        if one.recipe and benchmarks:
+        if one.recipe and evaluations:
             yield Job("finetune", layout.MODEL.format(run=one.run))
         if asked:
             answers = [
                 layout.ANSWERS.format(run=one.run, questions=name) for name in layout.answered(config, one, runs)
             ]
             yield from (Job("generate", path) for path in _absent(config, answers)[:1])
-    yield from (Job("evaluate", layout.EVALUATION.format(run=run.run, benchmark=name)) for name in benchmarks)
+    yield from (Job("evaluate", layout.EVALUATION.format(run=run.run, benchmark=each.name)) for each in evaluations)
 
 
 def _data(config: Config, run: Run) -> Iterable[Job]:
@@ -124,7 +124,7 @@ def told(config: Config, runs: Sequence[Run], stages: Sequence[Stage], trainings
     by_stage = [_row(name, {job for job in jobs if job.stage == name}, stages, trainings) for name in STAGES]
     by_stage.append(_row("all", jobs, stages, trainings))
     by_table = []
-    for table in layout.TABLES:
+    for table in layout.tables():
         found = of_table(config, runs, table)
         counts = {name: sum(job.stage == name for job in found) or "" for name in STAGES}
         row = _row(f"table_{table}", found, stages, trainings)

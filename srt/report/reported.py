@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError, model_validator
 from srt.evaluation.statistics import inside_error, mean_and_error
 from srt.experiment import layout
 from srt.experiment.runs import Run
-from srt.report.formats import Row
 from srt.settings import Settings
+from srt.settings.benchmark import Benchmark
 from srt.settings.values import validated
 from srt.storage.errors import InputError
 from srt.storage.files import describe
@@ -25,7 +25,6 @@ from srt.storage.trainings import TrainingRecord
 from srt.storage.yaml_files import read_yaml
 
 REPORTED_FILE = Path(__file__).resolve().parent / "reported.yaml"
-OPEN_LLM = ("average", "arc", "hellaswag", "mmlu", "truthfulqa")
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0)]
@@ -227,11 +226,11 @@ def evaluation(results: Path, run: str, benchmark: str) -> tuple[Evaluation, str
     return (read_evaluation(results / source), source) if (results / source).exists() else None
 
 
-def profiles(results: Path, runs: Iterable[Run]) -> list[str]:
-    """The profiles of the Open LLM Leaderboard under which any of the runs was evaluated, by name."""
-    pattern = layout.open_llm("*")
+def evaluation_names(results: Path, runs: Iterable[Run], benchmark: Benchmark) -> list[str]:
+    """The evaluations of a benchmark with profiles that any of the runs has, by name."""
+    pattern = benchmark.pattern.format(profile="*")
     paths = [p for run in runs for p in results.glob(layout.EVALUATION.format(run=run.run, benchmark=pattern))]
-    return sorted({path.stem.removeprefix(layout.open_llm("")) for path in paths})
+    return sorted({path.stem for path in paths})
 
 
 def metric(found: Evaluation, name: str, source: str) -> Metric:
@@ -240,15 +239,6 @@ def metric(found: Evaluation, name: str, source: str) -> Metric:
         if known.name == name:
             return known
     raise InputError(f"{source}: metrics: expected one named {name!r}, found {[known.name for known in found.metrics]}")
-
-
-def setup(results: Path, run: Run) -> Row:
-    """What the run table says of a run, and how it was trained: records, steps, records of a step, optimizer."""
-    row = run.model_dump(include={"run", "dataset", "teacher", "student", "method", "ratio", "seed"})
-    trained = training(results, run.run)
-    settings = trained.settings
-    facts = {"steps": trained.steps, "global_batch": settings.global_batch, "optimizer": settings.optimizer}
-    return {**row, "training_records": trained_on(results, run.run), **facts}
 
 
 def training(results: Path, run: str) -> TrainingRecord:

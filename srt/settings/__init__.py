@@ -7,22 +7,8 @@ no default stands in code, so a value is defined once, in the YAML. Importing th
 from __future__ import annotations
 
 from srt.settings.base import Backend, Dtype, Settings
-from srt.settings.evaluation import (
-    ALPACA_EVAL,
-    FORMS,
-    MISSING_SHARE,
-    MT_BENCH,
-    SOURCE,
-    AlpacaEvalConfig,
-    CalibrationConfig,
-    EvaluateConfig,
-    JudgeConfig,
-    MissingShare,
-    MtBenchConfig,
-    OpenLlmConfig,
-    PairwiseConfig,
-    QuestionsConfig,
-)
+from srt.settings.benchmarks import SOURCE, AlpacaEvalConfig, MtBenchConfig, OpenLlmConfig, PairwiseConfig
+from srt.settings.evaluation import CalibrationConfig, EvaluateConfig, QuestionsConfig
 from srt.settings.execution import (
     BUDGET_EXPECTED,
     BUDGET_FORM,
@@ -35,6 +21,7 @@ from srt.settings.execution import (
     Price,
 )
 from srt.settings.given import GivenConfig, GivenJudgments, GivenReflections, GivenScores, GivenTrain
+from srt.settings.judge import FORMS, MISSING_SHARE, JudgeConfig, MissingShare
 from srt.settings.steps import (
     CoherenceConfig,
     GenerateConfig,
@@ -49,13 +36,11 @@ from srt.settings.training import FinetuneConfig
 from srt.settings.whole import Config
 
 __all__ = [
-    "ALPACA_EVAL",
     "BUDGET_EXPECTED",
     "BUDGET_FORM",
     "EXECUTION_FLAGS",
     "FORMS",
     "MISSING_SHARE",
-    "MT_BENCH",
     "SENDING",
     "SOURCE",
     "VLLM",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from srt.settings.base import Location, Name, OptionalLocation, Place, Settings
-from srt.settings.evaluation import SOURCE
+from srt.settings.benchmarks import SOURCE
 
 Variant = Literal["original", "instruction", "response", "both"]
 COLUMN = "a dot leads into a struct, as data.output"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Annotated, Literal
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, create_model
 
 from srt.settings.base import Location, Name, Place, Settings
-from srt.settings.evaluation import EvaluateConfig, QuestionsConfig
+from srt.settings.evaluation import EvaluateConfig, QuestionsConfig, evaluate_type
 from srt.settings.execution import ExecutionConfig
 from srt.settings.given import GivenConfig
 from srt.settings.steps import (
@@ -43,3 +44,10 @@ class Config(Settings):
     evaluate: EvaluateConfig
     report: ReportConfig
     execution: ExecutionConfig
+
+
+@cache
+def config_type() -> type[Config]:
+    """The type of a config with the benchmarks of other packages; InputError where one of these is of no use."""
+    kind = evaluate_type()
+    return Config if kind is EvaluateConfig else create_model("Config", __base__=Config, evaluate=(kind, ...))

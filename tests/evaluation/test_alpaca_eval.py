@@ -4,7 +4,7 @@ import math
 import pytest
 import yaml
 
-from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, judge_config, judging
 from srt.evaluation import alpaca_eval
 from srt.evaluation.win_rate import win_metrics
 from srt.llm.servers import ServerError
@@ -76,10 +76,7 @@ def job(tmp_path, monkeypatch):
             tmp_path / "answers.jsonl",
             out,
             settings,
-            judge_config(alpaca_eval=annotator, **changes),
-            fake.endpoint,
-            execution_config(),
-            tmp_path / "cache",
+            judging(tmp_path / "cache", fake.endpoint, alpaca_eval=annotator, **changes),
         )
         return Evaluation.model_validate(json.loads(out.read_text()))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, judging
 from srt.evaluation.calibration import Pair, calibrate, calibration_metrics
 from srt.llm.servers import ServerError
 from srt.settings import CalibrationConfig
@@ -49,8 +49,7 @@ def annotations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def run(annotations: list[Path], fake: FakeJudge, sample: int = 60, form: str = "alpaca_eval") -> dict[str, tuple]:
     out = annotations[0].parent / "calibration.json"
     settings = CalibrationConfig(annotations=[], sample=sample, seed=0, missing_share=0.0)
-    where = (fake.endpoint, execution_config(), out.parent / "cache")
-    calibrate(annotations, out, "config/judges/j.yaml", [form], settings, judge_config(), *where)
+    calibrate(annotations, out, "config/judges/j.yaml", [form], settings, judging(out.parent / "cache", fake.endpoint))
     found = Evaluation.model_validate(read_json(out))
     assert found.missing == {}
     assert {metric.name.split(".")[0] for metric in found.metrics} == {form}
@@ -108,19 +107,8 @@ def test_a_judge_that_grades_each_answer_by_itself(annotations: list[Path]) -> N
 
 def test_a_form_that_the_judge_has_not_is_refused(annotations: list[Path], tmp_path: Path) -> None:
     settings = CalibrationConfig(annotations=[], sample=6, seed=0, missing_share=0.0)
-    judge = judge_config(mt_bench=None)
     with pytest.raises(InputError, match=r"j\.yaml: mt_bench: is null"):
-        calibrate(
-            annotations,
-            tmp_path / "c.json",
-            "j.yaml",
-            ["mt_bench"],
-            settings,
-            judge,
-            None,
-            execution_config(),
-            tmp_path,
-        )
+        calibrate(annotations, tmp_path / "c.json", "j.yaml", ["mt_bench"], settings, judging(tmp_path, mt_bench=None))
 
 
 def test_pairs_that_cannot_be_read_fail_the_calibration_and_are_counted_as_pairs(annotations: list[Path]) -> None:
@@ -133,8 +121,8 @@ def test_pairs_that_cannot_be_read_fail_the_calibration_and_are_counted_as_pairs
             run(annotations, fake, form="pairwise")
         out = annotations[0].parent / "allowed.json"
         settings = CalibrationConfig(annotations=[], sample=60, seed=0, missing_share=0.1)
-        where = (fake.endpoint, execution_config(), out.parent / "cache")
-        calibrate(annotations, out, "config/judges/j.yaml", ["pairwise"], settings, judge_config(), *where)
+        judged = judging(out.parent / "cache", fake.endpoint)
+        calibrate(annotations, out, "config/judges/j.yaml", ["pairwise"], settings, judged)
     found = Evaluation.model_validate(read_json(out))
     (missing,) = found.missing.values()
     assert {metric.name: metric.n for metric in found.metrics}["pairwise.agreement"] == 60 - missing
@@ -179,8 +167,8 @@ def test_real_published_pairs_are_drawn_alike_from_every_model(shared_data: Path
         patched.setenv(KEY_VARIABLE, KEY)
         with FakeJudge(lambda request, count: choice(0.6)) as fake:
             out, settings = tmp_path / "c.json", CalibrationConfig(annotations=[], sample=41, seed=0, missing_share=0.0)
-            where = (fake.endpoint, execution_config(), tmp_path / "cache")
-            calibrate(paths, out, "config/judges/j.yaml", ["alpaca_eval"], settings, judge_config(), *where)
+            judged = judging(tmp_path / "cache", fake.endpoint)
+            calibrate(paths, out, "config/judges/j.yaml", ["alpaca_eval"], settings, judged)
             assert 60 < len(fake.requests) <= 82  # alpaca-eval asks nobody about equal answers: a draw
     found = Evaluation.model_validate(read_json(out))
     assert {metric.name: metric.value for metric in found.metrics}["alpaca_eval.rank_correlation"] is None

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from helpers import ROOT, TESTS
-from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, judge_config, judging
 from srt.evaluation.judge import Judge, Reply, identity, inert
 from srt.llm.servers import OpenServer, ServerError
 
@@ -17,11 +17,11 @@ JOB = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from helpers.fake_judge import execution_config, judge_config
+from helpers.fake_judge import judging
 from srt.evaluation.judge import Judge
 from srt.llm.servers import OpenServer
 server = OpenServer(sys.argv[2], os.environ["SRT_TEST_JUDGE_KEY"], "judge")
-with Judge(server, judge_config(), execution_config(concurrency=2), Path(sys.argv[3]), "job") as judge:
+with Judge(server, judging(Path(sys.argv[3]), concurrency=2), "job") as judge:
     judge.ask([{"messages": [{"role": "user", "content": str(i)}]} for i in range(40)], 0, "job")
 """
 
@@ -46,7 +46,7 @@ def test_kill_loses_nothing_that_was_answered(tmp_path):
         assert asked < MANY
         server = OpenServer(fake.endpoint.base_url, KEY, "judge")
         requests = [{"messages": [{"role": "user", "content": str(i)}]} for i in range(MANY)]
-        with Judge(server, judge_config(), execution_config(), tmp_path, "job") as judge:
+        with Judge(server, judging(tmp_path), "job") as judge:
             replies = judge.ask(requests, 0, "job")
         assert [reply.text for reply in replies] == [str(i) for i in range(MANY)]
         assert len(fake.requests) <= MANY + 2  # the two that were under way when the job died
@@ -56,7 +56,7 @@ def test_equal_requests_are_sent_once_and_another_attempt_is_another_request(tmp
     request = {"messages": [{"role": "user", "content": "same"}]}
     with FakeJudge(lambda request, count: f"answer {count}") as fake:
         server = OpenServer(fake.endpoint.base_url, KEY, "judge")
-        with Judge(server, judge_config(), execution_config(), tmp_path, "job") as judge:
+        with Judge(server, judging(tmp_path), "job") as judge:
             assert [reply.text for reply in judge.ask([request, request], 0, "x")] == ["answer 1", "answer 1"]
             assert [reply.text for reply in judge.ask([request], 1, "x")] == ["answer 2"]
             assert judge.answered_as == {"judge-0613"}
@@ -67,11 +67,9 @@ def test_a_judge_is_asked_without_what_its_server_does_not_take(tmp_path):
     with FakeJudge(lambda request, count: "fine") as fake:
         parameters = {"temperature": None, "max_tokens": "max_completion_tokens"}
         server = OpenServer(fake.endpoint.base_url, KEY, "judge", parameters)
-        with Judge(server, judge_config(), execution_config(), tmp_path, "job") as judge:
+        with Judge(server, judging(tmp_path), "job") as judge:
             judge.ask([request], 0, "x")
-        with Judge(
-            OpenServer("http://127.0.0.1:9/v1", KEY, "judge"), judge_config(), execution_config(), tmp_path, "job"
-        ) as judge:
+        with Judge(OpenServer("http://127.0.0.1:9/v1", KEY, "judge"), judging(tmp_path), "job") as judge:
             assert judge.ask([request], 0, "x")[0].text == "fine"  # the same request, whatever it is sent as
     assert {"max_completion_tokens": 9, "model": "judge", "messages": request["messages"]} == fake.requests[0]
 
@@ -110,13 +108,13 @@ def test_a_served_judge_is_known_by_its_weights(tmp_path):
 def test_first_questions_that_are_always_refused_never_stop_every_run(tmp_path, served):
     """A judge served here refuses what is too long for it: no run is stopped at all."""
     (tmp_path / "config.json").write_text("{}")
-    settings = judge_config(serve=True, model=str(tmp_path), max_model_len=512) if served else judge_config()
+    changes = {"serve": True, "model": str(tmp_path), "max_model_len": 512} if served else {}
     requests = [{"messages": [{"role": "user", "content": f"{i}"}]} for i in range(20)]
     stopped = []
     with FakeJudge(lambda request, count: 400 if int(request["messages"][0]["content"]) < 12 else "5 5") as fake:
         server = OpenServer(fake.endpoint.base_url, KEY, "judge")
         while len(stopped) < 5:
-            with Judge(server, settings, execution_config(concurrency=1), tmp_path, "job") as judge:
+            with Judge(server, judging(tmp_path, concurrency=1, **changes), "job") as judge:
                 try:
                     replies = judge.ask(requests, 0, "x")
                     break
@@ -133,11 +131,11 @@ def test_a_judge_whose_every_reply_has_an_unknown_end_is_stopped(tmp_path):
     with FakeJudge(lambda request, count: {"message": {"content": "5 5"}, "finish_reason": "done"}) as fake:
         server = OpenServer(fake.endpoint.base_url, KEY, "judge")
         for _ in range(3):
-            with Judge(server, judge_config(), execution_config(concurrency=1), tmp_path, "job") as judge:
+            with Judge(server, judging(tmp_path, concurrency=1), "job") as judge:
                 with pytest.raises(ServerError, match="every answer ended by 'done', which is no known end"):
                     judge.ask(requests, 0, "x")
                 asked.append(len(fake.requests))
-        with Judge(server, judge_config(), execution_config(concurrency=1), tmp_path, "job") as judge:
+        with Judge(server, judging(tmp_path, concurrency=1), "job") as judge:
             assert {reply.trouble for reply in judge.ask(requests, 0, "x")} == {
                 "ended by 'done', which is no known end of an answer"
             }
@@ -155,7 +153,7 @@ def test_a_judges_server_starts_with_the_first_request_that_has_no_reply(tmp_pat
     requests = [{"messages": [{"role": "user", "content": f"{i}"}]} for i in range(3)]
     with FakeJudge(lambda request, count: "5 5") as fake:
         for _ in range(2):
-            with Judge(opens(fake), judge_config(), execution_config(), tmp_path, "job") as judge:
+            with Judge(opens(fake), judging(tmp_path), "job") as judge:
                 replies = judge.ask(requests, 0, "judge")
             assert [reply.text for reply in replies] == ["5 5"] * 3
         assert started == ["server"]
@@ -167,6 +165,6 @@ def test_what_a_server_is_told_beside_every_request_is_no_part_of_the_request(tm
     for salt in ("one", "two"):
         with FakeJudge(lambda request, count: "5 5") as fake:
             server = OpenServer(fake.endpoint.base_url, KEY, "judge", extra={"cache_salt": salt})
-            with Judge(server, judge_config(), execution_config(), tmp_path, "job") as judge:
+            with Judge(server, judging(tmp_path), "job") as judge:
                 judge.ask(asked, 0, "judge")
             assert [request["cache_salt"] for request in fake.requests] == (["one"] if salt == "one" else [])

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,8 +16,10 @@ import yaml
 from srt.evaluation._likelihoods import JournaledModel
 from srt.evaluation.open_llm import evaluate
 from srt.experiment.config import load
+from srt.llm.model import ModelRef
 from srt.settings import EXECUTION_FLAGS, OpenLlmConfig
 from srt.settings.flags import as_flags
+from srt.settings.job import Job
 from srt.storage.files import read_records
 from srt.storage.journal import entries_of
 from srt.storage.readers import read_json
@@ -39,7 +42,7 @@ def how(backend="transformers", suite="none", data=None):
 
 def asked(model, folder, backend, bos):
     """(token ids of a prompt, log-likelihoods of the requests) under a profile's BOS."""
-    found = JournaledModel(str(model), None, bos, how(backend), EXECUTION, folder, "job")
+    found = JournaledModel(ModelRef(str(model)), bos, how(backend), Job(Path("job"), folder, EXECUTION))
     try:
         answers = [log_likelihood for log_likelihood, _ in found.loglikelihood(REQUESTS)]
         return found._backend.tok_encode("Question:"), answers
@@ -150,14 +153,14 @@ def test_a_kill_and_another_batch_size_change_nothing(root, demo_model, real, tm
     monkeypatch.setattr(
         HFLM, "loglikelihood", lambda self, some, **more: asked_again.extend(some) or answer(self, some, **more)
     )
-    evaluate(str(demo_model), None, out, how(suite=suite, data=data), EXECUTION, cache)
+    evaluate(ModelRef(str(demo_model)), how(suite=suite, data=data), Job(out, cache, EXECUTION))
     (folder,) = cache.glob("open_llm/*")
     whole = entries_of(folder)
     assert len(asked_again) == len(whole) - len(kept)
     assert {key: whole[key] for key in kept} == kept
 
     other, execution = tmp_path / "other.json", EXECUTION.model_copy(update={"evaluation_batch": 3})
-    evaluate(str(demo_model), None, other, how(suite=suite, data=data), execution, tmp_path / "other")
+    evaluate(ModelRef(str(demo_model)), how(suite=suite, data=data), Job(other, tmp_path / "other", execution))
     (folder,) = (tmp_path / "other").glob("open_llm/*")
     through = entries_of(folder)
     assert through.keys() == whole.keys()

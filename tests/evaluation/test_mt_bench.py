@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, judging
 from srt.evaluation import mt_bench
 from srt.evaluation.questions import read_questions
 from srt.llm.servers import ServerError
@@ -36,9 +36,9 @@ def job(tmp_path, monkeypatch):
     def run(fake, missing_share=0.0, **changes):
         settings = MtBenchConfig(judge="config/judges/j.yaml", missing_share=missing_share)
         out = tmp_path / "evaluation" / "mt_bench.json"
-        where = (fake.endpoint, execution_config(), tmp_path / "cache")
         questions = str(tmp_path / "questions.json")
-        mt_bench.evaluate(tmp_path / "answers.jsonl", out, questions, settings, judge_config(**changes), *where)
+        judged = judging(tmp_path / "cache", fake.endpoint, **changes)
+        mt_bench.evaluate(tmp_path / "answers.jsonl", out, questions, settings, judged)
         return Evaluation.model_validate(json.loads(out.read_text()))
 
     return run

@@ -11,7 +11,9 @@ from srt.evaluation._items import read_items
 from srt.evaluation.open_llm import evaluate, mean_of_means
 from srt.evaluation.suites import Suite, load_tasks
 from srt.experiment.config import load
+from srt.llm.model import ModelRef
 from srt.settings import OpenLlmConfig
+from srt.settings.job import Job
 from srt.settings.values import validated
 from srt.storage.errors import InputError
 from srt.storage.readers import read_json
@@ -54,7 +56,7 @@ def run(model, tmp_path, suite=DEMO_SUITE, limit=None):
     out = tmp_path / "open_llm.json"
     how = {"data": DATA, "backend": "transformers", "dtype": "float32"}
     settings = OpenLlmConfig(suite=str(suite), limit=limit, **how)
-    evaluate(model, None, out, settings, EXECUTION, tmp_path / "cache")
+    evaluate(ModelRef(model), settings, Job(out, tmp_path / "cache", EXECUTION))
     return Evaluation.model_validate(read_json(out))
 
 
@@ -155,7 +157,7 @@ def test_prompts_longer_than_the_context_are_counted(tmp_path):
 def test_what_makes_the_profile_is_recorded(tiny_model, tmp_path):
     out = tmp_path / "open_llm_tried.json"
     settings = OpenLlmConfig(suite=DEMO_SUITE, data=DATA, backend="auto", dtype="float32", limit=1)
-    evaluate(tiny_model, None, out, settings, EXECUTION, tmp_path / "cache", "tried")
+    evaluate(ModelRef(tiny_model), settings, Job(out, tmp_path / "cache", EXECUTION), "tried")
     result = Evaluation.model_validate(read_json(out))
     assert result.benchmark == "open_llm_tried"
     recorded = {key: result.settings[key] for key in ("profile", "reported", "bos", "mean", "backend", "data")}

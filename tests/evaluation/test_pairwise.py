@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, judging
 from srt.evaluation import _reading as reading
 from srt.evaluation import pairwise
 from srt.evaluation.pairwise import score_metrics, verdict
@@ -80,10 +80,7 @@ def job(tmp_path, monkeypatch):
             out,
             str(tmp_path / "questions.json"),
             settings,
-            judge_config(**changes),
-            fake.endpoint,
-            execution_config(),
-            tmp_path / "cache",
+            judging(tmp_path / "cache", fake.endpoint, **changes),
         )
         return Evaluation.model_validate(json.loads(out.read_text()))
 

@@ -3,7 +3,9 @@
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+from srt.evaluation.judging import Judging
 from srt.experiment.config import load
 from srt.experiment.judges import read_judge
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
@@ -79,3 +81,9 @@ def judge_config(**changes):
 def execution_config(**changes):
     values = {**load()[0].execution.model_dump(), "device": "cpu", "concurrency": 4, "server_memory_gb": 0.5}
     return ExecutionConfig(**{**values, **changes})
+
+
+def judging(cache: Path, endpoint: Endpoint | None = None, concurrency: int | None = None, **changes) -> Judging:
+    """A judge, its replies kept in `cache`; `changes` are of its file."""
+    execution = execution_config() if concurrency is None else execution_config(concurrency=concurrency)
+    return Judging(judge_config(**changes), endpoint, execution, cache)

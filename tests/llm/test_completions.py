@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, execution_config, judge_config
+from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, judging
 from srt.llm.requests import Completion, Request
 from srt.reflection.cleaning import Failure, Reading, read_cleaning
 from srt.reflection.styles import Turn, read_style
@@ -246,7 +246,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     def run(*answers: Any, parse: Any = reading.scores) -> tuple[Any, ...]:
         with FakeJudge(lambda request, count: answers[min(count, len(answers)) - 1]) as fake:
             server = OpenServer(fake.endpoint.base_url, KEY, "judge")
-            with Judge(server, judge_config(), execution_config(), tmp_path, "job") as judge:
+            with Judge(server, judging(tmp_path), "job") as judge:
                 found, reasons = judge.read(asked, parse, "x")
                 return found.get("q"), reasons.get("q"), judge.notes(), len(fake.requests)
 

@@ -135,7 +135,7 @@ def test_likelihoods_are_those_without_the_end(tiny_llamas, tmp_path):
 
 def likelihoods(model, folder, texts=(("Is ice cold?", " Yes, it is."), ("Is it?", " No"))):
     settings = OpenLlmConfig(suite="none", data=None, backend="transformers", dtype="float32", limit=None)
-    asked = JournaledModel(str(model), None, "default", settings, HOW, folder, "job")
+    asked = JournaledModel(ModelRef(str(model)), "default", settings, Job(Path("job"), folder, HOW))
     try:
         return asked.loglikelihood([SimpleNamespace(args=pair) for pair in texts])
     finally:

@@ -15,6 +15,7 @@ from srt.experiment.config import load
 from srt.planning import workload
 from srt.reflection.reflect import Service, reflect
 from srt.settings import Endpoint
+from srt.settings.benchmarks import benchmarks
 from srt.settings.job import Job
 from srt.storage.files import write_json, write_records
 from srt.storage.records import Pair
@@ -86,8 +87,8 @@ def test_a_table_waits_for_what_its_rows_are_made_of(paper: Path) -> None:
     trained = {layout.MODEL.format(run=name) for name in (one.run, *config.evaluate.pairwise.opponents)}
     assert trained <= paths
     everything = workload.of_all(config, runs)
-    assert everything == {job for table in layout.TABLES for job in workload.of_table(config, runs, table)}
-    assert workload.READS.keys() == {*layout.TABLES}
+    assert everything == {job for table in layout.tables() for job in workload.of_table(config, runs, table)}
+    assert workload.READS.keys() | benchmarks().keys() | {"comparison"} == {*layout.tables()}
 
 
 def test_what_is_there_is_not_counted(paper: Path) -> None:

@@ -69,11 +69,11 @@ def test_a_judges_calibration_stands_beside_its_numbers(results, table, agreemen
 
 def test_a_calibration_with_another_prompt_says_nothing(results):
     found = evaluation("pairwise", {"winning_score": (1.0, 0.1, 8)})
-    assert judges.judge_facts(results, found, "alpaca_eval")["judge_agreement"] == 0.5
-    assert judges.judge_facts(results, found, "pairwise")["judge_agreement"] is None
+    assert judges.judge_cells(results, found, "alpaca_eval").judge_agreement == 0.5
+    assert judges.judge_cells(results, found, "pairwise").judge_agreement is None
     for key in ("dtype", "max_model_len", "model"):
         other = found.model_copy(update={"judge": {**JUDGE, key: "another"}})
-        assert judges.judge_facts(results, other, "alpaca_eval")["judge_agreement"] is None
+        assert judges.judge_cells(results, other, "alpaca_eval").judge_agreement is None
 
 
 def test_the_difference_to_the_paper_is_inside_the_error_or_not(results):

@@ -17,7 +17,7 @@ from srt.plotting import save
 from srt.report import formats, reported
 from srt.report.figures import draw, scatter
 from srt.report.page.html import write_html
-from srt.report.tables import columns, comparison, write
+from srt.report.tables import comparison, open_llm, write
 from srt.storage.errors import InputError
 from srt.storage.files import read_records, write_records
 from srt.storage.readers import read_json
@@ -25,7 +25,7 @@ from srt.storage.records import LedgerEntry
 
 METRICS = {
     "alpaca_eval": {"win_rate": "win_rate", "wins": "wins", "draws": "draws", "length": "avg_length"},
-    "open_llm": {name: name for name in reported.OPEN_LLM},
+    "open_llm": {name: name for name in open_llm.LABELS},
     "pairwise": {name: name for name in ("wins", "ties", "losses", "winning_score")},
 }
 
@@ -111,7 +111,7 @@ def test_the_same_tables_come_out_twice(results: Path, written: Path) -> None:
     write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "again")
     for path in sorted(written.iterdir()):
         assert path.read_bytes() == (results / "again" / path.name).read_bytes()
-    assert len(list(written.iterdir())) == 3 * len(layout.TABLES)
+    assert len(list(written.iterdir())) == 3 * len(layout.tables())
 
 
 def test_an_unknown_reported_name_is_refused_and_nothing_is_written(results: Path) -> None:
@@ -219,7 +219,7 @@ def test_markdown_escapes_pipes_and_tags() -> None:
 def test_markdown_rows_have_the_headers_cells(written: Path) -> None:
     blocks = [(path, block) for path in written.glob("*.md") for block in path.read_text().split("\n\n")]
     blocks = [(path, block) for path, block in blocks if block.startswith("|")]
-    assert {path.stem for path, _ in blocks} == set(layout.TABLES)
+    assert {path.stem for path, _ in blocks} == set(layout.tables())
     for path, block in blocks:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, path
 
@@ -255,7 +255,7 @@ def test_reported_agrees_with_the_notes_on_the_paper(shared_data: Path) -> None:
         assert model.own == row.get("ours", False)
     for name, row in given["open_llm"].items():
         ours = facts.open_llm.rows[facts.canonical(name)].model_dump()
-        assert {key: ours[key] for key in reported.OPEN_LLM} == {key: row.get(key) for key in reported.OPEN_LLM}
+        assert {key: ours[key] for key in open_llm.LABELS} == {key: row.get(key) for key in open_llm.LABELS}
         if "alpaca_eval" in row:
             assert facts.alpaca_eval.rows[facts.canonical(name)].win_rate == row["alpaca_eval"]
     for name, counts in given["pairwise_wizardlm_218"].items():
@@ -392,7 +392,7 @@ TODAY: dict[str, str | None] = {"reported": None, "mean": "items"}
 def two_profiles(results: Path) -> Path:
     """The same runs under a second profile of the leaderboard's benchmarks, one that the paper did not use."""
     for place, run in enumerate(("base", "as_is", "recycled")):
-        values = dict.fromkeys(reported.OPEN_LLM, (50.0 + place, 2.5, 7))
+        values = dict.fromkeys(open_llm.LABELS, (50.0 + place, 2.5, 7))
         write_evaluation(results, run, "open_llm_today", values, TODAY)
     return results
 
@@ -413,7 +413,7 @@ def test_each_profile_has_its_row_and_the_papers_figures_stand_beside_the_reprod
 def test_every_benchmark_is_read_with_its_error_and_n(written: Path) -> None:
     header = (written / "open_llm.md").read_text().splitlines()
     (header,) = [line for line in header if line.startswith("| Run")][:1]
-    for label in columns.LABELS.values():
+    for label in open_llm.LABELS.values():
         assert f"| {label}: ours | {label}: SE | {label}: n | {label}: paper |" in header
 
 

@@ -12,7 +12,8 @@ from srt.experiment.runs import in_series
 from srt.report import reported
 from srt.report.figures import draw
 from srt.report.reported import ReportedWinRate
-from srt.report.tables import ablation, leaderboard, notes, samples, write
+from srt.report.tables import ablation, leaderboard, notes, open_llm, samples, write
+from srt.settings.benchmarks import benchmarks
 from srt.storage.errors import InputError
 from srt.storage.files import read_records, write_json, write_records
 from srt.storage.records import LedgerEntry, Pair, Score
@@ -24,7 +25,7 @@ from srt.storage.records import LedgerEntry, Pair, Score
 def test_from_nothing_every_table_and_figure_is_there_with_ours_empty(tmp_path):
     write.write_tables(tmp_path, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, tmp_path / "tables")
     draw.draw(tmp_path, RUNS, "all", layout.FIGURES)
-    for name in layout.TABLES:
+    for name in layout.tables():
         for ext in ("csv", "md", "tex"):
             assert (tmp_path / layout.TABLE.format(table=name, ext=ext)).stat().st_size > 0
     for name in layout.FIGURES:
@@ -51,9 +52,9 @@ def test_one_table_alone_writes_no_other(tmp_path):
 
 
 def test_every_table_and_figure_has_its_words(results, written):
-    assert set(write.BUILDERS) == set(layout.TABLES) == set(notes.TITLES) == set(notes.NOTES)
+    assert set(write.BUILDERS) == set(layout.tables()) - set(benchmarks()) == set(notes.TITLES) == set(notes.NOTES)
     assert set(draw.FIGURES) == set(layout.FIGURES)
-    for name in layout.TABLES:  # what was written can be read back, part by part
+    for name in layout.tables():  # what was written can be read back, part by part
         assert write.read_tables(written, name)
 
 
@@ -93,9 +94,9 @@ def test_the_papers_baselines_agree_with_the_wheels_leaderboard_but_for_the_misp
 
 def test_a_leaderboard_that_lacks_a_row_or_is_not_installed_is_said(monkeypatch):
     row = ReportedWinRate(win_rate=50.0, leaderboard="nobody")
-    assert leaderboard.checked(row) == {"leaderboard_check": "no row 'nobody'"}
+    assert leaderboard.checked(row) == leaderboard.LeaderboardCells(leaderboard_check="no row 'nobody'")
     monkeypatch.setattr(leaderboard, "published", lambda: None)
-    assert leaderboard.checked(row) == {}
+    assert leaderboard.checked(row) == leaderboard.LeaderboardCells()
     assert any("not installed" in line for line in notes.notes("alpaca_eval", []))
 
 
@@ -257,7 +258,7 @@ OF_BENCHMARK = {  # table: the metrics behind its columns, by the column that na
     "open_llm": {
         "source": {
             f"{name}{suffix}": f"{name}{of}"
-            for name in reported.OPEN_LLM
+            for name in open_llm.LABELS
             for suffix, of in (("", ""), ("_se", ".se"), ("_n", ".n"))
         }
     },

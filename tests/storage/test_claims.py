@@ -47,13 +47,13 @@ print(teacher.received, teacher.reused)
 JUDGE = """
 import sys
 from pathlib import Path
-from helpers.fake_judge import execution_config, judge_config
+from helpers.fake_judge import judging
 from srt.evaluation.judge import Judge
 from srt.llm.servers import OpenServer
 url, folder, name, count, window = sys.argv[1:6]
 server = OpenServer(url, "k", "m")
 requests = [{"messages": [{"role": "user", "content": f"case {i}"}]} for i in range(int(count))]
-with Judge(server, judge_config(), execution_config(concurrency=int(window)), Path(folder), name) as judge:
+with Judge(server, judging(Path(folder), concurrency=int(window)), name) as judge:
     replies = judge.ask(requests, 0, "x")
 assert all(reply.text for reply in replies)
 """

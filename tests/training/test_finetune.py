@@ -9,7 +9,7 @@ import pytest
 from helpers.training import assert_equal_weights, execution, losses, pairs, recipe, run, tiny_tokenizer, weights
 from srt.experiment import layout
 from srt.experiment.runs import Run
-from srt.report.reported import setup
+from srt.report.tables.rows import setup_cells
 from srt.storage.errors import InputError
 from srt.storage.files import write_records
 from srt.storage.records import Pair
@@ -224,7 +224,7 @@ def test_a_table_shows_how_a_run_was_trained(train_file, tiny_base, tmp_path):
     folder.parent.mkdir(parents=True)
     record = run(train_file, tiny_base, folder)
     row = {"dataset": "d", "teacher": None, "student": "s", "method": "original", "ratio": 1.0}
-    found = setup(tmp_path, Run(run="mine", recipe="r", seed=0, **row))
+    found = vars(setup_cells(tmp_path, Run(run="mine", recipe="r", seed=0, **row)))
     settings = record["settings"]
     assert (found["steps"], found["global_batch"]) == (record["steps"], settings["global_batch"])
     assert found["optimizer"] == settings["optimizer"] == "adamw"

@@ -294,7 +294,7 @@ def test_papermill_hands_the_notebooks_what_they_declare(plan):
 
 # --- From whatever is there ---------------------------------------------------------------------------------------
 
-TABLE_TARGETS = [f"table_{name}" for name in (*layout.TABLES, *layout.TABLE_NUMBERS)]
+TABLE_TARGETS = [f"table_{name}" for name in (*layout.tables(), *layout.TABLE_NUMBERS)]
 TARGETS = [*TABLE_TARGETS, *(f"figure_{name}" for name in layout.FIGURES), "so_far"]
 
 
@@ -308,7 +308,7 @@ def test_from_a_fresh_clone_every_table_and_figure_is_drawn(tmp_path):
     tree = copy_of_tree(tmp_path / "tree")
     code, out, err = snakemake(tree, "so_far", "figure_pairwise", "table_open_llm", "--cores", "1")
     assert code == 0, out + err
-    paths = [layout.TABLE.format(table=name, ext=ext) for name in layout.TABLES for ext in ("csv", "md", "tex")]
+    paths = [layout.TABLE.format(table=name, ext=ext) for name in layout.tables() for ext in ("csv", "md", "tex")]
     paths += [layout.FIGURE.format(figure=name, ext=ext) for name in layout.FIGURES for ext in ("pdf", "png")]
     assert all((tree / "results" / layout.SO_FAR / path).stat().st_size for path in [*paths, layout.REPORT])
     assert [path.name for path in (tree / "results").iterdir()] == [layout.SO_FAR]

@@ -31,6 +31,14 @@ def unread(file):
     return []
 
 
+def examined(values, file):
+    """A config, looked at; where that cannot be done, as a benchmark of another package is of no use, why is told."""
+    try:
+        return examine(values, file)
+    except InputError as error:
+        stop(lines_in(error))
+
+
 class BeforeJobs(logging.Filter):
     """Looks at what the jobs need, once they are known and before the first one, in a dry run too.
 

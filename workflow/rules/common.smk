@@ -13,8 +13,8 @@ from srt.llm import loading
 from srt.machine import gpus, processes, schedule
 from srt.prepare.demo_model import FILES as DEMO_MODEL_FILES
 from srt.prepare.demo_model import FOLDER as DEMO_MODEL
-from srt.settings import ALPACA_EVAL, EXECUTION_FLAGS, MT_BENCH, flags
-from srt.settings.evaluation import judge_name
+from srt.settings import EXECUTION_FLAGS, flags
+from srt.settings.judge import judge_name
 from srt.settings.step_versions import STEP_VERSIONS
 from srt.storage.sidecars import items_of, meta_of, read_sidecar
 from srt.training import launch

@@ -124,13 +124,8 @@ if CONFIG.given.train:
 
 
 if CONFIG.given.judgments:
-    if CONFIG.evaluate.alpaca_eval is not None:
-
-        ruleorder: replayed > alpaca_eval
-
-    if CONFIG.evaluate.pairwise is not None:
-
-        ruleorder: replayed > pairwise
+    for key in EVALUATED:
+        workflow.ruleorder("replayed", key)
 
     rule replayed:
         input:

@@ -1,4 +1,6 @@
 # Look-ups of what somebody has already made (`given:`), for the rules of given.smk.
+from srt.settings.benchmarks import benchmark_of
+
 IMPORTED_SCORES = {
     path.removeprefix("scores/").removesuffix(".jsonl"): scores
     for path, scores in layout.imported_scores(CONFIG).items()
@@ -46,13 +48,15 @@ def given_scores_beside(wildcards, as_words=False):
 
 def judgment_command(benchmark, judgments):
     """The subcommand that recomputes an evaluation."""
-    return "alpaca-eval" if benchmark == ALPACA_EVAL else "pairwise"
+    return benchmark_of(benchmark).command
 
 
 def judgment_flags(benchmark, judgments):
     """What it reads, as flags."""
-    name = "annotations" if benchmark == ALPACA_EVAL else "judgments"
-    files = {name: judgments.source, "outputs": judgments.outputs}
+    files = {
+        benchmark_of(benchmark).replay.flag: judgments.source,
+        "outputs": judgments.outputs,
+    }
     return " ".join(flags.flag(*item) for item in files.items() if item[1])
 
 

@@ -3,7 +3,7 @@ rule tables:
         files=report_files(),
         runs=CONFIG.run_table,
     output:
-        expand(RESULTS + layout.TABLE, table=layout.TABLES, ext=["csv", "md", "tex"]),
+        expand(RESULTS + layout.TABLE, table=layout.tables(), ext=["csv", "md", "tex"]),
     log:
         "logs/report/tables.log",
     localrule: True
@@ -20,7 +20,7 @@ rule tables:
 rule figure:
     input:
         notebook="notebooks/{figure}.ipynb",
-        tables=expand(RESULTS + layout.TABLE, table=layout.TABLES, ext="csv"),
+        tables=expand(RESULTS + layout.TABLE, table=layout.tables(), ext="csv"),
         runs=CONFIG.run_table,
     output:
         figures=expand(RESULTS + layout.FIGURE, ext=["pdf", "png"], allow_missing=True),
@@ -40,7 +40,7 @@ rule figure:
 rule html:
     input:
         tables=expand(
-            RESULTS + layout.TABLE, table=layout.TABLES, ext=["csv", "md", "tex"]
+            RESULTS + layout.TABLE, table=layout.tables(), ext=["csv", "md", "tex"]
         ),
         figures=expand(
             RESULTS + layout.FIGURE, figure=layout.FIGURES, ext=["pdf", "png"]
@@ -109,7 +109,7 @@ rule model_card:
 # start none; what has not been run is listed. Nothing is declared, so that they are made each time they are asked for,
 # and they are written into a folder of their own, so that no rule above takes them for what it makes.
 for target, table in {
-    **dict(zip(layout.TABLES, layout.TABLES)),
+    **{name: name for name in layout.tables()},
     **layout.TABLE_NUMBERS,
 }.items():
 

@@ -14,6 +14,7 @@ from srt.plotting.style import BLUE, INK, LIGHT, ORANGE, styled
 from srt.report.formats import NOT_RUN, REPORTED, Row
 from srt.report.reported import reported
 from srt.report.tables.pairwise import human_study, reported_verdicts
+from srt.report.tables.rows import as_row
 from srt.report.tables.write import read_tables
 
 WIDTH = 6.2  # inches of the figure without the names
@@ -45,9 +46,11 @@ def pairwise(tables: Path) -> Figure:
     (part,) = read_tables(tables, "pairwise")
     rows = [row for row in part.rows if row["source"] not in (REPORTED, NOT_RUN) and row["wins"] is not None]
     ours = [_bar(row, "", f"{row['run']} vs {row['opponent']}, {row['questions']}") for row in rows]
-    theirs = [_bar(row, "reported_", f"vs {row['reported_opponent']}") for row in reported_verdicts().values()]
+    judged = map(as_row, reported_verdicts().values())
+    theirs = [_bar(row, "reported_", f"vs {row['reported_opponent']}") for row in judged]
     theirs += [
-        _bar(row, "reported_", f"vs {row['reported_opponent']} ({row['reported_judge']})") for row in human_study()
+        _bar(row, "reported_", f"vs {row['reported_opponent']} ({row['reported_judge']})")
+        for row in map(as_row, human_study())
     ]
     block = reported().pairwise
     groups = [("Ours", ours), (f"Paper: {block.model}, judged by {block.judge}", theirs)]

@@ -13,8 +13,8 @@ from srt.experiment.judges import read_judge
 from srt.experiment.runs import Run
 from srt.report.formats import Column, Part, Row
 from srt.settings import Config, Settings
-from srt.settings.evaluation import judge_name
 from srt.settings.flags import flag_text
+from srt.settings.judge import judge_name
 from srt.settings.values import validated
 from srt.storage.yaml_files import read_yaml
 

@@ -7,20 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srt.report.tables.judges import judge_facts, told
+from srt.report.tables.judges import judge_cells, told
+from srt.settings.benchmark import Benchmark
+from srt.settings.benchmarks import benchmark_of
 from srt.storage.records import Evaluation
 
-# How many questions the published benchmarks have (PROTOCOL.md, evaluation). Of a comparison, those of the smallest
-# published set, and of the leaderboard the items of its four benchmarks together.
-WHOLE = {"alpaca_eval": 805, "alpaca_eval_2": 805, "mt_bench": 80, "pairwise": 80, "open_llm": 26_073}
-NAMES = {
-    "alpaca_eval": "AlpacaEval 1.0",
-    "alpaca_eval_2": "AlpacaEval 2",
-    "mt_bench": "MT-Bench",
-    "pairwise": "Pairwise comparisons",
-    "open_llm": "The Open LLM Leaderboard",
-}
-FORMS = {"alpaca_eval_2": "alpaca_eval"}  # the form in which a benchmark's judge is calibrated, if not its own name
 PAPERS_JUDGE = "gpt-4"
 EVIDENCE, DEMO, PAPER = "Evidence", "Demo", "The paper's"
 Found = tuple[str, str, Evaluation]
@@ -46,19 +37,19 @@ def standing(results: Path, evaluations: Sequence[Found], notice: str | None) ->
         notice: what the config says of these results; None for nothing.
     """
     lines = [Line(DEMO, notice)] if notice else []
-    groups: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
+    groups: dict[tuple[Benchmark, tuple[str, ...]], list[str]] = defaultdict(list)
     for run, _, found in evaluations:
-        benchmark = family(found.benchmark)
-        if benchmark in WHOLE:
+        benchmark = benchmark_of(found.benchmark)
+        if benchmark is not None:
             groups[benchmark, tuple(_shortcomings(results, benchmark, found))].append(run)
     for (benchmark, reasons), runs in groups.items():
-        text = f"{NAMES[benchmark]} of {_listed(runs)}"
+        text = f"{benchmark.title} of {_listed(runs)}"
         if reasons:
             lines.append(Line(DEMO, f"{text}: {'; '.join(reasons)}."))
         elif notice:
             lines.append(Line(DEMO, f"{text}: complete, but see the first line."))
         else:
-            lines.append(Line(EVIDENCE, f"{text}: all {WHOLE[benchmark]:,} questions or more, each with a verdict."))
+            lines.append(Line(EVIDENCE, f"{text}: all {benchmark.whole:,} questions or more, each with a verdict."))
     if not groups:
         lines.append(Line(PAPER, "Nothing of ours has been evaluated yet: every number on this page is the paper's."))
     else:
@@ -66,12 +57,14 @@ def standing(results: Path, evaluations: Sequence[Found], notice: str | None) ->
     return lines
 
 
-def _shortcomings(results: Path, benchmark: str, found: Evaluation) -> list[str]:
+def _shortcomings(results: Path, benchmark: Benchmark, found: Evaluation) -> list[str]:
     """Why an evaluation is no evidence; empty where it is."""
     reasons = []
     asked = max((metric.n for metric in found.metrics), default=0)
-    if asked < WHOLE[benchmark]:
-        reasons.append(f"{asked:,} of {WHOLE[benchmark]:,} questions")
+    if benchmark.whole is None:
+        reasons.append("it is not known how many questions it has")
+    elif asked < benchmark.whole:
+        reasons.append(f"{asked:,} of {benchmark.whole:,} questions")
     missing = sum(found.missing.values())
     if missing:
         reasons.append(f"{missing:,} without a value")
@@ -80,23 +73,15 @@ def _shortcomings(results: Path, benchmark: str, found: Evaluation) -> list[str]
     return reasons
 
 
-def _of_the_judge(results: Path, benchmark: str, found: Evaluation) -> list[str]:
+def _of_the_judge(results: Path, benchmark: Benchmark, found: Evaluation) -> list[str]:
     judge = found.judge or {}
     name = told(judge) or "replayed judgments"
-    kappa = judge_facts(results, found, FORMS.get(benchmark, benchmark)).get("judge_kappa")
+    kappa = judge_cells(results, found, benchmark.form).judge_kappa
     if kappa is None:
         return [] if judge.get("model") == PAPERS_JUDGE else [f"the judge {name} was not calibrated"]
     if kappa <= 0:
         return [f"the judge {name} agrees with published judgments no better than chance (kappa {kappa:.2f})"]
     return []
-
-
-def family(benchmark: str) -> str:
-    """The benchmark that a file's name belongs to: all profiles of the leaderboard are one, all comparisons another."""
-    for name in ("pairwise", "open_llm"):
-        if benchmark == name or benchmark.startswith(f"{name}_"):
-            return name
-    return benchmark
 
 
 def _listed(runs: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from srt.report.formats import NOT_RUN, Part
 from srt.report.page import deviations, evidence, ledgers, provenance
 from srt.report.reported import read_evaluation, trained_on
 from srt.report.tables import samples
-from srt.report.tables.notes import TITLES, notes
+from srt.report.tables.notes import notes, title_of
 from srt.report.tables.write import for_reading, read_tables
 from srt.settings.flags import flag_text
 from srt.storage.files import write_text
@@ -81,7 +81,7 @@ def write_html(
         standing=evidence.standing(results, found, notice),
         run_columns=RUN_COLUMNS,
         runs=[_run(results, run) for run in runs],
-        tables=[_table(tables, name) for name in layout.TABLES if name != "examples"],  # told in full below
+        tables=[_table(tables, name) for name in layout.tables() if name != "examples"],  # told in full below
         figures=[_figure(out.parent, name) for name in layout.FIGURES],
         evaluations=found,
         stories=told,
@@ -112,7 +112,7 @@ def _run(results: Path, run: Run) -> dict[str, Any]:
 
 def _table(tables: Path, name: str) -> tuple[str, str, list[Part], list[str]]:
     parts = read_tables(tables, name)
-    return name, TITLES[name], for_reading(parts), notes(name, parts)
+    return name, title_of(name), for_reading(parts), notes(name, parts)
 
 
 def _figure(folder: Path, name: str) -> dict[str, str | None]:

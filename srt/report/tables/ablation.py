@@ -9,8 +9,9 @@ from srt.report.formats import NOT_RUN, REPORTED, Column, Part, Row
 from srt.report.inputs import ReportInputs
 from srt.report.reported import reported
 from srt.report.tables import comparison
-from srt.report.tables.benchmarks import alpaca_eval_rows, leaderboard_rows
+from srt.report.tables.alpaca_eval import alpaca_eval_rows
 from srt.report.tables.columns import INSIDE, JUDGE, RUN, SETUP
+from srt.report.tables.open_llm import leaderboard_rows
 from srt.selection.registry import controls
 
 PAIRED = ("difference", "low", "high")

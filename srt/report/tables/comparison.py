@@ -9,21 +9,19 @@ from pathlib import Path
 
 from srt.evaluation.result import groups_of
 from srt.evaluation.statistics import Difference, paired_difference
-from srt.evaluation.win_rate import LC_WIN_RATE
 from srt.experiment import layout
 from srt.experiment.runs import Run
 from srt.report.formats import Column, Part, Row
-from srt.report.reported import evaluation, profiles
+from srt.report.reported import evaluation, evaluation_names
 from srt.report.tables.columns import JUDGE
-from srt.report.tables.judges import judge_facts
+from srt.report.tables.judges import judge_cells
+from srt.report.tables.rows import as_row
+from srt.settings.benchmark import Benchmark
+from srt.settings.benchmarks import benchmark_of, benchmarks
 from srt.storage import sidecars
 from srt.storage.files import read_records
 from srt.storage.records import ItemValue
 
-# What is compared of a benchmark; of every profile of open_llm it is the average.
-METRICS = {"alpaca_eval": "win_rate", "alpaca_eval_2": "win_rate", "mt_bench": "score"}
-SEEDS_METRICS = {"alpaca_eval_2": LC_WIN_RATE}  # no mean over questions, so that it has no paired interval
-FORMS = {"alpaca_eval": "alpaca_eval", "alpaca_eval_2": "alpaca_eval", "mt_bench": "mt_bench"}  # of their judges
 PAIRED_COLUMNS = (
     Column("run", "Run"),
     Column("baseline", "Against"),
@@ -56,8 +54,8 @@ SEED_COLUMNS = (
 
 def comparison_parts(results: Path, runs: Sequence[Run]) -> list[Part]:
     """The table's two parts, from the evaluations and their items below the results folder."""
-    metrics = METRICS | {layout.open_llm(profile): "average" for profile in profiles(results, runs)}
-    return parts(list(_paired(results, runs, metrics)), list(_over_seeds(results, runs, metrics)))
+    compared = _evaluations(results, runs)
+    return parts(list(_paired(results, runs, compared)), list(_over_seeds(results, runs, compared)))
 
 
 def parts(paired: Sequence[Row], seeds: Sequence[Row]) -> list[Part]:
@@ -68,6 +66,16 @@ def parts(paired: Sequence[Row], seeds: Sequence[Row]) -> list[Part]:
         Part("paired", "Against the baseline, on the same questions", PAIRED_COLUMNS, paired, none),
         Part("seeds", "Over seeds", SEED_COLUMNS, seeds, alone),
     ]
+
+
+def _evaluations(results: Path, runs: Sequence[Run]) -> dict[str, Benchmark]:
+    """Evaluation: its benchmark, of those whose runs are compared; of one with profiles, those that are there."""
+    found: dict[str, Benchmark] = {}
+    several = [benchmark for benchmark in benchmarks().values() if benchmark.metric]
+    for benchmark in sorted(several, key=lambda benchmark: benchmark.by_profile):
+        names = evaluation_names(results, runs, benchmark) if benchmark.wildcards else [benchmark.key]
+        found |= dict.fromkeys(names, benchmark)
+    return found
 
 
 def baseline_of(run: Run, runs: Sequence[Run]) -> Run | None:
@@ -82,18 +90,18 @@ def baseline_of(run: Run, runs: Sequence[Run]) -> Run | None:
     return next((r for r in runs if r.is_untuned and r.student == run.student), None)
 
 
-def _paired(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) -> Iterator[Row]:
+def _paired(results: Path, runs: Sequence[Run], known: Mapping[str, Benchmark]) -> Iterator[Row]:
     for run in runs:
         baseline = baseline_of(run, runs)
-        for benchmark, metric in metrics.items() if baseline else ():
+        for name, benchmark in known.items() if baseline else ():
             assert baseline is not None  # noqa: S101 (for the type checker)
-            found = compared(results, run.run, baseline.run, benchmark)
+            found = compared(results, run.run, baseline.run, name)
             if found is None:
                 continue
-            source = sidecars.items_of(layout.EVALUATION.format(run=run.run, benchmark=benchmark))
-            row = {"run": run.run, "baseline": baseline.run, "benchmark": benchmark, "metric": metric, "n": found.n}
-            row |= {"difference": found.value, "low": found.low, "high": found.high, "source": source}
-            row |= _judge(results, run.run, benchmark)
+            source = sidecars.items_of(layout.EVALUATION.format(run=run.run, benchmark=name))
+            row: Row = {"run": run.run, "baseline": baseline.run, "benchmark": name, "metric": benchmark.metric}
+            row |= {"n": found.n, "difference": found.value, "low": found.low, "high": found.high, "source": source}
+            row |= _judge(results, run.run, name)
             yield row | {"told_apart": {True: "yes", False: "no", None: "too few"}[found.told_apart]}
 
 
@@ -105,7 +113,8 @@ def compared(results: Path, run: str, other: str, benchmark: str) -> Difference 
 
 def _groups(results: Path, run: str, benchmark: str) -> Callable[[str], tuple[str, ...]]:
     """The groups of a benchmark's items, outermost first, as the evaluation itself averages them (`mean`)."""
-    if benchmark in METRICS:
+    known = benchmark_of(benchmark)
+    if known is None or not known.by_profile:
         return lambda key: ()
     found = evaluation(results, run, benchmark)
     if found is not None and found[0].settings.get("mean") == "items":
@@ -120,11 +129,11 @@ def _items(results: Path, run: str, benchmark: str) -> dict[str, float]:
 
 def _judge(results: Path, run: str, benchmark: str) -> Row:
     """Who judged a run's benchmark, and what that judge is worth; nothing for a benchmark without a judge."""
-    found = evaluation(results, run, benchmark) if benchmark in FORMS else None
-    return judge_facts(results, found[0], FORMS[benchmark]) if found else {}
+    found, known = evaluation(results, run, benchmark), benchmark_of(benchmark)
+    return as_row(judge_cells(results, found[0], known.form)) if found and known and known.is_judged else {}
 
 
-def _over_seeds(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) -> Iterator[Row]:
+def _over_seeds(results: Path, runs: Sequence[Run], evaluations: Mapping[str, Benchmark]) -> Iterator[Row]:
     """Mean and standard deviation of a metric over runs that are the same but for the seed."""
     groups: dict[tuple[object, ...], list[Run]] = defaultdict(list)
     for run in runs:
@@ -133,14 +142,14 @@ def _over_seeds(results: Path, runs: Sequence[Run], metrics: Mapping[str, str]) 
             groups[tuple(fields.values())].append(run)
     for members in groups.values():
         by_seed = {run.seed: run for run in reversed(members)}  # a run that was named twice is one seed
-        for benchmark, compared in metrics.items():
-            metric = SEEDS_METRICS.get(benchmark, compared)
-            found = {run.run: evaluation(results, run.run, benchmark) for run in reversed(by_seed.values())}
+        for name, benchmark in evaluations.items():
+            metric = str(benchmark.over_seeds or benchmark.metric)
+            found = {run.run: evaluation(results, run.run, name) for run in reversed(by_seed.values())}
             values = {name: result[0].value(metric) for name, result in found.items() if result is not None}
             known = {name: value for name, value in values.items() if value is not None}
             if len(known) < 2:
                 continue
             setup = members[0].model_dump(include={"dataset", "teacher", "student", "method", "ratio", "recipe"})
             numbers = {"mean": statistics.fmean(known.values()), "deviation": statistics.stdev(known.values())}
-            about = {"benchmark": benchmark, "metric": metric, "seeds": len(known), "runs": ", ".join(known)}
-            yield {**setup, **numbers, **about, **_judge(results, next(iter(known)), benchmark)}
+            about = {"benchmark": name, "metric": metric, "seeds": len(known), "runs": ", ".join(known)}
+            yield {**setup, **numbers, **about, **_judge(results, next(iter(known)), name)}

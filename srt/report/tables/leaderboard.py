@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from srt.report.formats import Row
 from srt.report.reported import ReportedWinRate
 from srt.storage.readers import csv_records
 
@@ -24,6 +24,14 @@ NOT_HERE = "not on it"
 Published = dict[str, dict[str, str]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LeaderboardCells:
+    """What the leaderboard says of a reported row."""
+
+    leaderboard_win_rate: float | None = None
+    leaderboard_check: str | None = None
+
+
 @cache
 def published() -> Published | None:
     """The leaderboard's rows by model; None where alpaca-eval is not installed. The package is not imported."""
@@ -34,20 +42,20 @@ def published() -> Published | None:
     return {row[""]: row for row in rows}
 
 
-def checked(row: ReportedWinRate) -> Row:
+def checked(row: ReportedWinRate) -> LeaderboardCells:
     """What the leaderboard has for a reported row: its win rate, and whether every figure agrees as far as it is given.
 
     A row is compared under its name there; one that names none (not submitted) is said to be not on it.
     """
     rows = published()
     if rows is None:
-        return {}
+        return LeaderboardCells()
     if row.leaderboard is None:
-        return {"leaderboard_check": NOT_HERE}
+        return LeaderboardCells(leaderboard_check=NOT_HERE)
     theirs = rows.get(row.leaderboard)
     if theirs is None:
-        return {"leaderboard_check": f"no row {row.leaderboard!r}"}
-    return {"leaderboard_win_rate": float(theirs["win_rate"]), "leaderboard_check": _compared(row, theirs)}
+        return LeaderboardCells(leaderboard_check=f"no row {row.leaderboard!r}")
+    return LeaderboardCells(leaderboard_win_rate=float(theirs["win_rate"]), leaderboard_check=_compared(row, theirs))
 
 
 def _compared(row: ReportedWinRate, theirs: dict[str, str]) -> str:

@@ -8,7 +8,8 @@ from srt.experiment.runs import Run, in_series, series
 from srt.report.formats import NOT_RUN, REPORTED, Column, Part, Row
 from srt.report.inputs import ReportInputs
 from srt.report.reported import difference, inside, reported
-from srt.report.tables.benchmarks import alpaca_eval_rows, leaderboard_rows
+from srt.report.tables.alpaca_eval import alpaca_eval_rows
+from srt.report.tables.open_llm import leaderboard_rows
 
 COLUMNS = (
     Column("run", "Run"),
