@@ -13,6 +13,13 @@ if len(workflow.configfiles) > 1:
         file=sys.stderr,
     )
     sys.exit(2)
+if workflow.config_settings.config:
+    names = ", ".join(workflow.config_settings.config)
+    print(
+        f"srt: --config: expected every setting in one file (--configfile FILE), found also {names}",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 
 include: "workflow/rules/check.smk"

@@ -10,7 +10,7 @@ from srt.experiment._imported import given_findings
 from srt.experiment.judges import read_judge
 from srt.experiment.runs import Run
 from srt.selection.registry import SELECTED_METHODS
-from srt.settings import MT_BENCH, Config
+from srt.settings import MT_BENCH, Config, ResultsConfig
 from srt.settings.base import Place, check_name
 from srt.settings.evaluation import form_of_benchmark, judge_name
 from srt.settings.places import findings_at, read
@@ -32,6 +32,16 @@ def name_findings(config: Config, runs: Sequence[Run], names: Collection[str], w
     yield from given_findings(config, runs, names, where)
     yield from _named_run_findings(config, runs, names, where)
     yield from clash_findings(config, runs)
+
+
+def results_findings(
+    config: ResultsConfig, runs: Sequence[Run], names: Collection[str], where: str
+) -> Iterator[Finding]:
+    """What does not fit together in a file of the report's own keys and its run table; arguments as above."""
+    for name in config.report.licences:
+        datasets = sorted({run.dataset for run in runs if run.dataset})
+        yield from unknown(name, datasets, where, "report.licences", beside="run_table")
+    yield from _named_run_findings(config, runs, names, where)
 
 
 def unknown(name: str, known: Collection[str], file: str, key: str, beside: str = "") -> Iterator[Finding]:
@@ -83,7 +93,9 @@ def _spelling_findings(config: Config, runs: Collection[str], where: str) -> Ite
                 yield Finding(where, place, message)
 
 
-def _named_run_findings(config: Config, runs: Sequence[Run], names: Collection[str], where: str) -> Iterator[Finding]:
+def _named_run_findings(
+    config: Config | ResultsConfig, runs: Sequence[Run], names: Collection[str], where: str
+) -> Iterator[Finding]:
     """An opponent that is no run with a model, or a compared run that is none."""
     without_model = {run.run for run in runs if not run.is_evaluated}
     evaluated = [name for name in names if name not in without_model]

@@ -46,7 +46,7 @@ from srt.settings.steps import (
     StudentConfig,
 )
 from srt.settings.training import FinetuneConfig
-from srt.settings.whole import Config
+from srt.settings.whole import Config, ResultsConfig
 
 __all__ = [
     "ALPACA_EVAL",
@@ -86,6 +86,7 @@ __all__ = [
     "QuestionsConfig",
     "ReflectConfig",
     "ReportConfig",
+    "ResultsConfig",
     "ScoreConfig",
     "SelectionConfig",
     "Settings",

@@ -37,7 +37,7 @@ def pairwise(tables: Path) -> Figure:
     """Win, tie and lose per comparison in percent, with the counts in the bars and the winning score beside them.
 
     Args:
-        tables: the folder that `write_tables` wrote.
+        tables: the folder of the tables.
 
     Raises:
         InputError: the table is missing or malformed.

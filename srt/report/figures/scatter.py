@@ -72,7 +72,7 @@ def score_vs_data(tables: Path) -> Figure:
     """The paper's two panels with our runs in them, from the tables' CSV and the reported figures.
 
     Args:
-        tables: the folder that `write_tables` wrote.
+        tables: the folder of the tables.
 
     Raises:
         InputError: a table is missing or malformed.

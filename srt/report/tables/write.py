@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from srt.experiment import layout
-from srt.experiment.runs import Run
 from srt.report import formats
 from srt.report.formats import NOT_RUN, Part, Row
 from srt.report.inputs import ReportInputs
@@ -21,26 +20,12 @@ from srt.storage.errors import InputError
 from srt.storage.files import write_text
 
 
-def write_tables(
-    results: Path,
-    runs: Sequence[Run],
-    responses: str,
-    opponents: Sequence[str],
-    questions: Sequence[str],
-    compare: dict[str, str],
-    out: Path,
-    only: Sequence[str] = layout.TABLES,
-) -> None:
-    """Write tables as CSV, Markdown and LaTeX into `out`, from whatever of the results is there.
+def write_tables(inputs: ReportInputs, out: Path, only: Sequence[str] = layout.TABLES) -> None:
+    """Write tables as CSV, Markdown and LaTeX below the folder `out`, from whatever of the results is there.
 
     Args:
-        results: folder of all artefacts.
-        runs: the run table.
-        responses: the plan of the response reflection, `all` or `selected`.
-        opponents: runs that every other trained run was judged against.
-        questions: the sets of questions on which they were.
-        compare: run: name of the reported row that it is compared with.
-        out: folder of the tables.
+        inputs: the results and what of them is compared.
+        out: the folder below which the tables are laid out as below the results folder.
         only: the tables that are wanted.
 
     Raises:
@@ -49,7 +34,7 @@ def write_tables(
     unknown = [name for name in only if name not in BUILDERS]
     if unknown:
         raise InputError(f"table: expected one of {', '.join(layout.TABLES)}, found {unknown[0]!r}")
-    inputs = ReportInputs(results, runs, responses, opponents, questions, reported().check_names(compare))
+    inputs = replace(inputs, compare=reported().check_names(inputs.compare))
     texts: dict[str, str] = {}
     for name in only:
         parts = BUILDERS[name](inputs)
@@ -58,7 +43,7 @@ def write_tables(
         texts[layout.TABLE.format(table=name, ext="md")] = formats.to_markdown(TITLES[name], read, said)
         texts[layout.TABLE.format(table=name, ext="tex")] = formats.to_latex(name, TITLES[name], read, said)
     for path, text in texts.items():  # once all could be made
-        write_text(out / Path(path).name, formats.printable(text))
+        write_text(out / path, formats.printable(text))
 
 
 def for_reading(parts: Sequence[Part]) -> list[Part]:
@@ -91,7 +76,7 @@ ORDER: dict[str, Callable[[Row], Any]] = {
 
 
 def read_tables(tables: Path, name: str) -> list[Part]:
-    """A table's parts as `write_tables` wrote them into the folder `tables`."""
+    """A table's parts as `write_tables` wrote them; `tables` is the folder of the tables."""
     path = tables / Path(layout.TABLE.format(table=name, ext="csv")).name
     empty = EMPTY[name]() if name in EMPTY else [_part(name, [])]
     return [formats.read_csv(path, part) for part in empty]
