@@ -54,7 +54,8 @@ def read_inputs(file: Path | None = None, results: Path | None = None) -> Report
 
     `results` is the folder of all artefacts, where it is not the one that the config names.
     """
-    found = inputs_of(*load_results(file), file or default_config())
+    config, runs = load_results(file)
+    found = inputs_of(config, runs, file or default_config())
     return replace(found, results=results) if results else found
 
 
