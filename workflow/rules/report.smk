@@ -12,9 +12,7 @@ rule tables:
     resources:
         how=SHOWN,
     params:
-        results=verbatim(CONFIG.results),
-        settings=verbatim(settings_of(REPORTED, "tables")),
-        version=VERSION["report"],
+        **report_params("tables"),
     shell:
         "srt report tables {resources.how} --out {params.results:q} > {log:q} 2>&1"
 
@@ -35,9 +33,7 @@ rule figure:
     resources:
         how=NOTEBOOK_CONFIG,
     params:
-        results=verbatim(CONFIG.results),
-        settings=verbatim(settings_of(REPORTED, "figures")),
-        version=VERSION["report"],
+        **report_params("figures"),
     shell:
         "papermill --no-progress-bar -k python3 {input.notebook:q} {output.notebook:q} -r results {params.results:q}"
         " {resources.how} > {log:q} 2>&1"
@@ -59,9 +55,7 @@ rule html:
     resources:
         how=SHOWN,
     params:
-        results=verbatim(CONFIG.results),
-        settings=verbatim(settings_of(REPORTED, "html")),
-        version=VERSION["report"],
+        **report_params("html"),
     shell:
         "srt report html {resources.how} --out {params.results:q} > {log:q} 2>&1"
 
@@ -87,10 +81,8 @@ for kind, made, card in (
         resources:
             how=SHOWN,
         params:
-            results=verbatim(CONFIG.results),
+            **report_params("cards"),
             kind=kind,
-            settings=lambda wildcards: settings_of(REPORTED, "cards", wildcards.run),
-            version=VERSION["report"],
         shell:
             "srt report cards {resources.how} --out {params.results:q} --kind {params.kind} --only {wildcards.run:q}"
             " > {log:q} 2>&1"

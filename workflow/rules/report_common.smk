@@ -19,6 +19,16 @@ DRAFTS = {
 }
 
 
+def report_params(part):
+    """The parameters of a part of the report: where it is written, what of the config it depends on, its version."""
+    settings = lambda wildcards: settings_of(REPORTED, part, wildcards.get("run"))
+    return {
+        "results": verbatim(CONFIG.results),
+        "settings": settings,
+        "version": VERSION["report"],
+    }
+
+
 def draft(parts):
     """The command that makes parts of the report of whatever is there."""
     commands = " && ".join(f"srt report {part} {SHOWN}" for part in parts)
