@@ -1,23 +1,22 @@
 # Selective Reflection-Tuning, from raw instruction data to tables, figures and report.
 # `snakemake --cores all` runs the demo of config/config.yaml; `--configfile config/paper.yaml` the paper.
-import sys
-
 from snakemake.utils import min_version
 
 min_version("9.0")
-
-# A config file stands alone: Snakemake would merge a `configfile:` with the one on the command line in silence.
-if len(workflow.configfiles) > 1:
-    print(
-        f"srt: --configfile: expected one file, found also {workflow.configfiles[1]}: a target stands before the flags",
-        file=sys.stderr,
-    )
-    sys.exit(2)
 
 
 include: "workflow/rules/check.smk"
 
 
+# A config file stands alone: Snakemake would merge a `configfile:` with what is on the command line in silence.
+stop(
+    f"--configfile: expected one file, found also {file}: a target stands before the flags"
+    for file in workflow.configfiles[1:2]
+)
+stop(
+    f"--config: expected every setting in the file of --configfile, found also {key}"
+    for key in workflow.config_settings.config
+)
 CONFIG_FILE = str(next(iter(workflow.configfiles), "config/config.yaml"))
 stop(unread(CONFIG_FILE))
 if not workflow.configfiles:

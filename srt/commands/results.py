@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from srt.commands import arguments
@@ -11,40 +10,43 @@ from srt.commands.arguments import Steps
 from srt.commands.outputs import Output
 from srt.experiment import layout
 from srt.experiment.config import default_config
-from srt.experiment.table import read_runs
+from srt.report.inputs import ReportInputs, read_inputs
 from srt.storage.errors import InputError
 from srt.storage.progress import say
 from srt.storage.yaml_files import read_yaml
 
 
 def report(steps: Steps) -> None:
-    """`srt report {tables,figures,html,cards} RESULTS`: of what is there; what is not run yet is listed."""
+    """`srt report {tables,figures,html,cards} [RESULTS]`: of what is there; what is not run yet is listed."""
     parser = steps.add_parser("report", help="Make tables, figures or the report from what has been evaluated.")
     parts = parser.add_subparsers(required=True, metavar="PART")
 
     def tables(args: argparse.Namespace) -> None:
-        _write_tables(args, args.only or layout.tables())
+        from srt.report.tables.write import write_tables
+
+        inputs = _inputs(args)
+        write_tables(inputs, _out(args, inputs), args.only or layout.tables())
 
     def figures(args: argparse.Namespace) -> None:
         from srt.report.figures.draw import draw, tables_of
+        from srt.report.tables.write import write_tables
 
-        only = args.only or layout.FIGURES
-        _write_tables(args, tables_of(only))
-        draw(args.results, read_runs(args.run_table), args.responses, only, _out(args))
+        only, inputs = args.only or layout.FIGURES, _inputs(args)
+        write_tables(inputs, _out(args, inputs), tables_of(only))
+        for name in only:
+            draw(inputs, name, _out(args, inputs))
 
     def html(args: argparse.Namespace) -> None:
         from srt.report.page.html import write_html
 
-        runs = read_runs(args.run_table)
-        write_html(args.results, runs, args.responses, args.notice or None, _out(args) / layout.REPORT, args.config)
+        inputs = _inputs(args)
+        write_html(inputs, _out(args, inputs))
 
     def cards(args: argparse.Namespace) -> None:
         from srt.report.page.cards import write_cards
 
-        runs, licences = read_runs(args.run_table), _named(args.licence, "--licence", "DATASET=LICENCE")
-        kinds = args.kind or ["data", "model"]
-        notice, out = args.notice or None, _out(args)
-        write_cards(args.results, runs, args.responses, licences, notice, kinds, only=args.only, out=out)
+        inputs = _inputs(args)
+        write_cards(inputs, _out(args, inputs), args.kind or ["data", "model"], args.only)
 
     for name, call, about in (
         ("tables", tables, "Write every table as CSV, Markdown and LaTeX, ours beside the paper's."),
@@ -52,69 +54,43 @@ def report(steps: Steps) -> None:
         ("cards", cards, "Write a data card and a model card beside what each run has made."),
         ("html", html, "Write one HTML page with tables, figures, settings and samples; it needs no network."),
     ):
-        part = parts.add_parser(name, help=about, description=about)
+        part = parts.add_parser(name, help=about, description=about, epilog=_ELSEWHERE)
         _report_arguments(part, name)
         part.set_defaults(call=call)
 
 
+_ELSEWHERE = (
+    "Results that were made elsewhere need no whole config: a file with the keys of the report will do. They are "
+    "run_table, results, responses, `evaluate: {pairwise: null}` or with its `questions` and `opponents`, and `report: "
+    "{notice: null, compare: {}, licences: {}}`. No entry is needed for the names in its run table."
+)
+
+
 def _report_arguments(part: argparse.ArgumentParser, name: str) -> None:
     """The arguments of a part of the report: what all read, and what only some do."""
-    part.add_argument("results", metavar="RESULTS", type=Path, help="folder of all artefacts")
-    part.add_argument("--run-table", type=Path, required=True, help="TSV with one run per row")
+    about_results = "folder of all artefacts; the config's where not given"
+    part.add_argument("results", metavar="RESULTS", nargs="?", type=Path, default=None, help=about_results)
+    about_config = "the config file of these results; the demo's where not given"
+    part.add_argument("--config", type=Path, default=None, metavar="FILE", help=about_config)
     about_out = f"folder to write into, laid out as RESULTS; RESULTS/{layout.SO_FAR} where not given"
     out = part.add_argument("--out", type=Path, default=None, metavar="DIR", help=about_out)
     arguments.writes(part, out, Output(folder=True))
-    part.add_argument("--responses", choices=["all", "selected"], default="all", help="the plan of the reflection")
-    part.add_argument(
-        "--opponent", action="append", default=[], metavar="RUN", help="a run that others are judged against"
-    )
-    part.add_argument(
-        "--questions", action="append", default=[], metavar="NAME", help="a set of questions on which they were"
-    )
-    part.add_argument(
-        "--compare",
-        action="append",
-        default=[],
-        metavar="RUN=REPORTED",
-        help="which reported row a run is compared with",
-    )
-    if name in ("html", "cards"):
-        part.add_argument("--notice", default=None, help="a warning at the head of the report and of the cards")
     if name == "cards":
-        about_licence = "the licence of a data set's records"
-        part.add_argument("--licence", action="append", default=[], metavar="DATASET=LICENCE", help=about_licence)
         part.add_argument("--kind", action="append", choices=["data", "model"], help="both where not given")
-    if name == "html":
-        about_config = "the config file of these results: shown, and compared with the paper"
-        part.add_argument("--config", type=Path, default=None, help=about_config)
-    else:
+    if name != "html":
         which = f"one of the {'runs' if name == 'cards' else name}, as often as wanted; all where not given"
         part.add_argument("--only", action="append", default=[], metavar="NAME", help=which)
 
 
-def _write_tables(args: argparse.Namespace, only: Sequence[str]) -> None:
-    from srt.report.tables.write import write_tables
-
-    runs, compare = read_runs(args.run_table), _compared(args.compare)
-    out = (_out(args) / layout.TABLE).parent
-    write_tables(args.results, runs, args.responses, args.opponent, args.questions, compare, out, only)
+def _inputs(args: argparse.Namespace) -> ReportInputs:
+    if args.config is None:
+        say("no --config: the report of the demo (config/config.yaml)")
+    return read_inputs(args.config, args.results)
 
 
-def _out(args: argparse.Namespace) -> Path:
+def _out(args: argparse.Namespace, inputs: ReportInputs) -> Path:
     """Where a part of the report is written: never among the finished ones, unless that is asked for."""
-    return Path(args.out or args.results / layout.SO_FAR)
-
-
-def _compared(items: list[str]) -> dict[str, str]:
-    return _named(items, "--compare", "RUN=REPORTED")
-
-
-def _named(items: list[str], flag: str, form: str) -> dict[str, str]:
-    pairs = [item.partition("=") for item in items]
-    for name, _, value in pairs:
-        if not name or not value:
-            raise InputError(f"{flag}: expected {form}, found {name!r}")
-    return {name: value for name, _, value in pairs}
+    return Path(args.out or inputs.results / layout.SO_FAR)
 
 
 def plan(steps: Steps) -> None:

@@ -10,7 +10,7 @@ from srt.experiment._imported import given_findings
 from srt.experiment.judges import read_judge
 from srt.experiment.runs import Run
 from srt.selection.registry import methods
-from srt.settings import Config
+from srt.settings import Config, ResultsConfig
 from srt.settings.base import Place, check_name
 from srt.settings.benchmarks import benchmarks
 from srt.settings.judge import judge_name
@@ -33,6 +33,16 @@ def name_findings(config: Config, runs: Sequence[Run], names: Collection[str], w
     yield from given_findings(config, runs, names, where)
     yield from _named_run_findings(config, runs, names, where)
     yield from clash_findings(config, runs)
+
+
+def results_findings(
+    config: ResultsConfig, runs: Sequence[Run], names: Collection[str], where: str
+) -> Iterator[Finding]:
+    """What does not fit together in a file of the report's own keys and its run table; arguments as above."""
+    for name in config.report.licences:
+        datasets = sorted({run.dataset for run in runs if run.dataset})
+        yield from unknown(name, datasets, where, "report.licences", beside="run_table")
+    yield from _named_run_findings(config, runs, names, where)
 
 
 def unknown(name: str, known: Collection[str], file: str, key: str, beside: str = "") -> Iterator[Finding]:
@@ -91,12 +101,22 @@ def _profiles(config: Config) -> dict[str, list[str]]:
     return {f"evaluate.{each.key}": [str(found.profile) for found in config.evaluate.of(each)] for each in several}
 
 
-def _named_run_findings(config: Config, runs: Sequence[Run], names: Collection[str], where: str) -> Iterator[Finding]:
+def _opponents(config: Config | ResultsConfig) -> dict[str, Sequence[str]]:
+    """The runs that others are compared with, by the key that names them."""
+    if isinstance(config, ResultsConfig):
+        compared = config.evaluate.pairwise
+        return {"evaluate.pairwise.opponents": compared.opponents} if compared else {}
+    return {f"evaluate.{section.key}.opponents": section.opponents for section in config.evaluate.sections()}
+
+
+def _named_run_findings(
+    config: Config | ResultsConfig, runs: Sequence[Run], names: Collection[str], where: str
+) -> Iterator[Finding]:
     """An opponent that is no run with a model, or a compared run that is none."""
     without_model = {run.run for run in runs if not run.is_evaluated}
     evaluated = [name for name in names if name not in without_model]
     places: list[tuple[str, Iterable[str], Collection[str]]] = [
-        (f"evaluate.{section.key}.opponents", section.opponents, evaluated) for section in config.evaluate.sections()
+        (key, opponents, evaluated) for key, opponents in _opponents(config).items()
     ]
     places.append(("report.compare", config.report.compare, names))
     for place, named, known in places:

@@ -24,7 +24,7 @@ class Examined:
     `outside` is what is wrong with what the config names: files, folders, servers, keys. It matters where it is needed.
     """
 
-    parsed: Parsed
+    parsed: Parsed[Config]
     outside: Sequence[Finding]
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
@@ -193,7 +193,7 @@ class Reported(Settings):
         whole = self.models[self.selection_ratio.model].training_records
         return row.records or (math.floor(row.ratio * whole + 1e-9) if whole else None)
 
-    def check_names(self, compare: dict[str, str]) -> dict[str, str]:
+    def check_names(self, compare: Mapping[str, str]) -> dict[str, str]:
         """`compare` (run: reported model) with the rows' own names; InputError for a name that nothing has."""
         known = self.win_rates().keys() | self.leaderboard().keys() | self.pairwise.rows.keys()
         for run, name in compare.items():

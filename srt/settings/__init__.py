@@ -33,7 +33,7 @@ from srt.settings.steps import (
     StudentConfig,
 )
 from srt.settings.training import FinetuneConfig
-from srt.settings.whole import Config
+from srt.settings.whole import Config, ResultsConfig
 
 __all__ = [
     "BUDGET_EXPECTED",
@@ -71,6 +71,7 @@ __all__ = [
     "QuestionsConfig",
     "ReflectConfig",
     "ReportConfig",
+    "ResultsConfig",
     "ScoreConfig",
     "SelectionConfig",
     "Settings",

@@ -24,6 +24,29 @@ from srt.settings.steps import (
 from srt.settings.training import FinetuneConfig
 
 
+class ComparedResults(Settings):
+    """Which pairwise comparisons there are of results."""
+
+    questions: list[str] = Field(description="sets of questions; each is a comparison of its own")
+    opponents: list[str] = Field(description="runs that every other trained run is compared with")
+
+
+class EvaluatedResults(Settings):
+    """What the report must know of the evaluations."""
+
+    pairwise: ComparedResults | None
+
+
+class ResultsConfig(Settings):
+    """The keys of a config that the report reads: a file of its own for results that were made elsewhere."""
+
+    run_table: Annotated[Location, Place.RUN_TABLE]
+    results: Annotated[Location, Place.OUTPUT]
+    responses: Literal["all", "selected"]
+    evaluate: EvaluatedResults
+    report: ReportConfig
+
+
 class Config(Settings):
     """A whole config file with its run table."""
 

@@ -507,7 +507,7 @@ def test_a_broken_config_is_refused(refused, tmp_path, change, message):
         ("x\tdemo\tsmollm2\tsmollm2\tifd\t2\tdemo\t0\n", "runs.tsv: run 'x': ratio: Input should be less than or eq"),
     ],
 )
-@pytest.mark.parametrize("command", ["score P S --model M --config mine.yaml", "report tables R --run-table runs.tsv"])
+@pytest.mark.parametrize("command", ["score P S --model M --config mine.yaml", "report tables R --config mine.yaml"])
 def test_a_broken_run_table_is_refused(refused, tmp_path, command, row, message):
     (tmp_path / "runs.tsv").write_text(HEADER + row)
     values = {**read_yaml(default_config()), "run_table": "runs.tsv"}

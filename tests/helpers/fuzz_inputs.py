@@ -413,6 +413,14 @@ def results(at: Path) -> list[Input]:
         ["run", "toy", "sage", "tiny", "selective", "1", "quick", "0"],
     ]
     (at / "runs.tsv").write_bytes(TSV.dump(table))
+    small = {
+        "run_table": str(at / "runs.tsv"),
+        "results": str(tree),
+        "responses": "all",
+        "evaluate": {"pairwise": {"questions": ["wizardlm"], "opponents": ["base"]}},
+        "report": {"notice": None, "compare": {"run": "sRecycled Alpaca 7B"}, "licences": {"toy": "MIT"}},
+    }
+    (at / "report.yaml").write_bytes(YAML.dump(small))
     run = read_runs(at / "runs.tsv")[1]
     files: dict[str, Any] = {}
     for variant, name in layout.pairs_paths(run, "all").items():
@@ -477,6 +485,7 @@ def results(at: Path) -> list[Input]:
     ]
     return [
         *made,
+        Input("config (results)", "small.yaml", YAML, small, config.load_results),
         Input("reported figures", "reported.yaml", YAML, plain(ROOT / "srt" / "report" / "reported.yaml"), _reported),
     ]
 
@@ -495,8 +504,7 @@ def _evaluation(benchmark: str, values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _report(at: Path, part: str, _: Path) -> int:
-    words = [at / "results", "--run-table", at / "runs.tsv", "--opponent", "base", "--questions", "wizardlm"]
-    return command("report", part, *words, "--compare", "run=sRecycled Alpaca 7B", "--out", at / "out")
+    return command("report", part, "--config", at / "report.yaml", "--out", at / "out")
 
 
 def _explain(at: Path, _: Path) -> int:

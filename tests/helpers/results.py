@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from srt.experiment import layout
 from srt.experiment.runs import Run
+from srt.report.inputs import ReportInputs
 from srt.storage import sidecars
 from srt.storage.files import write_json, write_records
 from srt.storage.records import Evaluation, ItemValue, LedgerEntry, Metric, Pair, ReflectedPair, Score
@@ -130,12 +134,34 @@ def write_results(folder: Path) -> Path:
     return folder
 
 
+def inputs_at(results: Path, **more: Any) -> ReportInputs:
+    """What the report is made from, of a results folder; `more` replaces single fields."""
+    whole = ReportInputs(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE)
+    return replace(whole, **more)
+
+
+def small_config(folder: Path, inputs: ReportInputs) -> str:
+    """The text of a config of the report's own keys, whose run table is written into a folder."""
+    columns = ("run", "dataset", "teacher", "student", "method", "ratio", "recipe", "seed")
+    rows = [["-" if (value := getattr(run, name)) is None else str(value) for name in columns] for run in inputs.runs]
+    (folder / "runs.tsv").write_text("".join("\t".join(row) + "\n" for row in [columns, *rows]))
+    compared = {"questions": [*inputs.questions], "opponents": [*inputs.opponents]}
+    values = {
+        "run_table": str(folder / "runs.tsv"),
+        "results": str(inputs.results),
+        "responses": inputs.responses,
+        "evaluate": {"pairwise": compared},
+        "report": {"notice": inputs.notice, "compare": {**inputs.compare}, "licences": {**inputs.licences}},
+    }
+    return str(yaml.safe_dump(values, sort_keys=False))
+
+
 @pytest.fixture
 def written(results: Path) -> Path:
     """The tables' folder."""
     from srt.report.tables import write
 
-    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    write.write_tables(inputs_at(results), results)
     return results / "tables"
 
 

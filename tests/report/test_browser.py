@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.results import COMPARE, RUNS
+from helpers.results import RUNS, inputs_at
 from srt.experiment import layout
 from srt.report.figures import draw
 from srt.report.page.html import write_html
@@ -106,9 +106,10 @@ def test_the_report_asks_for_nothing_logs_nothing_and_runs_no_answers_script(res
         kind = Pair if path.endswith("original.jsonl") else ReflectedPair
         pairs = read_records(results / path, kind)
         write_records(results / path, [pair.model_copy(update={"output": hostile(address)}) for pair in pairs])
-    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
-    draw.draw(results, RUNS, "all", layout.FIGURES)
-    write_html(results, RUNS, "all", f"A notice with {hostile(address)}", results / "report.html")
+    write.write_tables(inputs_at(results), results)
+    for name in layout.FIGURES:
+        draw.draw(inputs_at(results), name)
+    write_html(inputs_at(results, notice=f"A notice with {hostile(address)}"), results)
     document, console = opened(results / "report.html", address)
     assert console == []
     assert foreign(asked) == []
@@ -122,8 +123,8 @@ def test_the_report_asks_for_nothing_logs_nothing_and_runs_no_answers_script(res
 def test_the_report_is_a_picture_of_its_whole_width(results, proxy, tmp_path):
     """On a narrow screen the tables scroll inside themselves: the page is no wider than the screen."""
     address, _ = proxy
-    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
-    write_html(results, RUNS, "all", None, results / "report.html")
+    write.write_tables(inputs_at(results), results)
+    write_html(inputs_at(results), results)
     text = (results / "report.html").read_text()
     measure = "<script>document.title = document.documentElement.scrollWidth + ' of ' + innerWidth</script></body>"
     policy = '<meta http-equiv="Content-Security-Policy"'

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import srt
-from helpers.results import RUNS, SCRIPT
+from helpers.results import SCRIPT, inputs_at
 from srt.experiment import config as settings_of
 from srt.experiment import layout
 from srt.experiment.runs import Run
@@ -40,7 +40,7 @@ def parsed(path):
 @pytest.fixture
 def carded(results):
     write_json(results / layout.TRAINING.format(run="recycled"), TRAINING)
-    write_cards(results, RUNS, "all", LICENCES, "Only a | test.", ["data", "model"])
+    write_cards(inputs_at(results, licences=LICENCES, notice="Only a | test."), results)
     return results
 
 
@@ -85,7 +85,7 @@ def test_nothing_that_a_model_wrote_is_markup_in_a_card(results):
     path = results / layout.LEDGER.format(run="recycled")
     entries = read_records(path, LedgerEntry)
     write_records(path, [entry.model_copy(update={"branch": f"{SCRIPT}\n# x"}) for entry in entries])
-    write_cards(results, RUNS, "all", {}, None, ["data"])
+    write_cards(inputs_at(results), results, ["data"])
     text = (results / layout.DATA_CARD.format(run="recycled")).read_text()
     assert "<script" not in text
     assert "\n# x" not in text
@@ -95,9 +95,9 @@ def test_nothing_that_a_model_wrote_is_markup_in_a_card(results):
 
 def test_a_card_that_is_asked_for_needs_its_subject(results):
     with pytest.raises(InputError, match=r"srt_finetune.json: no such file, so that there is nothing"):
-        write_cards(results, RUNS, "all", {}, None, ["model"], only=["recycled"])
+        write_cards(inputs_at(results), results, ["model"], ["recycled"])
     with pytest.raises(InputError, match=r"run: expected one of .*found 'nobody'"):
-        write_cards(results, RUNS, "all", {}, None, ["data"], only=["nobody"])
+        write_cards(inputs_at(results), results, ["data"], ["nobody"])
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -133,7 +133,7 @@ def test_the_repository_can_be_cited_and_found(root):
 def test_somebodys_own_train_file_has_a_data_card_too(results):
     columns = {"dataset": "toy", "teacher": "sage", "student": "tiny", "ratio": None, "recipe": None, "seed": None}
     theirs = Run(run="as_is", method="given", **columns)
-    write_cards(results, [theirs], "all", LICENCES, None, ["data", "model"])
+    write_cards(inputs_at(results, runs=[theirs], licences=LICENCES), results)
     assert not (results / layout.MODEL_CARD.format(run="as_is")).exists()
     text = (results / layout.DATA_CARD.format(run="as_is")).read_text()
     assert "Method: `given`" in text
@@ -145,6 +145,6 @@ def test_the_data_card_counts_what_of_the_source_was_not_used(results):
     counts = {"read": 5, "empty": 1, "duplicates": 0, "written": 4}
     meta = {"origin": {"file": "x.json"}, "counts": counts, "not_used": {"a system text": 2}}
     write_json(results / sidecars.meta_of(layout.ORIGINAL.format(dataset="toy")), meta)
-    write_cards(results, RUNS, "all", LICENCES, None, ["data"])
+    write_cards(inputs_at(results, licences=LICENCES), results, ["data"])
     _, body = parsed(results / layout.DATA_CARD.format(run="as_is"))
     assert "- Records: file x.json\n- Not used: a system text (2 of 5 records)\n- Method: " in body

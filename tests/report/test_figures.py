@@ -6,7 +6,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
-from helpers.results import COMPARE, RUNS, run_of, write_win_rate
+from helpers.results import RUNS, inputs_at, run_of, write_win_rate
 from srt.experiment import layout
 from srt.plotting import style
 from srt.report.figures import bars, draw, scatter
@@ -31,7 +31,7 @@ def many(results):
         train = results / layout.TRAIN.format(run=found.run)
         write_records(train, [])
         train.write_text("{}\n" * (50_000 + 500 * number))
-    write.write_tables(results, runs, "all", ["as_is"], [], COMPARE, results / "tables")
+    write.write_tables(inputs_at(results, runs=runs, questions=[]), results)
     return results / "tables"
 
 
@@ -39,10 +39,10 @@ def many(results):
 def test_no_name_of_the_scatter_plot_covers_another(state, tmp_path, request):
     if state == "nothing":
         folder = tmp_path / "tables"
-        write.write_tables(tmp_path / "none", RUNS, "all", [], [], {}, folder, ["alpaca_eval", "open_llm"])
+        write.write_tables(inputs_at(tmp_path / "none"), tmp_path, ["alpaca_eval", "open_llm"])
     else:
         folder = request.getfixturevalue("written" if state == "demo" else "many")
-    figure = draw.score_vs_data(folder)
+    figure = scatter.score_vs_data(folder)
     figure.draw_without_rendering()
     for axes in figure.axes:
         boxes = {text.get_text(): Text.get_window_extent(text) for text in axes.texts}
@@ -55,8 +55,8 @@ def test_no_name_of_the_scatter_plot_covers_another(state, tmp_path, request):
 
 
 def test_pdfs_have_their_letters_inside(written, results):
-    draw.draw(results, RUNS, "all", layout.FIGURES)
     for name in layout.FIGURES:
+        draw.draw(inputs_at(results), name)
         data = (results / layout.FIGURE.format(figure=name, ext="pdf")).read_bytes()
         assert b"/FontFile2" in data, name
         assert b"/Type3" not in data, name
@@ -88,7 +88,7 @@ def test_markers_are_the_models_sizes():
 
 
 def test_the_papers_error_bars_are_drawn(written):
-    axes = draw.score_vs_data(written).axes[0]
+    axes = scatter.score_vs_data(written).axes[0]
     drawn = {tuple(container.lines[0].get_xydata()[0]) for container in axes.containers}
     assert (46325.0, 83.48) in drawn
     assert (2.0, 22.125) in drawn

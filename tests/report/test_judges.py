@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from helpers.results import JUDGE, evaluation
+from helpers.results import JUDGE, evaluation, inputs_at
 from srt.evaluation.calibration import QUANTITIES
 from srt.experiment import layout
 from srt.experiment.runs import Run
@@ -48,7 +48,9 @@ def results(tmp_path):
             write_json(path, evaluation(benchmark, metrics, judge).model_dump())
     answers = sidecars.meta_of(layout.ANSWERS.format(run="one", questions="alpaca_eval"))
     write_json(tmp_path / answers, {"counts": {"answers": 805, "cut off": 7, "empty": 2}})
-    write.write_tables(tmp_path, RUNS, "all", [], [], {"one": "Alpaca 7B"}, tmp_path / "tables")
+    write.write_tables(
+        inputs_at(tmp_path, runs=RUNS, opponents=[], questions=[], compare={"one": "Alpaca 7B"}), tmp_path
+    )
     return tmp_path
 
 
@@ -122,7 +124,7 @@ def test_the_judges_table_has_a_row_for_each_form(results):
 
 
 def test_without_judges_the_tables_say_so(tmp_path):
-    write.write_tables(tmp_path, RUNS, "all", [], [], {}, tmp_path / "tables")
+    write.write_tables(inputs_at(tmp_path, runs=RUNS, opponents=[], questions=[], compare={}), tmp_path)
     for name, line in (("judges", "no judge was calibrated"), ("mt_bench", "no run has an evaluation")):
         assert line in (tmp_path / "tables" / f"{name}.md").read_text()
     assert judges.told({"model": "gpt-4"}) == "gpt-4"

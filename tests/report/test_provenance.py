@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import yaml
 
-from helpers.results import RUNS, evaluation
+from helpers.results import RUNS, evaluation, inputs_at
 from srt.experiment import config as settings_of
 from srt.experiment import layout
 from srt.report.page import deviations, evidence, ledgers, provenance
@@ -73,7 +73,7 @@ def test_without_an_evaluation_all_is_the_papers(tmp_path):
 
 @pytest.mark.slow
 def test_the_first_lines_of_the_page_say_it(results, written):
-    write_html(results, RUNS, "all", None, results / "report.html")
+    write_html(inputs_at(results), results)
     body = (results / "report.html").read_text().partition("<main>")[2]
     first = re.sub(r"<[^>]+>", " ", body[: body.index("<h1>")])
     assert "Demo" in first
@@ -208,7 +208,7 @@ def test_the_ledgers_in_short_name_a_record_of_each_kind(results):
 @pytest.mark.slow
 def test_the_page_shows_config_commit_and_links(results, written, root):
     chosen = root / "config/config.yaml"
-    write_html(results, RUNS, "all", None, results / "report.html", chosen)
+    write_html(inputs_at(results, file=chosen, config=settings_of.load(chosen)[0]), results)
     page = (results / "report.html").read_text()
     assert hashlib.sha256(chosen.read_bytes()).hexdigest() in page
     assert "run_table: config/demo.tsv" in page

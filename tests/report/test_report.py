@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import yaml
 
-from helpers.results import COMPARE, RUNS, SCRIPT, rows_of, write_evaluation, write_items
+from helpers.results import RUNS, SCRIPT, inputs_at, rows_of, write_evaluation, write_items
 from srt.experiment import layout
 from srt.plotting import save
 from srt.report import formats, reported
-from srt.report.figures import draw, scatter
+from srt.report.figures import bars, distributions, scatter
 from srt.report.page.html import write_html
 from srt.report.tables import comparison, open_llm, write
 from srt.storage.errors import InputError
@@ -69,7 +69,7 @@ def test_a_reported_row_stands_either_beside_a_run_or_by_itself(written: Path) -
 
 def test_pairwise_difference_where_both_sides_are_compared(results: Path) -> None:
     compare = {"recycled": "sRecycled WizardLM 7B", "as_is": "Alpaca 7B"}
-    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], compare, results / "tables")
+    write.write_tables(inputs_at(results, compare=compare), results)
     rows = rows_of(results / "tables", "pairwise")
     (row,) = [row for row in rows if row["run"] == "recycled"]
     assert (row["reported_wins"], row["reported_losses"]) == ("190", "14")
@@ -92,7 +92,7 @@ def test_a_missing_evaluation_is_empty_in_the_csv_and_listed_for_reading(written
 @pytest.mark.slow
 def test_without_an_evaluation_the_papers_rows_stand_there_and_ours_are_empty(results: Path) -> None:
     shutil.rmtree(results / "runs")
-    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    write.write_tables(inputs_at(results), results)
     for name, metrics in METRICS.items():
         rows = rows_of(results / "tables", name)
         assert {row[column] for row in rows for column in metrics} == {""}
@@ -103,20 +103,20 @@ def test_without_an_evaluation_the_papers_rows_stand_there_and_ours_are_empty(re
             text = (results / "tables" / f"{name}.{form}").read_text()
             assert "None: no run has an evaluation" in text
             assert "sRecycled WizardLM 7B" in text
-    save.save(draw.score_vs_data(results / "tables"), results / "figures", "score_vs_data")
-    save.save(draw.pairwise(results / "tables"), results / "figures", "pairwise")
+    save.save(scatter.score_vs_data(results / "tables"), results / "figures", "score_vs_data")
+    save.save(bars.pairwise(results / "tables"), results / "figures", "pairwise")
 
 
 def test_the_same_tables_come_out_twice(results: Path, written: Path) -> None:
-    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "again")
+    write.write_tables(inputs_at(results), results / "again")
     for path in sorted(written.iterdir()):
-        assert path.read_bytes() == (results / "again" / path.name).read_bytes()
+        assert path.read_bytes() == (results / "again" / "tables" / path.name).read_bytes()
     assert len(list(written.iterdir())) == 3 * len(layout.tables())
 
 
 def test_an_unknown_reported_name_is_refused_and_nothing_is_written(results: Path) -> None:
     with pytest.raises(InputError, match=r"report.compare: as_is: expected one of .*found 'GPT-9'"):
-        write.write_tables(results, RUNS, "all", [], [], {"as_is": "GPT-9"}, results / "tables")
+        write.write_tables(inputs_at(results, opponents=[], questions=[], compare={"as_is": "GPT-9"}), results)
     assert not (results / "tables").exists()
 
 
@@ -126,12 +126,12 @@ def test_a_malformed_evaluation_is_named_and_nothing_is_written(results: Path) -
     broken["metrics"][0]["value"] = "high"
     path.write_text(json.dumps(broken))
     with pytest.raises(InputError, match=r"open_llm_v1.json: metrics.0.value"):
-        write.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
+        write.write_tables(inputs_at(results, opponents=[], questions=[]), results)
     assert not (results / "tables").exists()
     broken["metrics"] = broken["metrics"][1:]
     path.write_text(json.dumps(broken))
     with pytest.raises(InputError, match=r"expected one named 'arc'"):
-        write.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
+        write.write_tables(inputs_at(results, opponents=[], questions=[]), results)
 
 
 def test_a_metric_that_is_null_is_an_empty_cell(results: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_metric_that_is_null_is_an_empty_cell(results: Path) -> None:
     found = read_json(path)
     found["metrics"][0] |= {"value": None, "se": None, "n": 0}
     path.write_text(json.dumps(found))
-    write.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
+    write.write_tables(inputs_at(results, opponents=[], questions=[]), results)
     (row,) = [row for row in rows_of(results / "tables", "alpaca_eval") if row["run"] == "recycled"]
     assert (row["win_rate"], row["difference"], row["n"]) == ("", "", "0")
 
@@ -188,7 +188,7 @@ def test_many_reasons_are_counted_together(results: Path) -> None:
         for n in range(40)
     ]
     write_records(path, entries)
-    write.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
+    write.write_tables(inputs_at(results, opponents=[], questions=[]), results)
     rows = [
         row for row in rows_of(results / "tables", "data") if row["kind"] == "selection" and row["run"] == "recycled"
     ]
@@ -289,8 +289,8 @@ def test_a_broken_reported_file_is_refused(
 @pytest.mark.slow
 def test_figures_are_the_same_file_twice(results: Path, written: Path) -> None:
     for _ in range(2):
-        save.save(draw.pairwise(written), results / "figures", "pairwise")
-        save.save(draw.ifd_distributions(results, RUNS, "all"), results / "figures", "ifd_distributions")
+        save.save(bars.pairwise(written), results / "figures", "pairwise")
+        save.save(distributions.ifd_distributions(results, RUNS, "all"), results / "figures", "ifd_distributions")
         now = {path.name: path.read_bytes() for path in (results / "figures").iterdir()}
         (results / "figures").rename(results / f"figures{len(list(results.glob('figures*')))}")
     before = {path.name: path.read_bytes() for path in (results / "figures1").iterdir()}
@@ -300,7 +300,7 @@ def test_figures_are_the_same_file_twice(results: Path, written: Path) -> None:
 
 @pytest.mark.slow
 def test_score_vs_data_draws_our_runs_where_they_belong(written: Path) -> None:
-    left, right = draw.score_vs_data(written).axes
+    left, right = scatter.score_vs_data(written).axes
     for axes, value in ((left, 22.125), (right, 33.5)):
         names = {text.get_text(): text for text in axes.texts}
         assert names["recycled"].xy == (2, value)
@@ -309,14 +309,14 @@ def test_score_vs_data_draws_our_runs_where_they_belong(written: Path) -> None:
 
 
 def test_no_scores_is_said_in_the_figure(tmp_path: Path) -> None:
-    figure = draw.ifd_distributions(tmp_path, RUNS, "all")
+    figure = distributions.ifd_distributions(tmp_path, RUNS, "all")
     assert [text.get_text() for text in figure.texts] == ["No run has scores."]
 
 
 @pytest.mark.slow
 def test_html_escapes_opens_offline_and_says_what_is_missing(results: Path, written: Path) -> None:
-    save.save(draw.pairwise(written), results / "figures", "pairwise")
-    write_html(results, RUNS, "all", "Mind <this> & that.", results / "report.html")
+    save.save(bars.pairwise(written), results / "figures", "pairwise")
+    write_html(inputs_at(results, notice="Mind <this> & that."), results)
     page = (results / "report.html").read_text()
     assert "Mind &lt;this&gt; &amp; that." in page
     assert "<script" not in page
@@ -338,11 +338,11 @@ def test_html_escapes_opens_offline_and_says_what_is_missing(results: Path, writ
 
 @pytest.mark.slow
 def test_html_without_a_notice_and_without_tables(results: Path, written: Path) -> None:
-    write_html(results, RUNS, "all", None, results / "report.html")
+    write_html(inputs_at(results), results)
     assert 'class="notice"' not in (results / "report.html").read_text()
     (written / "open_llm.csv").unlink()
     with pytest.raises(InputError, match=r"open_llm.csv: no such file"):
-        write_html(results, RUNS, "all", None, results / "report.html")
+        write_html(inputs_at(results), results)
 
 
 # --- Differences with their error ----------------------------------------------------------------------------------
@@ -352,7 +352,7 @@ def test_runs_are_compared_with_their_baseline_on_the_same_questions(results: Pa
     write_items(results, "as_is", "alpaca_eval", {str(i): 0.0 for i in range(40)})
     write_items(results, "recycled", "alpaca_eval", {str(i): 100.0 * (i % 4 != 0) for i in range(2, 42)})
     write_items(results, "base", "alpaca_eval", {"0": 0.0, "1": 100.0})
-    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    write.write_tables(inputs_at(results), results)
     rows = {row["run"]: row for row in rows_of(results / "tables", "comparison") if row["kind"] == "paired"}
     assert {run: row["baseline"] for run, row in rows.items()} == {"recycled": "as_is", "as_is": "base"}
     row = rows["recycled"]
@@ -378,7 +378,7 @@ def test_runs_that_differ_by_their_seed_alone_are_brought_together(results: Path
     again = RUNS[2].model_copy(update={"run": "recycled_1", "seed": 1})
     values = {"win_rate": (30.0, 3.5, 6), "wins": (2.0, None, 6), "draws": (0.0, None, 6)}
     write_evaluation(results, "recycled_1", "alpaca_eval", {**values, "avg_length": (321.0, None, 8)})
-    write.write_tables(results, [*RUNS, again], "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    write.write_tables(inputs_at(results, runs=[*RUNS, again]), results)
     (row,) = [row for row in rows_of(results / "tables", "comparison") if row["kind"] == "seeds"]
     assert (row["method"], row["seeds"], row["runs"]) == ("selective", "2", "recycled, recycled_1")
     assert float(row["mean"]) == pytest.approx((22.125 + 30) / 2)
@@ -398,7 +398,7 @@ def two_profiles(results: Path) -> Path:
 
 
 def test_each_profile_has_its_row_and_the_papers_figures_stand_beside_the_reproducing_one(two_profiles: Path) -> None:
-    write.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
+    write.write_tables(inputs_at(two_profiles, questions=[]), two_profiles)
     rows = rows_of(two_profiles / "tables", "open_llm")
     ours = {(row["run"], row["profile"]): row for row in rows if row["run"]}
     assert list(ours) == [(run.run, profile) for run in RUNS for profile in ("today", "v1")]
@@ -426,8 +426,8 @@ def test_the_figure_shows_the_reproducing_profile_alone(two_profiles: Path, monk
         "_panel",
         lambda title, label, rows, *more: shown.update({title: rows}) or panel(title, label, rows, *more),
     )
-    write.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
-    draw.score_vs_data(two_profiles / "tables")
+    write.write_tables(inputs_at(two_profiles, questions=[]), two_profiles)
+    scatter.score_vs_data(two_profiles / "tables")
     rows = shown["Open LLM Leaderboard v1"]
     assert [(row["run"], row["profile"]) for row in rows] == [(r, "v1") for r in ("base", "as_is", "recycled")]
     both = [{**row, "profile": name} for row in rows[:1] for name in ("v1", "v1_vllm")]
@@ -440,7 +440,7 @@ def test_profiles_are_compared_as_they_average(two_profiles: Path) -> None:
     for benchmark in ("open_llm_v1", "open_llm_today"):
         write_items(two_profiles, "as_is", benchmark, dict.fromkeys(keys, 0.0))
         write_items(two_profiles, "recycled", benchmark, {key: 100.0 * ("anatomy" in key) for key in keys})
-    write.write_tables(two_profiles, RUNS, "all", ["as_is"], [], COMPARE, two_profiles / "tables")
+    write.write_tables(inputs_at(two_profiles, questions=[]), two_profiles)
     rows = [row for row in rows_of(two_profiles / "tables", "comparison") if row["kind"] == "paired"]
     found = {row["benchmark"]: float(row["difference"]) for row in rows if row["run"] == "recycled"}
     assert found == {"open_llm_today": pytest.approx(75.0), "open_llm_v1": pytest.approx(50.0)}

@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
-from helpers.results import COMPARE, RUNS, rows_of, run_of, write_win_rate
+from helpers.results import COMPARE, RUNS, inputs_at, rows_of, run_of, write_win_rate
 from srt.experiment import layout
 from srt.experiment.runs import in_series
 from srt.report import reported
-from srt.report.figures import draw
+from srt.report.figures import draw, ratios
 from srt.report.reported import ReportedWinRate
 from srt.report.tables import ablation, leaderboard, notes, open_llm, samples, write
 from srt.settings.benchmarks import benchmarks
@@ -23,8 +23,9 @@ from srt.storage.records import LedgerEntry, Pair, Score
 
 @pytest.mark.slow
 def test_from_nothing_every_table_and_figure_is_there_with_ours_empty(tmp_path):
-    write.write_tables(tmp_path, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, tmp_path / "tables")
-    draw.draw(tmp_path, RUNS, "all", layout.FIGURES)
+    write.write_tables(inputs_at(tmp_path), tmp_path)
+    for name in layout.FIGURES:
+        draw.draw(inputs_at(tmp_path), name)
     for name in layout.tables():
         for ext in ("csv", "md", "tex"):
             assert (tmp_path / layout.TABLE.format(table=name, ext=ext)).stat().st_size > 0
@@ -41,12 +42,12 @@ def test_from_nothing_every_table_and_figure_is_there_with_ours_empty(tmp_path):
 
 
 def test_one_table_alone_writes_no_other(tmp_path):
-    write.write_tables(tmp_path, RUNS, "all", [], [], {}, tmp_path / "tables", ["open_llm"])
+    write.write_tables(inputs_at(tmp_path, opponents=[], questions=[], compare={}), tmp_path, ["open_llm"])
     assert sorted(path.name for path in (tmp_path / "tables").iterdir()) == [
         *("open_llm.csv", "open_llm.md", "open_llm.tex")
     ]
     with pytest.raises(InputError, match=r"table: expected one of alpaca_eval, .* found 'table_9'"):
-        write.write_tables(tmp_path, RUNS, "all", [], [], {}, tmp_path / "tables", ["table_9"])
+        write.write_tables(inputs_at(tmp_path, opponents=[], questions=[], compare={}), tmp_path, ["table_9"])
     with pytest.raises(InputError, match=r"figure: expected one of score_vs_data, .* found 'x'"):
         draw.tables_of(["x"])
 
@@ -60,7 +61,7 @@ def test_every_table_and_figure_has_its_words(results, written):
 
 def test_three_of_thirty_runs_show_three_rows_and_list_the_rest(results):
     many = [*RUNS, *(run_of(f"later_{number}", seed=number) for number in range(1, 27))]
-    write.write_tables(results, many, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    write.write_tables(inputs_at(results, runs=many), results)
     text = (results / "tables" / "alpaca_eval.md").read_text()
     ours = text.split("## The paper's table")[0]
     assert [line.split("|")[1].strip() for line in ours.splitlines() if line.startswith("|")][2:] == [
@@ -110,7 +111,7 @@ def ablated(results):
     write_win_rate(results, "recycled", 75.0, {str(i): 100.0 * (i % 4 != 0) for i in range(40)})
     write_win_rate(results, "coin", 50.0, {str(i): 100.0 * (i % 2) for i in range(40)})
     write_win_rate(results, "same_length", 100.0, {str(i): 100.0 for i in range(20)})
-    write.write_tables(results, runs, "all", ["as_is"], [], COMPARE, results / "tables")
+    write.write_tables(inputs_at(results, runs=runs, questions=[]), results)
     return results
 
 
@@ -142,21 +143,21 @@ def test_ratios_of_one_series_stand_in_order_and_the_papers_beside_its_own(resul
     runs = [*RUNS, run_of("tenth", ratio=0.1), run_of("all_of_it", ratio=1.0), run_of("odd", ratio=0.3)]
     write_win_rate(results, "tenth", 60.0, {})
     compare = {**COMPARE, "all_of_it": "sRecycled WizardLM 7B"}
-    write.write_tables(results, runs, "all", [], [], compare, results / "tables")
+    write.write_tables(inputs_at(results, runs=runs, opponents=[], questions=[], compare=compare), results)
     found = {row["run"]: row for row in rows_of(results / "tables", "selection_ratio") if row["run"]}
     assert list(found) == ["tenth", "odd", "recycled", "all_of_it"]
     assert (found["tenth"]["reported_win_rate"], found["tenth"]["reported_records"]) == ("78.4", "4632")
     assert float(found["tenth"]["difference"]) == pytest.approx(60 - 78.4)
     assert found["odd"]["reported_win_rate"] == ""
     assert len([row for row in rows_of(results / "tables", "selection_ratio") if not row["run"]]) == 3
-    axes = draw.selection_ratio(results / "tables").axes[0]
+    axes = ratios.selection_ratio(results / "tables").axes[0]
     assert any("Ours: toy, selective, tiny" in text for text in axes.get_legend_handles_labels()[1])
     assert in_series(RUNS) == []
 
 
 def test_steps_are_those_of_the_finetuning(results):
     write_json(results / layout.TRAINING.format(run="recycled"), {"steps": 17})
-    write.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables")
+    write.write_tables(inputs_at(results, opponents=[], questions=[]), results)
     found = {row["run"]: row["steps"] for row in rows_of(results / "tables", "alpaca_eval") if row["run"]}
     assert found == {"base": "", "as_is": "", "recycled": "17", "waiting": ""}
 
@@ -182,7 +183,7 @@ def test_scores_without_counts_of_tokens_leave_those_cells_empty(results):
     for path in layout.scores_paths(RUNS[2], "all").values():
         known = read_records(results / path, Score)
         write_records(results / path, [score.model_copy(update=dict.fromkeys(counts)) for score in known])
-    write.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables", ["data"])
+    write.write_tables(inputs_at(results, opponents=[], questions=[]), results, ["data"])
     found = {(row["run"], row["stage"]): row for row in rows_of(results / "tables", "data", "before_after")}
     after = found["recycled", "after"]
     assert after["instruction_tokens"] == after["response_tokens"] == ""
@@ -219,7 +220,7 @@ def test_a_long_text_is_cut_for_reading_and_whole_in_the_csv(results):
     path = results / layout.pairs_paths(RUNS[2], "all")["original"]
     long = [Pair(**{**pair.model_dump(), "output": "word " * 300}) for pair in read_records(path, Pair)]
     write_records(path, long)
-    write.write_tables(results, RUNS, "all", [], [], COMPARE, results / "tables", ["examples"])
+    write.write_tables(inputs_at(results, opponents=[], questions=[]), results, ["examples"])
     assert {row["response"] for row in rows_of(results / "tables", "examples") if row["version"] == "original"} == {
         long[0].output
     }
@@ -229,7 +230,7 @@ def test_a_long_text_is_cut_for_reading_and_whole_in_the_csv(results):
 
 def test_a_train_file_that_went_missing_is_listed_and_nothing_fails(results):
     shutil.rmtree(results / "runs" / "recycled")
-    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
+    write.write_tables(inputs_at(results), results)
     assert "Not run yet (2): recycled, waiting." in (results / "tables" / "alpaca_eval.md").read_text()
     assert "Not run yet (2): recycled, waiting." in (results / "tables" / "data.md").read_text()
 
@@ -282,7 +283,7 @@ def value_of(path, name):
 def test_every_number_of_ours_is_in_the_file_that_its_row_names(ablated, name):
     runs = [*RUNS, run_of("coin", method="random"), run_of("tenth", ratio=0.1)]
     write_win_rate(ablated, "tenth", 60.0, {})
-    write.write_tables(ablated, runs, "all", ["as_is"], ["wizardlm"], COMPARE, ablated / "tables")
+    write.write_tables(inputs_at(ablated, runs=runs), ablated)
     traced = 0
     for row in rows_of(ablated / "tables", name):
         if row.get("kind", "runs") != "runs":

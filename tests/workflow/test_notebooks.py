@@ -11,8 +11,9 @@ import nbformat
 import pytest
 
 from helpers import ROOT
-from helpers.results import COMPARE, RUNS
+from helpers.results import inputs_at, small_config
 from srt.experiment import layout
+from srt.report.figures.draw import draw
 from srt.report.tables import write
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -28,17 +29,17 @@ def test_notebooks_are_short_and_committed_without_outputs(name: str) -> None:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
     (parameters,) = [cell for cell in code if "parameters" in cell.metadata.get("tags", [])]
-    for parameter in ("results", "run_table", "responses"):
+    for parameter in ("results", "config"):
         assert f"{parameter} = " in parameters.source
     assert notebook.metadata.kernelspec.name == "python3"
 
 
-def test_notebooks_run_and_save_their_figures(results: Path, tmp_path: Path) -> None:
-    write.write_tables(results, RUNS, "all", ["as_is"], ["wizardlm"], COMPARE, results / "tables")
-    columns = ("run", "dataset", "teacher", "student", "method", "ratio", "recipe", "seed")
-    rows = [["-" if (value := getattr(run, column)) is None else str(value) for column in columns] for run in RUNS]
-    (tmp_path / "runs.tsv").write_text("\n".join("\t".join(row) for row in [list(columns), *rows]) + "\n")
-    given = {"results": "results", "run_table": "runs.tsv", "responses": "all"}
+def test_notebooks_make_the_figures_of_the_command_line(results: Path, tmp_path: Path) -> None:
+    inputs = inputs_at(results)
+    write.write_tables(inputs, results)
+    write.write_tables(inputs, tmp_path / "drawn")
+    (tmp_path / "mine.yaml").write_text(small_config(tmp_path, inputs))
+    given = {"results": "results", "config": "mine.yaml"}
     flags = [part for item in given.items() for part in ("-r", *item)]
     for name in layout.FIGURES:
         done = subprocess.run(
@@ -51,6 +52,8 @@ def test_notebooks_run_and_save_their_figures(results: Path, tmp_path: Path) -> 
         )
         assert done.returncode == 0, done.stderr[-2000:]
         shown = nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)
+        drawn = draw(inputs, name, tmp_path / "drawn").parents[1]
         assert any("image/png" in output.get("data", {}) for cell in shown.cells for output in cell.get("outputs", []))
         for extension in ("pdf", "png"):
-            assert (results / layout.FIGURE.format(figure=name, ext=extension)).stat().st_size > 5000
+            path = layout.FIGURE.format(figure=name, ext=extension)
+            assert (results / path).read_bytes() == (drawn / path).read_bytes()

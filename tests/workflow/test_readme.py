@@ -168,10 +168,20 @@ def test_the_workflows_commands_can_be_planned(command: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_config_file_is_refused() -> None:
-    code, out, err = snakemake(ROOT, "-n", "--nolock", "--configfile", "config/released.yaml", "config/config.yaml")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--configfile", "config/released.yaml", "config/config.yaml"],
+            r"srt: --configfile: .* found also .*config\.yaml: a target stands before the flags",
+        ),
+        (["--config", "results=x"], r"srt: --config: expected every setting in the file of .* found also results\n"),
+    ],
+)
+def test_settings_that_stand_in_no_one_file_are_refused(words: list[str], message: str) -> None:
+    code, out, err = snakemake(ROOT, "-n", "--nolock", *words)
     assert code == 2, out + err
-    assert re.search(r"srt: --configfile: .* found also .*config\.yaml: a target stands before the flags", err)
+    assert re.search(message, err)
     assert "Traceback" not in err
 
 

@@ -251,10 +251,8 @@ def test_names_that_differ_in_capitals_only_are_refused() -> None:
 
 
 def test_values_that_look_like_flags_are_none() -> None:
-    args = cli.build_parser().parse_args(
-        ["report", "html", "R", "--run-table", "T", *shlex.split(flag("notice", "-n x"))]
-    )
-    assert args.notice == "-n x"
+    args = cli.build_parser().parse_args(["report", "html", "R", *shlex.split(flag("config", "-n x"))])
+    assert args.config == Path("-n x")
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def test_what_is_drawn_so_far_leaves_an_evaluation_to_be_made(tree: Path) -> Non
     assert planned(tree) == MADE_AGAIN
     run(tree, "so_far")
     assert planned(tree) == MADE_AGAIN
-    by_hand = ["-m", "srt.cli", "report", "figures", "results", "--run-table", "config/demo.tsv"]
+    by_hand = ["-m", "srt.cli", "report", "figures", "--config", "config/config.yaml"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, *by_hand], cwd=tree, env=environment, check=True)
     assert planned(tree) == MADE_AGAIN

@@ -239,7 +239,7 @@ def sections(settings):
 
 @pytest.fixture
 def called(monkeypatch, any_path):
-    """All steps replaced by notes of their arguments; reading a config file is refused."""
+    """All steps replaced by notes of their arguments; reading a whole config file as a step does is refused."""
     calls = []
 
     def refuse(path=None):
@@ -251,7 +251,7 @@ def called(monkeypatch, any_path):
     return calls
 
 
-def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called, monkeypatch):
+def test_every_printed_command_is_accepted_and_only_the_report_needs_a_config_file(plan, called, monkeypatch):
     name, tree, output = plan
     monkeypatch.chdir(tree)
     shipped = config.parse(read_yaml(ROOT / name), name)[0]
@@ -266,6 +266,7 @@ def test_every_printed_command_is_accepted_and_needs_no_config_file(plan, called
         assert command[0] == "srt"
         assert cli.main(command[1:]) == 0, shlex.join(command)
         [(step, arguments)] = called
+        assert ("--config" in command) == (command[1] == "report")
         if step == "srt.evaluation.generate.generate":  # a list of sets of questions, each with its own settings
             arguments += [each.settings for each in arguments[0]]
             assert len(arguments[0]) == command.count("--also") + 1
@@ -381,6 +382,23 @@ def test_changed_execution_reruns_nothing(finished, keys):
             values["execution"]["endpoints"] = {"local": {"base_url": "http://127.0.0.1:1/v1", "api_key_env": None}}
 
     assert planned(finished, "--configfile", edited(finished, change)) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda values: values["report"].update(compare={}), REPORT),
+        (
+            lambda values: values["report"].update(notice="Another."),
+            {rule: count for rule, count in REPORT.items() if rule not in ("tables", "figure")},
+        ),
+        (lambda values: values["report"]["licences"].update(demo="MIT"), {"data_card": 2, "model_card": 2, "all": 1}),
+        (lambda values: values["students"].update(unused=values["students"]["smollm2"]), {}),
+    ],
+    ids=["compare", "notice", "licence", "a student that no run has"],
+)
+def test_a_change_of_what_the_report_says_reruns_what_depends_on_it(finished, change, expected):
+    assert planned(finished, "--configfile", edited(finished, change)) == expected
 
 
 def test_models_that_were_deleted_are_trained_again_only_for_a_reason(finished):

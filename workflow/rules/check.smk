@@ -16,9 +16,9 @@ from srt.storage.yaml_files import read_yaml
 
 def stop(complaints):
     """Print a line for each complaint and end with exit code 2, where there are any."""
-    for complaint in complaints:
-        print(f"srt: {one_line(complaint)}", file=sys.stderr)
-    if complaints:
+    told = [f"srt: {one_line(complaint)}" for complaint in complaints]
+    if told:
+        print(*told, sep="\n", file=sys.stderr)
         sys.exit(2)
 
 

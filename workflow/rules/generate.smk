@@ -6,7 +6,7 @@ for number, (sets, runs) in enumerate(layout.answering(CONFIG, RUN_TABLE).items(
         name:
             "answers" if number == 1 else f"answers_{number}"
         input:
-            model=lambda wildcards: run_model_files(wildcards.run),
+            model=of_run(run_model_files),
             questions=[
                 path
                 for name in sets
@@ -29,10 +29,10 @@ for number, (sets, runs) in enumerate(layout.answering(CONFIG, RUN_TABLE).items(
             gpu=GENERATE_GPUS,
             how=HOW["generate"],
         params:
-            questions=functools.partial(question_flags, sets),
-            model=lambda wildcards: run_model_flags(wildcards.run),
-            weights=lambda wildcards: run_weights(wildcards.run),
-            prompt=evaluation_prompt,
+            questions=of_run(functools.partial(EXPERIMENT.question_flags, sets)),
+            model=of_run(run_model_flags),
+            weights=of_run(run_weights),
+            prompt=of_run(EXPERIMENT.prompt),
             version=VERSION["generate"],
         shell:
             "srt generate {params.questions} {params.model} --prompt {params.prompt} {resources.how} > {log:q} 2>&1"

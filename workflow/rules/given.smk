@@ -91,7 +91,7 @@ if CONFIG.given.train:
 
     rule imported_train:
         input:
-            selection_files,
+            of_run(EXPERIMENT.selection_files),
             source=lambda wildcards: present(CONFIG.given.train[wildcards.run].source),
         output:
             train=RESULTS + layout.TRAIN,
@@ -112,8 +112,8 @@ if CONFIG.given.train:
         params:
             run_dir=lambda wildcards: RESULTS + f"runs/{wildcards.run}",
             source=lambda wildcards: CONFIG.given.train[wildcards.run].source,
-            pairs=lambda wildcards: below_results(
-                layout.pairs_paths(RUNS[wildcards.run], CONFIG.responses), "pairs"
+            pairs=lambda wildcards: EXPERIMENT.below_results(
+                "pairs", layout.pairs_paths(RUNS[wildcards.run], CONFIG.responses)
             ),
             settings=lambda wildcards: flags.as_flags(
                 CONFIG.given.train[wildcards.run], without=["source"]

@@ -39,8 +39,8 @@ def given_scores_beside(wildcards, as_words=False):
     if not as_words:
         return [RESULTS + path for paths in beside.values() for path in paths]
     return " ".join(
-        below_results(
-            {variant: paths[place] for variant, paths in beside.items()}, flag
+        EXPERIMENT.below_results(
+            flag, {variant: paths[place] for variant, paths in beside.items()}
         )
         for place, flag in enumerate(("pairs", "scores"))
     )

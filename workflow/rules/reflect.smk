@@ -1,7 +1,7 @@
 rule reflected:
     input:
         pairs=unreflected,
-        teacher=teacher_files,
+        teacher=lambda wildcards: inputs.teacher_files(EXPERIMENT, wildcards.teacher),
     output:
         pairs=RESULTS + layout.REFLECTED,
         meta=RESULTS + meta_of(layout.REFLECTED),
@@ -18,8 +18,8 @@ rule reflected:
         gpu=teacher_gpus,
         how=HOW["reflect"] + SERVERS + PRICES,
     params:
-        settings=teacher_settings,
-        weights=teacher_weights,
+        settings=lambda wildcards: flags.as_flags(CONFIG.teachers[wildcards.teacher]),
+        weights=lambda wildcards: inputs.teacher_weights(EXPERIMENT, wildcards.teacher),
         version=VERSION["reflect"],
     shell:
         "srt reflect {input.pairs:q} {output.pairs:q} --variant {wildcards.variant:q} {params.settings}"
@@ -30,7 +30,7 @@ rule reflected:
 rule reflected_winners:
     input:
         pairs=unreflected,
-        teacher=teacher_files,
+        teacher=lambda wildcards: inputs.teacher_files(EXPERIMENT, wildcards.teacher),
         original=RESULTS + layout.scores_of(layout.ORIGINAL),
         instruction=RESULTS
         + layout.scores_of(layout.REFLECTED).replace("{variant}", "instruction"),
@@ -50,8 +50,8 @@ rule reflected_winners:
         gpu=teacher_gpus,
         how=HOW["reflect"] + SERVERS + PRICES,
     params:
-        settings=teacher_settings,
-        weights=teacher_weights,
+        settings=lambda wildcards: flags.as_flags(CONFIG.teachers[wildcards.teacher]),
+        weights=lambda wildcards: inputs.teacher_weights(EXPERIMENT, wildcards.teacher),
         version=VERSION["reflect"],
     shell:
         "srt reflect {input.pairs:q} {output.pairs:q} --variant {wildcards.variant:q} {params.settings}"

@@ -1,43 +1,35 @@
-# What the report reads and says, for the rules of report.smk.
-def report_files():
-    """All that the tables and the report read."""
-    files = []
-    for name, run in RUNS.items():
-        results = [
-            layout.EVALUATION.format(run=name, benchmark=b)
-            for b in layout.benchmarks(CONFIG, run)
-        ]
-        files += [*results, *map(items_of, results)]
-        files += [
-            meta_of(layout.ANSWERS.format(run=name, questions=questions))
-            for questions in layout.answered(CONFIG, run, RUN_TABLE)
-        ]
-        files += [*layout.pairs_paths(run, CONFIG.responses).values()]
-        files += [*layout.scores_paths(run, CONFIG.responses).values()]
-        if not run.is_untuned:
-            files += [layout.TRAIN.format(run=name), layout.LEDGER.format(run=name)]
-    files += [
-        layout.CALIBRATION.format(judge=judge) for judge in layout.calibrated(CONFIG)
-    ]
-    return sorted({RESULTS + path for path in files})
-
-
-COMPARED = CONFIG.evaluate.pairwise.questions if CONFIG.evaluate.pairwise else []
-OPPONENTS = CONFIG.evaluate.pairwise.opponents if CONFIG.evaluate.pairwise else []
-RUN_FLAGS = flags.as_flags(CONFIG, only=["run_table", "responses"])
-NOTICE = flags.flag("notice", CONFIG.report.notice or "")
-REPORT_FLAGS = " ".join(
-    [
-        RUN_FLAGS,
-        *(flags.flag("opponent", name) for name in OPPONENTS),
-        *(flags.flag("questions", name) for name in COMPARED),
-        assigned("compare", CONFIG.report.compare),
-    ]
-)
-CARD_FLAGS = " ".join([RUN_FLAGS, NOTICE, assigned("licence", CONFIG.report.licences)])
+# What the report reads and says, for the rules of report.smk. Their commands read the config file; what a part depends
+# on of it is a parameter, so that its rule runs again when that changes, and only then. The file's path decides nothing.
+REPORTED = inputs_of(CONFIG, RUN_TABLE, Path(CONFIG_FILE))
 SHOWN = flags.flag("config", CONFIG_FILE)
 # Papermill takes what follows -r as text, whatever it looks like.
-NOTEBOOK_FLAGS = " ".join(
-    shlex.join(["-r", name, getattr(CONFIG, name)])
-    for name in ("results", "run_table", "responses")
+NOTEBOOK_CONFIG = shlex.join(["-r", "config", CONFIG_FILE])
+WHOLE_TABLES = expand(
+    RESULTS + layout.TABLE, table=layout.tables(), ext=["csv", "md", "tex"]
 )
+# The same from whatever is there: `snakemake table_open_llm`, `figure_pairwise`, `so_far`. Target: parts of the report.
+TABLE_TARGETS = {**{name: name for name in layout.tables()}, **layout.TABLE_NUMBERS}
+DRAFTS = {
+    **{
+        f"table_{name}": [f"tables --only {table}"]
+        for name, table in TABLE_TARGETS.items()
+    },
+    **{f"figure_{name}": [f"figures --only {name}"] for name in layout.FIGURES},
+    "so_far": ["tables", "figures", "html", "cards"],
+}
+
+
+def report_params(part):
+    """The parameters of a part of the report: where it is written, what of the config it depends on, its version."""
+    settings = lambda wildcards: settings_of(REPORTED, part, wildcards.get("run"))
+    return {
+        "results": verbatim(CONFIG.results),
+        "settings": settings,
+        "version": VERSION["report"],
+    }
+
+
+def draft(parts):
+    """The command that makes parts of the report of whatever is there."""
+    commands = " && ".join(f"srt report {part} {SHOWN}" for part in parts)
+    return commands if len(parts) == 1 else f"({commands})"

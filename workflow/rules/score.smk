@@ -57,7 +57,7 @@ rule scores:
 rule coherence:
     input:
         pairs=RESULTS + layout.PAIRS,
-        model=lambda wildcards: model_files(embedding_model(wildcards.student)),
+        model=lambda wildcards: model_files(EXPERIMENT.embedding(wildcards.student)),
     output:
         coherence=RESULTS + layout.coherence_of(layout.PAIRS),
         meta=RESULTS + meta_of(layout.coherence_of(layout.PAIRS)),
@@ -74,7 +74,7 @@ rule coherence:
         how=HOW["coherence"],
     params:
         student=lambda wildcards: student_flags(wildcards.student),
-        weights=lambda wildcards: weights(embedding_model(wildcards.student)),
+        weights=lambda wildcards: weights(EXPERIMENT.embedding(wildcards.student)),
         settings=verbatim(flags.as_flags(CONFIG.coherence)),
         version=VERSION["coherence"],
     shell:

@@ -1,6 +1,6 @@
 rule rescored:
     input:
-        selection_files,
+        of_run(EXPERIMENT.selection_files),
         student=lambda wildcards: model_files(
             CONFIG.students[RUNS[wildcards.run].scored_by].model
         ),
@@ -18,12 +18,12 @@ rule rescored:
     threads: model_threads(SCORE_GPUS)
     resources:
         gpu=SCORE_GPUS,
-        how=lambda wildcards: f"{selection_rest(wildcards)} {PRECISION} {HOW['rescore']}",
+        how=lambda wildcards: f"{EXPERIMENT.selection_rest(wildcards.run)} {PRECISION} {HOW['rescore']}",
     params:
-        choice=selection_flags,
+        choice=of_run(EXPERIMENT.selection_flags),
         student=lambda wildcards: student_flags(RUNS[wildcards.run].scored_by),
         weights=lambda wildcards: student_weights(RUNS[wildcards.run].scored_by),
-        settings=lambda wildcards: f"{selection_settings(wildcards)} {SCORE}",
+        settings=lambda wildcards: f"{EXPERIMENT.selection_settings(wildcards.run)} {SCORE}",
         version=VERSION["score"],
     shell:
         "srt rescore {output.rescored:q} {params.choice} {params.student} {params.settings}"
@@ -32,7 +32,7 @@ rule rescored:
 
 rule agreement:
     input:
-        selection_files,
+        of_run(EXPERIMENT.selection_files),
         student=lambda wildcards: model_files(
             CONFIG.students[RUNS[wildcards.run].student].model
         ),
@@ -49,13 +49,13 @@ rule agreement:
     threads: model_threads(SCORE_GPUS)
     resources:
         gpu=SCORE_GPUS,
-        how=lambda wildcards: f"{selection_rest(wildcards, 'proxy_sample')} {PRECISION} {HOW['agreement']}",
+        how=lambda wildcards: f"{EXPERIMENT.selection_rest(wildcards.run, 'proxy_sample')} {PRECISION} {HOW['agreement']}",
     params:
-        choice=selection_flags,
+        choice=of_run(EXPERIMENT.selection_flags),
         student=lambda wildcards: student_flags(RUNS[wildcards.run].student),
         weights=lambda wildcards: student_weights(RUNS[wildcards.run].student),
         settings=lambda wildcards: (
-            f"{selection_settings(wildcards, 'proxy_sample')} {SCORE}"
+            f"{EXPERIMENT.selection_settings(wildcards.run, 'proxy_sample')} {SCORE}"
         ),
         version=VERSION["score"],
     shell:
@@ -65,9 +65,9 @@ rule agreement:
 
 rule selected:
     input:
-        selection_files,
-        rescored=rescored_file,
-        agreement=ancient(agreement_file),  # to be read before; it decides nothing
+        of_run(EXPERIMENT.selection_files),
+        rescored=of_run(EXPERIMENT.rescored),
+        agreement=ancient(of_run(EXPERIMENT.agreement)),  # to be read before; it decides nothing
     output:
         train=RESULTS + layout.TRAIN,
         ledger=RESULTS + layout.LEDGER,
@@ -80,11 +80,11 @@ rule selected:
         "../envs/srt.yaml"
     resources:
         mem_mb=schedule.LIGHT_MB,
-        how=selection_rest,
+        how=of_run(EXPERIMENT.selection_rest),
     params:
         run_dir=lambda wildcards: RESULTS + f"runs/{wildcards.run}",
-        choice=selection_flags,
-        settings=selection_settings,
+        choice=of_run(EXPERIMENT.selection_flags),
+        settings=of_run(EXPERIMENT.selection_settings),
         rescored=lambda wildcards, input: (
             flags.flag("rescored", input.rescored[0]) if input.rescored else ""
         ),

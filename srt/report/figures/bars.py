@@ -38,7 +38,7 @@ def pairwise(tables: Path) -> Figure:
     """Win, tie and lose per comparison in percent, with the counts in the bars and the winning score beside them.
 
     Args:
-        tables: the folder that `write_tables` wrote.
+        tables: the folder of the tables.
 
     Raises:
         InputError: the table is missing or malformed.
@@ -90,8 +90,8 @@ def _draw(axes: Axes, bars: Sequence[Bar]) -> None:
         score = "" if bar.score is None else f"{bar.score:.3f}"
         score += "" if bar.se is None else f" ± {bar.se:.3f}"
         axes.text(101.5, place, score, va="center", fontsize=8.5)
-    above = (1.015, 1), (0, 6), "axes fraction", "offset points"
-    axes.annotate("Winning score ± SE", *above, va="baseline", fontsize=8.5, fontweight="bold")
+    heading = axes.annotate("Winning score ± SE", (1.015, 1), (0, 6), "axes fraction", "offset points")
+    heading.set(va="baseline", fontsize=8.5, fontweight="bold")
     axes.set(xlim=(0, 100), ylim=(len(bars) - 0.5, -0.5), yticks=range(len(bars)))
     axes.set_yticklabels([bar.name for bar in bars])
     axes.tick_params(axis="both", length=0)

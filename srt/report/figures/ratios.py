@@ -29,7 +29,7 @@ def selection_ratio(tables: Path) -> Figure:
     """The paper's line, and one line with error bars for each series of runs that differ by their ratio.
 
     Args:
-        tables: the folder that `write_tables` wrote.
+        tables: the folder of the tables.
 
     Raises:
         InputError: the table is missing or malformed.

@@ -72,7 +72,7 @@ def score_vs_data(tables: Path) -> Figure:
     """The paper's two panels with our runs in them, from the tables' CSV and the reported figures.
 
     Args:
-        tables: the folder that `write_tables` wrote.
+        tables: the folder of the tables.
 
     Raises:
         InputError: a table is missing or malformed.
@@ -179,8 +179,8 @@ def _numbered(axes: Axes, points: Sequence[Point]) -> Sequence[Point]:
     if len(ours) <= NAMED:
         return points
     key = "\n".join(f"{number}  {point.name}" for number, point in enumerate(ours, start=1))
-    place = (1, 1), (8, 0), "axes fraction", "offset points"
-    axes.annotate(key, *place, va="top", fontsize=7.5, color=BLUE, linespacing=1.5)
+    shown = axes.annotate(key, (1, 1), (8, 0), "axes fraction", "offset points")
+    shown.set(va="top", fontsize=7.5, color=BLUE, linespacing=1.5)
     return [
         *(replace(point, name=str(number)) for number, point in enumerate(ours, start=1)),
         *(point for point in points if point.kind != "ours"),

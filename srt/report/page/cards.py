@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from srt.experiment import layout
 from srt.experiment.runs import Run
 from srt.report import formats
 from srt.report.escaping import markdown
+from srt.report.inputs import ReportInputs
 from srt.report.page import evidence, ledgers, provenance
 from srt.report.page.html import evaluations, number
 from srt.report.reported import training
@@ -29,50 +30,38 @@ NOT_STATED = "not stated: ask where the data comes from before you publish it"
 
 
 def write_cards(
-    results: Path,
-    runs: Sequence[Run],
-    responses: str,
-    licences: Mapping[str, str],
-    notice: str | None,
-    kinds: Sequence[Kind],
-    *,
-    only: Sequence[str] = (),
-    out: Path | None = None,
+    inputs: ReportInputs, out: Path, kinds: Sequence[Kind] = ("data", "model"), only: Sequence[str] = ()
 ) -> None:
     """Write the cards of every run that has what they describe; a run that is named and has not is an InputError.
 
     Args:
-        results: folder of all artefacts.
-        runs: the run table.
-        responses: the plan of the response reflection, `all` or `selected`.
-        licences: data set: the licence of its records.
-        notice: what the config says of these results; None for nothing.
+        inputs: the results, their licences, and what is said of them.
+        out: the folder below which the cards are laid out as below the results folder.
         kinds: which cards.
         only: the runs that are wanted; all where none is named.
-        out: the folder below which they are laid out as below `results`; that itself where it is not given.
     """
-    known = {run.run: run for run in runs}
+    known = {run.run: run for run in inputs.runs}
     for name in only:
         if name not in known:
             raise InputError(f"run: expected one of {sorted(known)}, found {name!r}")
-    for run in [known[name] for name in only] or runs:
+    for run in [known[name] for name in only] or inputs.runs:
         for kind in kinds:
             made = layout.TRAIN if kind == "data" else layout.TRAINING
-            path = results / made.format(run=run.run)
+            path = inputs.results / made.format(run=run.run)
             if path.exists():
-                text = card(results, run, responses, licences, notice, kind)
-                write_text((out or results) / FILES[kind].format(run=run.run), formats.printable(text))
+                write_text(out / FILES[kind].format(run=run.run), formats.printable(_card(inputs, run, kind)))
             elif only:
                 raise InputError(f"{path}: no such file, so that there is nothing to write a {kind} card of")
 
 
-def card(results: Path, run: Run, responses: str, licences: Mapping[str, str], notice: str | None, kind: Kind) -> str:
+def _card(inputs: ReportInputs, run: Run, kind: Kind) -> str:
     """The text of one card."""
+    results, responses = inputs.results, inputs.responses
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined)  # noqa: S701
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.filters.update(number=number, cell=_cell)
     found = evaluations(results, [run])
-    licence = licences.get(run.dataset or "")
+    licence = inputs.licences.get(run.dataset or "")
     trained = training(results, run.run)
     facts: dict[str, Any] = {
         "run": run,
@@ -84,7 +73,7 @@ def card(results: Path, run: Run, responses: str, licences: Mapping[str, str], n
         "train_sha256": _sha256(results / layout.TRAIN.format(run=run.run)),
         "training": trained,
         "evaluations": found,
-        "standing": evidence.standing(results, found, notice),
+        "standing": evidence.standing(results, found, inputs.notice),
         "commit": provenance.commit(Path(__file__).parent),
     }
     header = yaml.safe_dump(_header(run, licence, trained, kind), sort_keys=False)

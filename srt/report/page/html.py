@@ -14,10 +14,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from srt.experiment import layout
-from srt.experiment.config import load
 from srt.experiment.runs import Run
 from srt.report import formats
 from srt.report.formats import NOT_RUN, Part
+from srt.report.inputs import ReportInputs
 from srt.report.page import deviations, evidence, ledgers, provenance
 from srt.report.reported import read_evaluation, trained_on
 from srt.report.tables import samples
@@ -54,18 +54,12 @@ FIGURES = {  # name: heading, what stands in the picture's place for who cannot 
 RUN_COLUMNS = ("run", "dataset", "teacher", "student", "method", "ratio", "recipe", "seed")
 
 
-def write_html(
-    results: Path, runs: Sequence[Run], responses: str, notice: str | None, out: Path, config: Path | None = None
-) -> None:
+def write_html(inputs: ReportInputs, out: Path) -> None:
     """Write the report from tables and figures, and from the evaluations and ledgers below the results folder.
 
     Args:
-        results: folder of all artefacts.
-        runs: the run table.
-        responses: the plan of the response reflection, `all` or `selected`.
-        notice: a warning for the head of the page; None for none.
-        out: the HTML file; the tables and figures that it shows have been written beside it.
-        config: the config file of the results, which is shown and compared with the paper; None where none is known.
+        inputs: the results, and the config that is shown and compared with the paper.
+        out: the folder of the page; the tables and figures that it shows have been written below it.
 
     Raises:
         InputError: a table is missing, or a file is malformed.
@@ -75,14 +69,15 @@ def write_html(
     environment.trim_blocks = environment.lstrip_blocks = True
     environment.globals |= {"cell": formats.cell, "headings": formats.headings, "not_run": NOT_RUN}
     environment.filters.update(plain=plain, number=number, coded=coded)
-    tables, found = out.parent / Path(layout.TABLE).parent, evaluations(results, runs)
-    told = samples.stories(results, runs, responses)
+    results, runs = inputs.results, inputs.runs
+    tables, found = (out / layout.TABLE).parent, evaluations(results, runs)
+    told = samples.stories(results, runs, inputs.responses)
     page = environment.get_template(TEMPLATE).render(
-        standing=evidence.standing(results, found, notice),
+        standing=evidence.standing(results, found, inputs.notice),
         run_columns=RUN_COLUMNS,
         runs=[_run(results, run) for run in runs],
         tables=[_table(tables, name) for name in layout.tables() if name != "examples"],  # told in full below
-        figures=[_figure(out.parent, name) for name in layout.FIGURES],
+        figures=[_figure(out, name) for name in layout.FIGURES],
         evaluations=found,
         stories=told,
         statistics=samples.STATISTICS,
@@ -91,22 +86,21 @@ def write_html(
         making=provenance.making(results, runs),
         commit=provenance.commit(Path(__file__).parent),
         machine=provenance.machine(),
-        **_config(config, runs),
+        **_config(inputs),
     )
-    write_text(out, formats.printable(page))
+    write_text(out / layout.REPORT, formats.printable(page))
 
 
-def _config(path: Path | None, runs: Sequence[Run]) -> dict[str, Any]:
+def _config(inputs: ReportInputs) -> dict[str, object]:
     """The config file as it stands, and what it changes against the paper."""
-    config = load(path)[0] if path else None
-    part, same = deviations.deviations(config, runs)
-    text = read_text(path) if path else None
+    part, same = deviations.deviations(inputs.config, inputs.runs)
+    text = read_text(inputs.file) if inputs.file else None
     digest = hashlib.sha256(text.encode()).hexdigest() if text else None
-    shown = {"config_name": str(path) if path else "not given", "config_text": text, "config_sha256": digest}
+    shown = {"config_name": str(inputs.file or "not given"), "config_text": text, "config_sha256": digest}
     return {"deviations": part, "as_the_paper": same, **shown}
 
 
-def _run(results: Path, run: Run) -> dict[str, Any]:
+def _run(results: Path, run: Run) -> dict[str, object]:
     return {**run.model_dump(), "records": trained_on(results, run.run)}
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from srt.experiment import layout
-from srt.experiment.runs import Run
 from srt.report import formats
 from srt.report.formats import NOT_RUN, Part
 from srt.report.inputs import ReportInputs
@@ -19,26 +18,12 @@ from srt.storage.errors import InputError
 from srt.storage.files import write_text
 
 
-def write_tables(
-    results: Path,
-    runs: Sequence[Run],
-    responses: str,
-    opponents: Sequence[str],
-    questions: Sequence[str],
-    compare: dict[str, str],
-    out: Path,
-    only: Sequence[str] | None = None,
-) -> None:
-    """Write tables as CSV, Markdown and LaTeX into `out`, from whatever of the results is there.
+def write_tables(inputs: ReportInputs, out: Path, only: Sequence[str] | None = None) -> None:
+    """Write tables as CSV, Markdown and LaTeX below the folder `out`, from whatever of the results is there.
 
     Args:
-        results: folder of all artefacts.
-        runs: the run table.
-        responses: the plan of the response reflection, `all` or `selected`.
-        opponents: runs that every other trained run was judged against.
-        questions: the sets of questions on which they were.
-        compare: run: name of the reported row that it is compared with.
-        out: folder of the tables.
+        inputs: the results and what of them is compared.
+        out: the folder below which the tables are laid out as below the results folder.
         only: the tables that are wanted; None for all.
 
     Raises:
@@ -48,7 +33,7 @@ def write_tables(
     unknown = [name for name in wanted if name not in layout.tables()]
     if unknown:
         raise InputError(f"table: expected one of {', '.join(layout.tables())}, found {unknown[0]!r}")
-    inputs = ReportInputs(results, runs, responses, opponents, questions, reported().check_names(compare))
+    inputs = replace(inputs, compare=reported().check_names(inputs.compare))
     texts: dict[str, str] = {}
     for name in wanted:
         parts = _built(name, inputs)
@@ -57,7 +42,7 @@ def write_tables(
         texts[layout.TABLE.format(table=name, ext="md")] = formats.to_markdown(title_of(name), read, said)
         texts[layout.TABLE.format(table=name, ext="tex")] = formats.to_latex(name, title_of(name), read, said)
     for path, text in texts.items():  # once all could be made
-        write_text(out / Path(path).name, formats.printable(text))
+        write_text(out / path, formats.printable(text))
 
 
 def for_reading(parts: Sequence[Part]) -> list[Part]:
@@ -79,7 +64,7 @@ def _run_only(part: Part) -> Part:
 
 
 def read_tables(tables: Path, name: str) -> list[Part]:
-    """A table's parts as `write_tables` wrote them into the folder `tables`."""
+    """A table's parts as `write_tables` wrote them; `tables` is the folder of the tables."""
     path = tables / Path(layout.TABLE.format(table=name, ext="csv")).name
     table = table_of(name)
     empty = table.parts if table else EMPTY[name]()
