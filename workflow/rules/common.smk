@@ -18,7 +18,7 @@ from srt.report.inputs import inputs_of, settings_of
 from srt.settings import EXECUTION_FLAGS, flags
 from srt.settings.judge import judge_name
 from srt.settings.step_versions import STEP_VERSIONS
-from srt.storage.sidecars import items_of, meta_of, read_sidecar
+from srt.storage.sidecars import Sidecar, items_of, meta_of, read_sidecar
 from srt.training import launch
 
 processes.own_jobs(

@@ -61,7 +61,7 @@ def weight(priority, gpus):
 def shards_of(wildcards):
     """The shards of a scores file. A finished one keeps the number that it was made of: another reruns nothing."""
     finished = Path(RESULTS + meta_of(SCORES).format(**wildcards))
-    shards = read_sidecar(finished).get("shards", SCHEDULE.shards(CONFIG.execution))
+    shards = read_sidecar(finished, Sidecar).shards or SCHEDULE.shards(CONFIG.execution)
     return [
         RESULTS + SHARD.format(**wildcards, shard=shard, shards=shards)
         for shard in range(1, shards + 1)
