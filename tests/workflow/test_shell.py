@@ -42,6 +42,7 @@ class Marks:
 
     def __init__(self, **ends: str) -> None:
         self.by_kind, self.ends = ends, {}
+        self.unsaid: set[str] = set()  # what no command says, as the report reads it in the config's file
 
     def __call__(self, kind: str = "path", before: str = "") -> str:
         mark = f"K{len(self.ends)}K"
@@ -103,6 +104,7 @@ def everything(tree: Path, mark: Marks) -> str:
     values["evaluate"]["calibration"]["annotations"] = [mark(), mark()]
     licences = {name: mark("text") for name in values["datasets"]}
     values["report"] = {"notice": mark("text"), "compare": {"cheap": "sRecycled Alpaca 7B"}, "licences": licences}
+    mark.unsaid = set(MARK.findall(str([values["run_table"], values["report"]])))
     server = {"base_url": mark("address", "http://host/"), "api_key_env": "KEY"}
     price = {"prompt": 0.1, "completion": 0.2, "batch": 0.5}
     values["execution"] |= {"endpoints": {"asked": server, "first": server}, "prices": {"asked": price}}
@@ -136,7 +138,7 @@ def test_every_text_of_a_config_reaches_its_command_as_it_is(tmp_path: Path) -> 
                 cli.build_parser().parse_args(command[1 : command.index(">")])
     assert found[0] == found[1]
     assert {command[1] for command in found[0]} >= {"prepare", "reflect", "score", "gather", "coherence", "agreement"}
-    assert {f"K{number}K" for number in range(len(mark.ends))} - marks[0] == set()
+    assert {f"K{number}K" for number in range(len(mark.ends))} - marks[0] == mark.unsaid
 
 
 NAMES = [
