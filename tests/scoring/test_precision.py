@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from srt.experiment.config import load
+from srt.llm.model import ModelRef
 from srt.scoring.precision import Doubt, Doubts, ErrorModel, overflowed
 from srt.scoring.rescore import rescore
 from srt.scoring.score import score as score_pairs
@@ -14,6 +15,7 @@ from srt.scoring.score import with_nlls
 from srt.selection.ledger import decide_all
 from srt.selection.methods import Candidate
 from srt.selection.select import select
+from srt.settings.job import Job
 from srt.storage.errors import InputError
 from srt.storage.files import read_records, write_json, write_records
 from srt.storage.readers import read_json
@@ -161,8 +163,8 @@ def versions(tmp_path: Path, tiny_llamas: dict[str, Path]):
         scores[dtype] = {v: tmp_path / dtype / f"{v}.jsonl" for v in VARIANTS}
         for variant, path in pairs.items():
             settings = CONFIG.score.model_copy(update={"dtype": dtype, "precision": "exact"})
-            model = str(tiny_llamas["plain"])
-            score_pairs(path, scores[dtype][variant], model, None, settings, CONFIG.execution, tmp_path / "cache")
+            job = Job(scores[dtype][variant], tmp_path / "cache", CONFIG.execution)
+            score_pairs(path, ModelRef(str(tiny_llamas["plain"])), settings, job)
     return pairs, scores, str(tiny_llamas["plain"])
 
 
