@@ -176,8 +176,8 @@ def versions(tmp_path: Path, tiny_llamas: dict[str, Path]):
         scores[dtype] = {v: tmp_path / dtype / f"{v}.jsonl" for v in VARIANTS}
         for variant, path in pairs.items():
             settings = CONFIG.score.model_copy(update={"dtype": dtype, "precision": "exact"})
-            model = str(tiny_llamas["plain"])
-            score_pairs(path, scores[dtype][variant], model, None, settings, CONFIG.execution, tmp_path / "cache")
+            job = Job(scores[dtype][variant], tmp_path / "cache", CONFIG.execution)
+            score_pairs(path, ModelRef(str(tiny_llamas["plain"])), settings, job)
     return pairs, scores, str(tiny_llamas["plain"])
 
 
