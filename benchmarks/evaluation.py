@@ -49,7 +49,7 @@ def measure(name: str, data: str, limit: int | None) -> dict[str, Any]:
 
     lap("a model's own imports")
     import lm_eval
-    import lm_eval.evaluator
+    import lm_eval.evaluator  # noqa: F401
     from lm_eval.models.huggingface import HFLM  # noqa: F401
 
     import srt.evaluation.open_llm  # noqa: F401

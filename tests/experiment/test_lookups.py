@@ -58,12 +58,12 @@ def test_a_selection_reads_what_its_method_compares(demo: Experiment) -> None:
     words = demo.selection_flags("recycled")
     assert words.startswith("--pairs original=results/data/demo/original.jsonl --pairs instruction=")
     assert "--scores original=results/scores/smollm2/demo/original.jsonl" in words
-    assert words.endswith("--method released --ratio 1.0")
+    assert words.endswith("--method selective --ratio 1.0")
 
 
 def test_only_what_a_method_reads_is_a_setting_of_its_selection(demo: Experiment) -> None:
     assert demo.selection_settings("recycled") == SETTINGS
-    assert demo.selection_rest("recycled") == "--perplexity-prefers higher --proxy-sample 200"
+    assert demo.selection_rest("recycled") == "--perplexity-prefers lower --proxy-sample 200"
     assert demo.selection_settings("recycled", "proxy_sample") == f"{SETTINGS} --proxy-sample 200"
     assert demo.selection_settings("recycled", "proxy_sample") not in demo.selection_rest("recycled", "proxy_sample")
 

@@ -21,6 +21,7 @@ from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge
 from helpers.fake_teacher import answer_to
 from helpers.golden.model import write_model
 from srt import cli
+from srt.selection.builtin import METHODS
 from srt.storage.yaml_files import read_yaml
 
 IN, OUT, MODEL = Path("in"), Path("out"), Path("in/model")
@@ -34,7 +35,6 @@ ORIGINALS = [
     {"id": "f", "instruction": "Greet me.", "input": "", "output": "Hello! \u00fc \u4f60\u597d"},
 ]
 VARIANTS = ("original", "instruction", "response", "both")
-TWO_PHASES, CONTROLS = ("paper", "released", "ifd", "r_ifd", "perplexity", "coherence"), ("random", "length")
 
 
 @dataclass(frozen=True)
@@ -236,16 +236,22 @@ def _score(name: str, place: int, variant: str, ifd: float, r_ifd: float) -> dic
 
 
 def selection_run() -> None:
-    for method in (*VARIANTS, *TWO_PHASES, *CONTROLS):
-        kinds = {"pairs": "", "scores": ".scores", **({"coherence": ".coherence"} if method == "coherence" else {})}
+    for method in METHODS:
+        if not method.chooses:
+            continue
+        kinds = {
+            "pairs": "",
+            "scores": ".scores",
+            **({"coherence": ".coherence"} if "coherence" in method.uses else {}),
+        }
         files = " ".join(
             f"--{kind} {variant}=in/{variant}{suffix}.jsonl"
-            for variant in ((method,) if method in VARIANTS else VARIANTS)
+            for variant in method.variants
             for kind, suffix in kinds.items()
         )
-        seed = "--seed 1" if method in CONTROLS else ""
+        seed = "--seed 1" if "seed" in method.uses else ""
         for ratio in (1.0, 0.5):
-            srt(f"selection out/{method}-{ratio} --method {method} --ratio {ratio} {seed} {files}")
+            srt(f"selection out/{method.name}-{ratio} --method {method.name} --ratio {ratio} {seed} {files}")
 
 
 # finetune
