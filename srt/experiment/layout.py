@@ -14,8 +14,8 @@ from srt.settings.benchmark import Planned
 from srt.settings.benchmarks import benchmarks as all_benchmarks
 from srt.settings.given import Variant
 from srt.settings.judge import judge_name
+from srt.storage import trainings
 from srt.storage.sidecars import items_of, meta_of
-from srt.storage.trainings import RECORD
 
 PAIRS = "data/{pairs}.jsonl"  # any of the next three
 ORIGINAL = "data/{dataset}/original.jsonl"
@@ -28,7 +28,7 @@ LEDGER = "runs/{run}/ledger.jsonl"
 DATA_CARD = "runs/{run}/DATA_CARD.md"
 MODEL_CARD = "runs/{run}/MODEL_CARD.md"
 MODEL = "runs/{run}/model"
-TRAINING = f"{MODEL}/{RECORD}"
+TRAINING = f"{MODEL}/{trainings.RECORD}"
 ANSWERS = "runs/{run}/answers/{questions}.jsonl"
 EVALUATION = "runs/{run}/evaluation/{benchmark}.json"
 IMPORTED = "scores/{imported}.jsonl"  # scores that somebody else computed, by their path

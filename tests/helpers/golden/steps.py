@@ -363,20 +363,15 @@ def evaluate_run() -> None:
 
 
 def report_inputs() -> None:
-    from helpers.results import RUNS, write_results
+    from helpers.results import inputs_at, small_config, write_results
 
     write_results(IN / "results")
-    names = [*type(RUNS[0]).model_fields]
-    rows = [["-" if (value := getattr(run, name)) is None else str(value) for name in names] for run in RUNS]
-    (IN / "runs.tsv").write_text("".join("\t".join(row) + "\n" for row in [names, *rows]))
+    (IN / "config.yaml").write_text(small_config(IN, inputs_at(IN / "results")))
 
 
 def report_run() -> None:
-    where = (
-        "in/results --run-table in/runs.tsv --out out --opponent as_is --questions wizardlm --compare 'as_is=Alpaca 7B'"
-    )
     for part in ("tables", "cards", "html"):
-        srt(f"report {part} {where}")
+        srt(f"report {part} --config in/config.yaml --out out")
 
 
 STEPS = {
