@@ -21,7 +21,7 @@ Role = Literal["baseline", "method", "control"]
 Direction = Literal["higher", "lower"]
 # The settings by what they can be: the direction of a preference, the limit of a filter.
 _KINDS = {name: field.annotation for name, field in SelectionConfig.model_fields.items()}
-DIRECTIONS = tuple(name for name, kind in _KINDS.items() if kind == Direction)
+DIRECTIONS = tuple(name for name, kind in _KINDS.items() if get_args(kind) == get_args(Direction))
 LIMITS = tuple(name for name, kind in _KINDS.items() if kind is float)
 
 
