@@ -369,14 +369,19 @@ def report_inputs() -> None:
     names = [*type(RUNS[0]).model_fields]
     rows = [["-" if (value := getattr(run, name)) is None else str(value) for name in names] for run in RUNS]
     (IN / "runs.tsv").write_text("".join("\t".join(row) + "\n" for row in [names, *rows]))
+    config = {
+        "run_table": "in/runs.tsv",
+        "results": "in/results",
+        "responses": "all",
+        "evaluate": {"pairwise": {"questions": ["wizardlm"], "opponents": ["as_is"]}},
+        "report": {"notice": None, "compare": {"as_is": "Alpaca 7B"}, "licences": {}},
+    }
+    (IN / "report.yaml").write_text(json.dumps(config, indent=2))
 
 
 def report_run() -> None:
-    where = (
-        "in/results --run-table in/runs.tsv --out out --opponent as_is --questions wizardlm --compare 'as_is=Alpaca 7B'"
-    )
     for part in ("tables", "cards", "html"):
-        srt(f"report {part} {where}")
+        srt(f"report {part} --config in/report.yaml --out out")
 
 
 STEPS = {
