@@ -1,9 +1,9 @@
 """A pairwise evaluation beside what greedy scheduling of its judge's latencies takes: is judging limited by the judge?
 
-A local OpenAI-compatible server (tests/fake_teacher.py, a process of its own) gives scores with heavy-tailed latencies
-(log-normal, sigma 1). `srt.evaluation.pairwise.evaluate` asks about every pair in both orders, in its window; greedy
-is simulated. Everything counts that the evaluation does: reading, prompts, journal, parsing, statistics, the result.
-The last line is a JSON object; `ratio` is ours over greedy.
+A local OpenAI-compatible server (tests/helpers/fake_teacher.py, a process of its own) gives scores with heavy-tailed
+latencies (log-normal, sigma 1). `srt.evaluation.pairwise.evaluate` asks about every pair in both orders, in its window;
+greedy is simulated. Everything counts that the evaluation does: reading, prompts, journal, parsing, statistics, the
+result. The last line is a JSON object; `ratio` is ours over greedy.
 
     python benchmarks/judging.py
 """

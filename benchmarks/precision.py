@@ -79,7 +79,7 @@ def score_all(pairs: Mapping[str, Path], out: Mapping[str, Path], model: str, se
     """Score every version, with a cache of their own."""
     execution = load()[0].execution
     for variant, path in pairs.items():
-        score(path, out[variant], model, None, settings, execution, out[variant].parent / "cache")
+        score(path, ModelRef(model), settings, Job(out[variant], out[variant].parent / "cache", execution))
 
 
 def differences(first: Path, second: Path) -> int:

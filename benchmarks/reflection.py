@@ -16,10 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from srt.experiment.config import load
+from srt.llm.model import ModelRef
 from srt.llm.prompts import joined
 from srt.prepare.sources import read_pairs
 from srt.reflection.styles import read_style
 from srt.scoring.score import score
+from srt.settings.job import Job
 from srt.storage.files import read_records, write_records
 from srt.storage.records import Pair, ReflectedPair, Score
 
@@ -36,7 +38,7 @@ def share_of_own(pairs: Sequence[Pair], model: str, cache: Path) -> float:
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "pairs.jsonl", Path(folder) / "scores.jsonl"
         write_records(source, swapped)
-        score(source, out, model, None, config.score, config.execution, cache)
+        score(source, ModelRef(model), config.score, Job(out, cache, config.execution))
         nll = {s.id: s.nll_response_given_instruction for s in read_records(out, Score)}
     wins = 0
     for pair in pairs:

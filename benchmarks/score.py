@@ -24,11 +24,13 @@ from common import child, records_file
 
 from srt.experiment.config import load
 from srt.llm import loading
+from srt.llm.model import ModelRef
 from srt.llm.prompts import guess_prompt, student_template
 from srt.prepare.sources import read_pairs
 from srt.scoring.nll import Scorer
 from srt.scoring.score import score
 from srt.scoring.sequences import Sequencer, Target
+from srt.settings.job import Job
 from srt.storage.files import write_records
 from srt.storage.records import Pair
 
@@ -186,8 +188,8 @@ def memory(args: argparse.Namespace, count: int) -> dict[str, Any]:
         execution = config.execution.model_copy(
             update={"score_batch_tokens": args.batch_tokens, "score_compile": "off"}
         )
-        model, out = str(folder / "model"), folder / "scores.jsonl"
-        score(folder / "pairs.jsonl", out, model, None, config.score, execution, folder / "cache")
+        job = Job(folder / "scores.jsonl", folder / "cache", execution)
+        score(folder / "pairs.jsonl", ModelRef(str(folder / "model")), config.score, job)
     return {"records": len(pairs), "peak_gb": peak_gb()}
 
 

@@ -1,9 +1,10 @@
 """The teacher's window beside batches of ten with a barrier, and beside what greedy scheduling of the latencies takes.
 
-A local OpenAI-compatible server (tests/fake_teacher.py, a process of its own) answers with heavy-tailed latencies
-(log-normal, sigma 1, the same for all by their place). Ours and the barrier ask it over real HTTP with the same client
-and the same journal, in turn; greedy is simulated: the next request goes to the slot that is free first. `--memory`
-requests more are asked without latency, in a process of their own, for its peak memory. The last line is JSON.
+A local OpenAI-compatible server (tests/helpers/fake_teacher.py, a process of its own) answers with heavy-tailed
+latencies (log-normal, sigma 1, the same for all by their place). Ours and the barrier ask it over real HTTP with the
+same client and the same journal, in turn; greedy is simulated: the next request goes to the slot that is free first.
+`--memory` requests more are asked without latency, in a process of their own, for its peak memory. The last line is
+JSON.
 
     python benchmarks/teacher.py
 """

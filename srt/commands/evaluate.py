@@ -142,7 +142,8 @@ def _replay(args: argparse.Namespace, benchmark: Benchmark) -> None:
     from srt.prepare.sources import located
 
     how = given(benchmark.replay, benchmark.key)
-    _refuse_judging(args, benchmark.settings, f"--{how.flag}", *(["questions"] if benchmark.asks else []))
+    idle_beside = [name for name in ("section", "questions") if hasattr(args, name)]
+    _refuse_judging(args, benchmark.settings, f"--{how.flag}", *idle_beside)
     outputs = located(args.outputs) if how.outputs and args.outputs else None
     judgments = located(getattr(args, how.flag))
     replay(benchmark, ReplayRequest(judgments, _alone(args, f"--{how.flag}", *_files(benchmark)), outputs))

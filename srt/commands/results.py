@@ -85,6 +85,8 @@ def _report_arguments(part: argparse.ArgumentParser, name: str) -> None:
 def _inputs(args: argparse.Namespace) -> ReportInputs:
     if args.config is None:
         say("no --config: the report of the demo (config/config.yaml)")
+    if args.results is not None and not args.results.is_dir():
+        raise InputError(f"RESULTS: {args.results}: no such folder")
     return read_inputs(args.config, args.results)
 
 

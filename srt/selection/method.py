@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from srt.selection.candidates import STATISTICS, Candidate, branch_of, statistic
 from srt.settings import SelectionConfig
@@ -18,6 +18,11 @@ from srt.storage.records import RATIOS, VARIANTS
 LABELS = {"ifd": "IFD", "r_ifd": "r-IFD"}  # in a ledger
 UNREFLECTED_RESPONSE = frozenset({"original", "instruction"})
 Role = Literal["baseline", "method", "control"]
+Direction = Literal["higher", "lower"]
+# The settings by what they can be: the direction of a preference, the limit of a filter.
+_KINDS = {name: field.annotation for name, field in SelectionConfig.model_fields.items()}
+DIRECTIONS = tuple(name for name, kind in _KINDS.items() if get_args(kind) == get_args(Direction))
+LIMITS = tuple(name for name, kind in _KINDS.items() if kind is float)
 
 
 @dataclass(frozen=True)
@@ -31,12 +36,13 @@ class Preference:
     """
 
     statistic: str
-    direction: Literal["higher", "lower"] = "higher"
+    direction: Direction = "higher"
     set_by: str | None = None
 
     def __post_init__(self) -> None:
         _check("statistic", self.statistic, STATISTICS)
-        _check("set_by", self.set_by or "", ("", *SelectionConfig.model_fields))
+        _check("direction", self.direction, get_args(Direction))
+        _check("set_by", self.set_by or "", ("", *DIRECTIONS))
 
     @property
     def uses(self) -> frozenset[str]:
@@ -74,7 +80,7 @@ class Limit:
 
     def __post_init__(self) -> None:
         _check("statistic", self.statistic, RATIOS)
-        _check("below", self.below, SelectionConfig.model_fields)
+        _check("below", self.below, LIMITS)
 
     def refusal(self, chosen: Candidate, settings: SelectionConfig) -> str | None:
         """Why a winner is dropped, in the ledger's words; None if it is not."""
@@ -137,6 +143,9 @@ class Method:
     trains: bool = True
 
     def __post_init__(self) -> None:
+        _check("role", self.role, get_args(Role))
+        for variant in self.variants:
+            _check("variants", variant, VARIANTS)
         if self.chooses and not (self.phases or self.matches) and len(self.variants) != 1:
             raise InputError(f"method {self.name}: without phases: expected one variant, found {self.variants}")
 

@@ -5,6 +5,7 @@ Such a package names a `Benchmark` as an entry point of GROUP, under the benchma
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Literal
@@ -149,6 +150,8 @@ PAIRWISE = Benchmark(
     whole=80,  # the smallest published set
 )
 OWN = {found.key: found for found in (ALPACA_EVAL, ALPACA_EVAL_2, MT_BENCH, OPEN_LLM, PAIRWISE)}
+# What else is a table, or stands under `evaluate:`.
+TAKEN = ("ablation", "selection_ratio", "data", "examples", "comparison", "judges", "calibration")
 
 
 @cache
@@ -158,13 +161,25 @@ def benchmarks() -> dict[str, Benchmark]:
     for point in entry_points(group=GROUP):
         if point.name in found:
             raise InputError(f"{_called(point)}: expected another name: there is a benchmark {point.name!r}")
-        found[point.name] = _loaded(point)
+        new = _loaded(point)
+        _refuse_taken(point, new, found)
+        found[point.name] = new
     return found
 
 
 def benchmark_of(evaluation: str) -> Benchmark | None:
     """The benchmark that an evaluation of that name is of; None where it is of none that is known."""
     return next((found for found in benchmarks().values() if found.names(evaluation)), None)
+
+
+def _refuse_taken(point: EntryPoint, new: Benchmark, known: Mapping[str, Benchmark]) -> None:
+    """InputError for a benchmark whose table, section or evaluations would be taken for something else's."""
+    if new.key in TAKEN:
+        raise InputError(f"{_called(point)}: expected another name: {new.key!r} is a table or section")
+    for other in known.values():
+        if other.names(new.pattern) or new.names(other.pattern):
+            told = f"expected another name of its evaluations: {new.pattern!r} could be one of {other.key}"
+            raise InputError(f"{_called(point)}: {told}")
 
 
 def _loaded(point: EntryPoint) -> Benchmark:

@@ -20,6 +20,11 @@ class Cased(Settings):
 
     TOLD_BY: ClassVar[str]
 
+    def __new__(cls, **values: Any) -> Self:
+        """An object of the case: what is called is validated in place, so that it has to be of its type already."""
+        made: Self = super().__new__(case_of(cls, values))
+        return made
+
     @model_validator(mode="wrap")
     @classmethod
     def _as_its_case(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:

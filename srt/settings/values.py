@@ -19,7 +19,7 @@ UNKNOWN = ("extra_forbidden", "invalid_key")  # the second: no text
 # What was a key, by its section and itself, and what is always taken now.
 GONE: dict[Steps, str] = {
     ("recipes", "attention"): "PyTorch's own attention (sdpa)",
-    ("recipes", "kernels"): "PyTorch's own kernels, and TRL's chunked loss",
+    ("recipes", "kernels"): "PyTorch's own kernels (with TRL's chunked loss)",
 }
 ROUNDS = 4  # a section's own rules are looked at only when all its values are right
 

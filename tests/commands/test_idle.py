@@ -172,6 +172,12 @@ def test_a_replay_asks_nobody(capsys, benchmark, flags):
     assert f"{flags[0]}: has no effect with --" in capsys.readouterr().err
 
 
+def test_a_section_has_no_effect_on_judgments_that_are_there(capsys):
+    words = ["evaluate", "alpaca-eval", "--annotations", "a.json", "out.json", "--section", "alpaca_eval_2"]
+    assert cli.main(words) == 2
+    assert "--section: has no effect with --annotations" in capsys.readouterr().err
+
+
 def test_questions_have_no_effect_on_judgments_that_are_there(capsys):
     assert cli.main(["evaluate", "pairwise", "--judgments", "j.jsonl", "out.json", "--questions", "q.json"]) == 2
     assert "--questions: has no effect with --judgments" in capsys.readouterr().err

@@ -76,7 +76,12 @@ def test_the_fixture_is_accepted(values, tmp_path):
         (("score",), "max_len", 5, "score.max_len: is not a known key, did you mean 'max_length'?"),
         (("recipes", "demo"), "lr", 1.0, "recipes.demo.lr: is not a known key"),
         (("recipes", "demo"), "attention", "sdpa", GONE.format("attention", "PyTorch's own attention (sdpa)")),
-        (("recipes", "demo"), "kernels", "x", GONE.format("kernels", "PyTorch's own kernels, and TRL's chunked loss")),
+        (
+            ("recipes", "demo"),
+            "kernels",
+            "x",
+            GONE.format("kernels", "PyTorch's own kernels (with TRL's chunked loss)"),
+        ),
         (("evaluate", "open_llm", "demo"), "shots", 5, "evaluate.open_llm.demo.shots: is not a known key"),
     ],
 )

@@ -172,3 +172,15 @@ def test_an_unknown_row_of_the_paper_is_refused_by_every_part_that_compares(smal
     small.write_text(yaml.safe_dump(values))
     with pytest.raises(InputError, match="GPT-9"):
         write_tables(read_inputs(small), small.parent)
+
+
+@pytest.mark.parametrize("part", ["tables", "figures", "html", "cards"])
+def test_results_that_are_named_and_not_there_are_a_line(
+    small: Path, part: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistyped folder is no experiment that has not begun."""
+    (tmp_path / "file").touch()
+    for name in ("nowhere", "file"):
+        assert cli.main(["report", part, str(tmp_path / name), "--config", str(small)]) == 2
+        assert capsys.readouterr().err == f"srt: RESULTS: {tmp_path / name}: no such folder\n"
+    assert not (tmp_path / "nowhere").exists()

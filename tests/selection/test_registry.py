@@ -92,6 +92,12 @@ def test_what_follows_from_a_methods_fields():
         lambda: Preference("idf"),
         lambda: Limit("ifd", "idf_below"),
         lambda: Limit("coherence", "ifd_below"),
+        lambda: Limit("ifd", "perplexity_prefers"),
+        lambda: Limit("ifd", "proxy_sample"),
+        lambda: Preference("ifd", "lowest"),
+        lambda: Preference("ifd", set_by="ifd_below"),
+        lambda: Method("toy", variants=("origin",)),
+        lambda: Method("toy", variants=("original",), role="contrl"),
         lambda: Method("x", variants=("original", "both")),
     ],
 )

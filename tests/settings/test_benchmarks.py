@@ -1,12 +1,14 @@
 """The registry of benchmarks: what it names is there, and an entry point that is of no use is told in one line."""
 
 import pkgutil
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 
 import pytest
 
 from helpers import ROOT
 from srt import cli
+from srt.experiment import layout
 from srt.experiment.config import load
 from srt.settings import EvaluateConfig, Settings, benchmarks
 from srt.settings.benchmark import Benchmark
@@ -85,12 +87,36 @@ def test_an_evaluation_belongs_to_the_benchmark_that_makes_it():
         ("x:y", "other", 3, "expected a srt.settings.benchmark.Benchmark, found int"),
         ("x:y", "another", JUDGED, "expected a benchmark of the entry point's name, found 'other'"),
         ("x:y", "mt_bench", JUDGED, "expected another name: there is a benchmark 'mt_bench'"),
+        ("x:y", "data", replace(JUDGED, key="data"), "expected another name: 'data' is a table or section"),
+        (
+            "x:y",
+            "calibration",
+            replace(JUDGED, key="calibration"),
+            "expected another name: 'calibration' is a table or section",
+        ),
+        (
+            "x:y",
+            "pairwise_too",
+            replace(JUDGED, key="pairwise_too"),
+            "expected another name of its evaluations: 'pairwise_too' could be one of pairwise",
+        ),
+        (
+            "x:y",
+            "other",
+            replace(JUDGED, questions=None, file="{questions}_other"),
+            "expected another name of its evaluations: '{questions}_other' could be one of alpaca_eval",
+        ),
     ],
 )
 def test_an_entry_point_of_no_use_is_told_in_one_line(installed, capsys, value, name, found, told):
     installed(value, name, found)
     assert cli.main(["plan"]) == 2
     assert capsys.readouterr().err == f"srt: entry point {name} = {value} of srt.benchmarks: {told}\n"
+
+
+def test_no_other_benchmark_takes_the_place_of_a_table_or_a_section():
+    ours = {*layout.tables(), *EvaluateConfig.model_fields}
+    assert ours == {*benchmarks.OWN, *benchmarks.TAKEN}
 
 
 def test_a_benchmark_of_another_package_has_a_section_and_a_judge_of_its_own(installed, tmp_path):

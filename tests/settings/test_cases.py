@@ -1,5 +1,6 @@
 """Settings that exist in some cases only: what has no meaning is refused, by key, with one line for each fault."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -69,3 +70,17 @@ def test_checkpoints_are_found_where_they_were() -> None:
     assert full.journalled() == {**full.model_dump(), **dict.fromkeys(LORA)}
     adapted = FinetuneConfig.model_validate({**full.model_dump(), "adapter": "lora", **LORA})
     assert adapted.journalled() == adapted.model_dump()
+
+
+@pytest.mark.parametrize(
+    ("adapter", "kind"), [({"adapter": "none"}, FullRecipe), ({"adapter": "lora", **LORA}, AdapterRecipe)]
+)
+def test_a_section_that_is_called_is_its_case_as_well(
+    values: dict[str, Any], adapter: dict[str, Any], kind: type[FinetuneConfig]
+) -> None:
+    given = {**values["recipes"]["demo"], **adapter}
+    called = FinetuneConfig(**given)
+    assert type(called) is kind
+    assert called == FinetuneConfig.model_validate(given)
+    assert type(called.model_copy(update={"epochs": 9.0})) is kind
+    assert copy.deepcopy(called) == called
