@@ -9,6 +9,11 @@ from pydantic import Field
 from srt.settings.base import Backend, Dtype, Location, OptionalLocation, Place, Settings
 from srt.settings.cases import Cased
 
+BACKENDS = (
+    "openai: any OpenAI-compatible endpoint; vllm-server: a started server; or a model in process (auto: vLLM where "
+    "CUDA is, transformers otherwise)"
+)
+
 
 class PrepareConfig(Settings):
     """A named data set (`datasets:`), as it is read by `srt prepare`."""
@@ -34,10 +39,7 @@ class ReflectConfig(Cased):
     model: Annotated[Location, Place.MODEL] = Field(
         description="the teacher: a model folder, a hub name, or the endpoint's model name"
     )
-    backend: Backend = Field(
-        description="openai: any OpenAI-compatible endpoint; vllm-server: a started server; or a model in process "
-        "(auto: vLLM where CUDA is, transformers otherwise)"
-    )
+    backend: Backend = Field(description=BACKENDS)
     prompts: Annotated[Location, Place.STYLE] = Field(description="the prompt style's file (config/prompts/*.yaml)")
     answers: Annotated[Location, Place.CLEANING] = Field(
         description="the file that says how an answer is cleaned (config/prompts/answers.yaml)"
@@ -64,7 +66,7 @@ class ReflectConfig(Cased):
 class LocalTeacher(ReflectConfig):
     """A teacher whose model runs here, in process or behind a started server."""
 
-    backend: Literal["auto", "transformers", "vllm", "vllm-server"] = Field(description="what runs the model")
+    backend: Literal["auto", "transformers", "vllm", "vllm-server"] = Field(description=BACKENDS)
     revision: str | None = Field(description="the hub revision of the teacher; not of an endpoint")
     dtype: Dtype = Field(description="the teacher's weights and arithmetic; not of an endpoint")
     max_total_tokens: int = Field(
@@ -75,7 +77,7 @@ class LocalTeacher(ReflectConfig):
 class EndpointTeacher(ReflectConfig):
     """A teacher behind somebody's endpoint."""
 
-    backend: Literal["openai"] = Field(description="any OpenAI-compatible endpoint")
+    backend: Literal["openai"] = Field(description=BACKENDS)
 
 
 class StudentConfig(Settings):
