@@ -110,7 +110,6 @@ def teacher(parser: argparse.ArgumentParser) -> None:
 
 def refuse_idle_of_teacher(args: argparse.Namespace, settings: ReflectConfig) -> None:
     """InputError for a flag that the teacher's backend, or the variant, has no use for."""
-    flags.refuse_idle(args, ReflectConfig, idle.of_reflection(settings))
     flags.refuse_idle(args, ExecutionConfig, idle.of_backend(settings.backend))
     if settings.backend != "openai":
         why = dict.fromkeys(("base_url", "endpoint"), f"with --backend {settings.backend}: expected openai")

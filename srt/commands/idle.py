@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from srt.selection.method import Method
-from srt.settings import SENDING, VLLM, GenerateConfig, ReflectConfig, SelectionConfig, Settings
+from srt.settings import SENDING, VLLM, GenerateConfig, SelectionConfig, Settings
 from srt.settings.cases import Cased, fields_of
 from srt.settings.defaults import flag
 from srt.settings.flags import flag_text
@@ -30,12 +30,6 @@ def of_selection(method: Method, reads: Collection[str] = ()) -> Why:
     """Settings and arguments of a selection that neither the method reads nor, by `reads`, the step itself."""
     known = ("seed", "coherence", *SelectionConfig.model_fields)
     return {name: f"with --method {method.name}" for name in known if name not in {*method.uses, *reads}}
-
-
-def of_reflection(settings: ReflectConfig) -> Why:
-    """Settings of a teacher that it does not read; a greedy one reads `top_p`, as it is asked again by chance."""
-    elsewhere = ("revision", "dtype", "max_total_tokens") if settings.backend == "openai" else ()
-    return dict.fromkeys(elsewhere, "with --backend openai")
 
 
 def of_case(kind: type[Settings], case: type[Settings], values: Mapping[str, object]) -> Why:

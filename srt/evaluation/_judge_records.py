@@ -13,7 +13,7 @@ from srt.storage.journal import content_key
 
 def described(judge: JudgeConfig, file: str, prompt: str) -> dict[str, Any]:
     """The judge as an evaluation's record names it: by its file's name, with the SHA-256 of the prompt."""
-    return {"name": judge_name(file), **judge.model_dump(), "prompt_sha256": content_key(prompt)}
+    return {"name": judge_name(file), **judge.recorded(), "prompt_sha256": content_key(prompt)}
 
 
 def versions(judge: JudgeConfig, answered_as: set[str], *named: str) -> dict[str, str]:

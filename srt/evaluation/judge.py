@@ -24,6 +24,7 @@ from srt.llm.server import server_log, serving
 from srt.llm.servers import OpenServer, ServerError
 from srt.llm.wire import of_choice
 from srt.settings import JudgeConfig
+from srt.settings.judge import ServedJudge
 from srt.storage.claims import Aside
 from srt.storage.errors import InputError
 from srt.storage.journal import Journal, content_key, rounds_of
@@ -276,7 +277,7 @@ def asking(judging: Judging, out: Path) -> Iterator[Judge]:
 
 def identity(judge: JudgeConfig) -> str:
     """What a verdict depends on: an endpoint's model name, or a served judge's weights and how they are run."""
-    if not judge.serve:
+    if not isinstance(judge, ServedJudge):
         return f"endpoint {judge.model}"
     weights = loading.identity(judge.model, judge.revision)
     return f"served {weights} {judge.dtype} {judge.max_model_len}, no sampling settings of the model's own"

@@ -135,13 +135,18 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Speaker:
-    """Whose text it is: a backend's name, and the model with its arithmetic and its context length in process."""
+    """Whose text it is: a backend's name, and the model.
+
+    Attributes:
+        revision, dtype, max_total_tokens: of a model that runs here, which context length and arithmetic it has;
+            nobody reads them of an endpoint.
+    """
 
     backend: str
     model: str
-    revision: str | None
-    dtype: str
-    max_total_tokens: int
+    revision: str | None = None
+    dtype: str = ""
+    max_total_tokens: int = 0
 
     def identity(self) -> str:
         """What answers are journalled under, whatever computed them. InputError for a missing model."""

@@ -18,6 +18,7 @@ from srt.llm.devices import cpu_environment
 from srt.llm.servers import NO_KEY, OpenServer, Served, ServerError, key_in
 from srt.machine.ports import LOOPBACK, free_port
 from srt.settings import Endpoint, ExecutionConfig, JudgeConfig
+from srt.settings.judge import ServedJudge
 from srt.storage.errors import InputError
 from srt.storage.journal import content_key
 
@@ -40,7 +41,7 @@ def serving(
         InputError: the endpoint or its key is missing.
         ServerError: the server died or did not answer in time; names the log and its last line.
     """
-    if not judge.serve:
+    if not isinstance(judge, ServedJudge):
         yield endpoint_server(judge, endpoint)
         return
     served = Served(judge.model, judge.revision, judge.dtype, judge.max_model_len)

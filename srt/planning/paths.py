@@ -24,9 +24,11 @@ from srt.prepare.prepare import is_file
 from srt.prepare.sources import HUB, hub_address
 from srt.reflection.cleaning import read_cleaning
 from srt.reflection.styles import read_style
-from srt.settings import Config, JudgeConfig, OpenLlmConfig, ReflectConfig, places
+from srt.settings import Config, JudgeConfig, OpenLlmConfig, places
 from srt.settings.base import Place
+from srt.settings.judge import AskedJudge
 from srt.settings.places import Look, require_file, require_folder
+from srt.settings.steps import EndpointTeacher
 from srt.settings.types import Spot, spots
 from srt.storage.errors import InputError
 from srt.storage.findings import Finding, refuse
@@ -88,9 +90,7 @@ def _output(text: str, section: BaseModel) -> None:
 
 
 def _model(text: str, section: BaseModel) -> None:
-    asked = (isinstance(section, ReflectConfig) and section.backend == "openai" and text == section.model) or (
-        isinstance(section, JudgeConfig) and not section.serve
-    )
+    asked = (isinstance(section, EndpointTeacher) and text == section.model) or isinstance(section, AskedJudge)
     if not asked:  # else it is the endpoint's name of the model
         require(text)
 

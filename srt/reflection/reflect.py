@@ -27,6 +27,7 @@ from srt.reflection.styles import Style, read_style
 from srt.selection.phases import phase_one_winner
 from srt.settings import Endpoint, Price, ReflectConfig
 from srt.settings.job import Job
+from srt.settings.steps import LocalTeacher
 from srt.storage import packages
 from srt.storage.errors import InputError
 from srt.storage.files import read_records, write_records
@@ -115,12 +116,14 @@ def reflect(
 def _finished_key(variant: str, talks: Sequence[Conversation], settings: ReflectConfig) -> str:
     """What a finished reflection is known by in the journal: the pairs, the settings, what the prompt files say."""
     said = [talks[0].style.model_dump(), talks[0].cleaning.model_dump()] if talks else []
-    return content_key("finished", variant, settings.model_dump(), said, [talk.pair.model_dump() for talk in talks])
+    return content_key("finished", variant, settings.journalled(), said, [talk.pair.model_dump() for talk in talks])
 
 
 def speaker_of(settings: ReflectConfig) -> Speaker:
     """The teacher as a backend knows it."""
-    return Speaker(settings.backend, settings.model, settings.revision, settings.dtype, settings.max_total_tokens)
+    if isinstance(settings, LocalTeacher):
+        return Speaker(settings.backend, settings.model, settings.revision, settings.dtype, settings.max_total_tokens)
+    return Speaker(settings.backend, settings.model)
 
 
 def read_input(pairs: Path, variant: str) -> list[ReflectedPair]:
@@ -168,10 +171,10 @@ def shorten(talks: Sequence[Conversation], settings: ReflectConfig) -> int:
     """Cut the shown response of pairs over `max_pair_tokens` at its end; the number of pairs that were cut."""
     if settings.pair_tokenizer:
         tokenizer: Any = loading.load_tokenizer(settings.pair_tokenizer, None)
-    elif settings.backend == "openai":
-        return 0  # nobody here can count an endpoint's tokens; `pair_tokenizer` can name whose to count
-    else:
+    elif isinstance(settings, LocalTeacher):
         tokenizer = loading.load_tokenizer(settings.model, settings.revision)
+    else:
+        return 0  # nobody here can count an endpoint's tokens; `pair_tokenizer` can name whose to count
     cut = 0
     for talk in talks:
         shown = tokenizer(talk.fields["response"], add_special_tokens=False, return_offsets_mapping=True)

@@ -16,9 +16,15 @@ class Cased(Settings):
 
     Values are read as the case that the field `TOLD_BY` names. Pydantic's own tagged unions would do, but for the tags
     that they put into the way to a complaint, where no key stands.
+
+    Attributes:
+        TOLD_BY: the field that tells the cases apart.
+        ORDER: the first flags in their order, where it is not that of the fields; Snakemake takes another order for
+            other settings.
     """
 
     TOLD_BY: ClassVar[str]
+    ORDER: ClassVar[tuple[str, ...]] = ()
 
     def __new__(cls, **values: Any) -> Self:
         """An object of the case: what is called is validated in place, so that it has to be of its type already."""
@@ -55,4 +61,6 @@ def case_of(kind: type[BaseModel], values: Mapping[str, Any]) -> type[Any]:
 def fields_of(kind: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields of a section in all of its cases, as the section itself has those that they share."""
     of_cases = [fields_of(case) for case in kind.__subclasses__()] if issubclass(kind, Cased) else []
-    return {name: field for fields in (*of_cases, kind.model_fields) for name, field in fields.items()}
+    found = {name: field for fields in (*of_cases, kind.model_fields) for name, field in fields.items()}
+    first = kind.ORDER if issubclass(kind, Cased) else ()
+    return {name: found[name] for name in sorted(found, key=lambda name: (*first, name).index(name))}

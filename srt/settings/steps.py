@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from srt.settings.base import Backend, Dtype, Location, OptionalLocation, Place, Settings
+from srt.settings.cases import Cased
+
+BACKENDS = (
+    "openai: any OpenAI-compatible endpoint; vllm-server: a started server; or a model in process (auto: vLLM where "
+    "CUDA is, transformers otherwise)"
+)
 
 
 class PrepareConfig(Settings):
@@ -21,18 +27,19 @@ class PrepareConfig(Settings):
     limit: int | None = Field(ge=1, description="take only the first N records of the source; null for all")
 
 
-class ReflectConfig(Settings):
+class ReflectConfig(Cased):
     """A named teacher (`teachers:`), as `srt reflect` asks it."""
+
+    TOLD_BY = "backend"
+    ORDER: ClassVar[tuple[str, ...]] = (
+        *("model", "revision", "backend", "dtype", "prompts", "answers", "temperature", "top_p"),
+        *("repetition_penalty", "max_new_tokens", "max_total_tokens"),
+    )
 
     model: Annotated[Location, Place.MODEL] = Field(
         description="the teacher: a model folder, a hub name, or the endpoint's model name"
     )
-    revision: str | None = Field(description="the hub revision of the teacher")
-    backend: Backend = Field(
-        description="openai: any OpenAI-compatible endpoint; vllm-server: a started server; or a model in process "
-        "(auto: vLLM where CUDA is, transformers otherwise)"
-    )
-    dtype: Dtype = Field(description="the teacher's weights and arithmetic, in process")
+    backend: Backend = Field(description=BACKENDS)
     prompts: Annotated[Location, Place.STYLE] = Field(description="the prompt style's file (config/prompts/*.yaml)")
     answers: Annotated[Location, Place.CLEANING] = Field(
         description="the file that says how an answer is cleaned (config/prompts/answers.yaml)"
@@ -41,13 +48,36 @@ class ReflectConfig(Settings):
     top_p: float = Field(gt=0, le=1, description="nucleus sampling mass")
     repetition_penalty: float = Field(gt=0, description="1 is none; small teachers need about 1.1")
     max_new_tokens: int = Field(ge=1, description="most new tokens an answer may have")
-    max_total_tokens: int = Field(ge=2, description="most tokens of prompt and answer together, in process")
     max_pair_tokens: int = Field(
         ge=1, description="a longer pair is shown to the teacher with its response cut at the end"
     )
     pair_tokenizer: Annotated[OptionalLocation, Place.MODEL] = Field(
         description="whose tokens those are: a folder or hub name; null for the teacher's"
     )
+
+    def journalled(self) -> dict[str, Any]:
+        """What finished reflections are kept under: all settings, those of a model that runs here with every teacher.
+
+        Once an endpoint had them too, in every config that was shipped with these values.
+        """
+        return {"revision": None, "dtype": "bfloat16", "max_total_tokens": 4050, **self.model_dump()}
+
+
+class LocalTeacher(ReflectConfig):
+    """A teacher whose model runs here, in process or behind a started server."""
+
+    backend: Literal["auto", "transformers", "vllm", "vllm-server"] = Field(description=BACKENDS)
+    revision: str | None = Field(description="the hub revision of the teacher; not of an endpoint")
+    dtype: Dtype = Field(description="the teacher's weights and arithmetic; not of an endpoint")
+    max_total_tokens: int = Field(
+        ge=2, description="most tokens of prompt and answer together; not of an endpoint, which has its own limit"
+    )
+
+
+class EndpointTeacher(ReflectConfig):
+    """A teacher behind somebody's endpoint."""
+
+    backend: Literal["openai"] = Field(description=BACKENDS)
 
 
 class StudentConfig(Settings):

@@ -112,13 +112,22 @@ class Reading(Generic[AnySettings]):
         exists = is_model(kind) and issubclass(kind, Cased) and steps[-1] in fields_of(kind)
         return kind.TOLD_BY if exists and kind.TOLD_BY in section else None
 
+    def _is_of_doubtful_case(self, complaint: Any) -> bool:
+        """Whether a key is missed only because something stands in for the field that decides whether it exists."""
+        if complaint["type"] != "missing":
+            return False
+        *around, name = complaint["loc"]
+        kind = bare(type_at(self.kind, around))
+        depends = is_model(kind) and issubclass(kind, Cased) and name not in kind.model_fields
+        return depends and self.hides(_key_of((*around, kind.TOLD_BY)))
+
     def _replace(self, values: Any, complaint: Any) -> Any:
         """Note a complaint, unless it is about a stand-in, and let a value stand in that will do."""
         steps = complaint["loc"]
         entry = steps[:-1] if steps[-1:] == ("[key]",) else ()  # of a map, whose name is none
         steps = entry[:-1] if entry else above_json(self.kind, steps)
         key = _key_of(steps)
-        if not (self.hides(key) or self._holds_stand_in(key)):
+        if not (self.hides(key) or self._holds_stand_in(key) or self._is_of_doubtful_case(complaint)):
             known = names_at(self.kind, steps) if complaint["type"] == "literal_error" else ()
             self.findings.append(Finding(self.where, key, _message_of(complaint, known)))
         if entry:

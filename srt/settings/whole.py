@@ -55,7 +55,7 @@ class Config(Settings):
     cache: Annotated[Location, Place.OUTPUT] = Field(description="folder of journals, caches and checkpoints")
     responses: Literal["all", "selected"] = Field(description="which records get their response reflected")
     datasets: dict[Name, PrepareConfig]
-    teachers: dict[Name, ReflectConfig]
+    teachers: dict[Name, SerializeAsAny[ReflectConfig]]
     students: dict[Name, StudentConfig]
     given: GivenConfig = Field(description="what is imported in the place of the step that would make it")
     recipes: dict[Name, SerializeAsAny[FinetuneConfig]]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helpers.cases import changed
 from helpers.commands import (
     COMMANDS,
     FUNCTIONS,
@@ -23,7 +24,17 @@ from helpers.commands import (
 from srt import cli
 from srt.commands import flags
 from srt.experiment.config import default_config, load
-from srt.settings import EXECUTION_FLAGS, Endpoint, EvaluateConfig, ExecutionConfig, FinetuneConfig, Price, Settings
+from srt.settings import (
+    EXECUTION_FLAGS,
+    Endpoint,
+    EvaluateConfig,
+    ExecutionConfig,
+    FinetuneConfig,
+    JudgeConfig,
+    Price,
+    ReflectConfig,
+    Settings,
+)
 from srt.settings.flags import as_flags, flag_fields
 from srt.storage.errors import InputError
 from srt.storage.files import write_records
@@ -183,12 +194,12 @@ def asked(monkeypatch, tmp_path):
     """Calls a command with a config in which the teacher and the judge have servers; the endpoints that it asks."""
     endpoints: list[Endpoint | None] = []
     values = read_yaml(locate("config/config.yaml"))
-    values["teachers"]["smollm2"] |= {"backend": "openai", "model": "m"}
+    values["teachers"]["smollm2"] = changed(values["teachers"]["smollm2"], ReflectConfig, backend="openai", model="m")
     for name in ("smollm2", "judge"):
         values["execution"]["endpoints"][name] = {"base_url": f"http://{name}/v1", "api_key_env": None}
     values["execution"]["prices"] = {"smollm2": {"prompt": 1.0, "completion": 2.0, "batch": 0.5}}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))
-    judge = read_yaml(locate("config/judges/smollm2.yaml")) | {"serve": False, "max_model_len": None}
+    judge = changed(read_yaml(locate("config/judges/smollm2.yaml")), JudgeConfig, serve=False)
     (tmp_path / "judge.yaml").write_text(yaml.safe_dump(judge))
 
     def note(*args, **more):
@@ -241,7 +252,7 @@ def test_an_endpoint_is_the_same_as_a_flag_and_in_the_config():
 def test_the_only_teacher_of_a_config_brings_its_server_and_price(monkeypatch, tmp_path):
     called = []
     values = read_yaml(locate("config/config.yaml"))
-    values["teachers"]["smollm2"] |= {"backend": "openai", "model": "m"}
+    values["teachers"]["smollm2"] = changed(values["teachers"]["smollm2"], ReflectConfig, backend="openai", model="m")
     values["execution"]["endpoints"] = {"smollm2": {"base_url": "http://a/v1", "api_key_env": None}}
     values["execution"]["prices"] = {"smollm2": {"prompt": 1.0, "completion": 2.0, "batch": 0.5}}
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(values))

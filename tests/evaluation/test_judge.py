@@ -10,7 +10,9 @@ import pytest
 from helpers import ROOT, TESTS
 from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, judge_config, judging
 from srt.evaluation.judge import Judge, Reply, identity, inert
+from srt.experiment.judges import read_judge
 from srt.llm.servers import OpenServer, ServerError
+from srt.storage.journal import content_key
 
 MANY = 40
 JOB = """
@@ -102,6 +104,14 @@ def test_a_served_judge_is_known_by_its_weights(tmp_path):
     a, b, c = (identity(judge_config(serve=True, model=str(tmp_path / name))) for name in "abc")
     assert a == b != c
     assert a != identity(judge_config(serve=True, model=str(tmp_path / "a"), dtype="bfloat16"))
+
+
+@pytest.mark.parametrize(
+    ("name", "key"), [("gpt4", "1f4eba21a1efc76f"), ("gpt4_1", "0a823e26c82a8183"), ("gpt4_turbo", "5af88c627b38b542")]
+)
+def test_judgments_of_an_endpoint_are_found_where_they_were(name, key):
+    """In the folder of the version in which such a judge had revision, dtype and max_model_len."""
+    assert content_key(identity(read_judge(f"config/judges/{name}.yaml")))[:16] == key
 
 
 @pytest.mark.parametrize("served", [True, False])

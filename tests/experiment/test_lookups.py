@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from helpers import ROOT
+from helpers.cases import teacher
 from srt.experiment import config
 from srt.experiment.lookups import Experiment, assigned
 from srt.storage.yaml_files import read_yaml
@@ -104,7 +105,7 @@ def test_a_served_judge_has_a_model_and_texts(demo: Experiment) -> None:
 
 def test_a_teacher_that_is_asked_elsewhere_loads_nothing_but_whose_tokens_count(demo: Experiment) -> None:
     assert demo.teacher_models("smollm2") == ["models/smollm2-135m-instruct"]
-    asked = demo.config.teachers["smollm2"].model_copy(update={"backend": "openai", "pair_tokenizer": "owner/tokens"})
+    asked = teacher(demo.config.teachers["smollm2"], backend="openai", pair_tokenizer="owner/tokens")
     found = Experiment(demo.config.model_copy(update={"teachers": {"smollm2": asked}}), demo.runs)
     assert found.teacher_models("smollm2") == ["owner/tokens"]
 

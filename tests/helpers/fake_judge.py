@@ -5,6 +5,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from helpers.cases import changed
 from srt.evaluation.judging import Judging
 from srt.experiment.config import load
 from srt.experiment.judges import read_judge
@@ -75,7 +76,8 @@ class FakeJudge:
 def judge_config(**changes):
     """The shipped judge's prompts, and an endpoint's model."""
     values = read_judge("config/judges/smollm2.yaml").model_dump()
-    return JudgeConfig(**{**values, "model": "judge", "serve": False, "max_model_len": None, **changes})
+    more = {"model": "judge", "serve": False, "max_model_len": None, **changes}
+    return JudgeConfig.model_validate(changed(values, JudgeConfig, **more))
 
 
 def execution_config(**changes):

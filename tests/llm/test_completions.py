@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from helpers.cases import teacher
 from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge, judging
 from srt.llm.requests import Completion, Request
 from srt.reflection.cleaning import Failure, Reading, read_cleaning
@@ -308,9 +309,8 @@ def test_a_reflection_counts_thoughts_of_its_journal(tmp_path: Path, capsys: pyt
     from srt.storage.records import Pair, ReflectedPair
 
     config = load()[0]
-    settings = next(iter(config.teachers.values())).model_copy(
-        update={"backend": "openai", "model": "m", "prompts": "config/prompts/tags.yaml"}
-    )
+    style = "config/prompts/tags.yaml"
+    settings = teacher(next(iter(config.teachers.values())), backend="openai", model="m", prompts=style)
     write_records(tmp_path / "in.jsonl", [Pair(id=str(i), instruction=f"Why {i}?", output="So.") for i in range(3)])
     records, identity = read_input(tmp_path / "in.jsonl", "response"), speaker_of(settings).identity()
     folder = journals_of(tmp_path / "journal", identity)

@@ -14,13 +14,14 @@ import yaml
 from pydantic import BaseModel
 
 from helpers import ROOT
+from helpers.cases import changed
 from helpers.tree import copy_of_tree, edited, planned, snakemake, supply
 from srt import cli
 from srt.experiment.config import default_config, load
 from srt.planning.check import examine, lines
 from srt.planning.jobs import READS, needed
 from srt.planning.paths import LOOKS
-from srt.settings import Config, JudgeConfig
+from srt.settings import Config, JudgeConfig, ReflectConfig
 from srt.settings.base import Place, _path
 from srt.settings.types import bare, field_type, is_model
 from srt.storage.errors import InputError
@@ -55,7 +56,7 @@ def told(values: Values) -> list[str]:
 
 def with_judge(values: Values, **more: Any) -> Values:
     """The same with a judge of its own on MT-Bench."""
-    judge = {**read_yaml(locate("config/judges/smollm2.yaml")), **more}
+    judge = changed(read_yaml(locate("config/judges/smollm2.yaml")), JudgeConfig, **more)
     Path("mine").mkdir(exist_ok=True)
     Path("mine/own.yaml").write_text(yaml.safe_dump(judge))
     values["evaluate"]["mt_bench"]["judge"] = "mine/own.yaml"
@@ -70,14 +71,14 @@ def test_the_fixture_is_right(values: Values) -> None:
 def test_a_dry_run_with_seven_errors_prints_seven_lines(tmp_path: Path) -> None:
     """Seven kinds at once: key, path, endpoint, key's variable, suite, template, method."""
     tree = copy_of_tree(tmp_path / "tree")
-    judge = {**read_yaml(tree / "config/judges/smollm2.yaml"), "serve": False, "model": "gpt-4"}
+    judge = changed(read_yaml(tree / "config/judges/smollm2.yaml"), JudgeConfig, serve=False, model="gpt-4")
     (tree / "config/judges/asked.yaml").write_text(yaml.safe_dump(judge))
     (tree / "mine.template.yaml").write_text("without_input: '{instruction}'\nwith_input: '{instruction}'\n")
 
     def change(values: Values) -> None:
         values["recipies"] = values.pop("recipes")
         values["datasets"]["demo"]["source"] = "config/demo/record.json"
-        values["teachers"]["smollm2"]["backend"] = "openai"
+        values["teachers"]["smollm2"] = changed(values["teachers"]["smollm2"], ReflectConfig, backend="openai")
         values["evaluate"]["mt_bench"]["judge"] = "config/judges/asked.yaml"
         values["execution"]["endpoints"] = {"asked": {"base_url": "https://host/v1", "api_key_env": "NOT_SET"}}
         values["evaluate"]["open_llm"]["demo"]["suite"] = "config/tasks/demos.yaml"
@@ -375,7 +376,7 @@ def test_every_path_of_the_settings_says_what_it_leads_to_and_is_looked_at() -> 
 
 
 def test_a_teacher_that_a_run_asks_needs_an_endpoint(values: Values) -> None:
-    values["teachers"]["smollm2"]["backend"] = "openai"
+    values["teachers"]["smollm2"] = changed(values["teachers"]["smollm2"], ReflectConfig, backend="openai")
     values["teachers"]["unused"] = values["teachers"]["smollm2"]
     values["execution"]["endpoints"] = {"smolm2": {"base_url": "http://host/v1", "api_key_env": None}}
     (complaint,) = told(values)
@@ -402,7 +403,8 @@ def test_a_judge_whose_judgments_are_given_needs_none(values: Values) -> None:
 def test_a_key_must_be_in_the_environment_and_is_never_shown(
     values: Values, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values["teachers"]["smollm2"] |= {"backend": "openai", "pair_tokenizer": "owner/name"}
+    asked = {"backend": "openai", "pair_tokenizer": "owner/name"}
+    values["teachers"]["smollm2"] = changed(values["teachers"]["smollm2"], ReflectConfig, **asked)
     values["execution"]["endpoints"] = {"smollm2": {"base_url": "https://host/v1", "api_key_env": "OPENAI_API_KEY"}}
     (complaint,) = told(values)
     assert complaint.startswith("execution.endpoints.smollm2: https://host/v1: the API key is missing: ")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helpers.cases import changed, teacher
 from helpers.steered import Answering
 from srt import cli
 from srt.experiment.config import load
@@ -15,14 +16,14 @@ from srt.llm.terms import Terms
 from srt.planning.plan import plan, told
 from srt.reflection.cost import estimate
 from srt.reflection.reflect import Service, conversations, reflect, unreflected
-from srt.settings import Endpoint, Price
+from srt.settings import Endpoint, Price, ReflectConfig
 from srt.settings.job import Job
 from srt.storage.files import write_records
 from srt.storage.records import Pair
 from srt.storage.yaml_files import read_yaml
 
 CONFIG, _ = load()
-SETTINGS = CONFIG.teachers["smollm2"].model_copy(update={"prompts": "config/prompts/tags.yaml", "backend": "openai"})
+SETTINGS = teacher(CONFIG.teachers["smollm2"], prompts="config/prompts/tags.yaml", backend="openai")
 SETTINGS = SETTINGS.model_copy(update={"max_new_tokens": 2048})
 SERVER = Endpoint(base_url="http://127.0.0.1:9/v1", api_key_env=None)
 PAIRS = [Pair(id=f"r{i}", instruction=f"Say {i}. " * 20, output=f"{i} " * 50) for i in range(30)]
@@ -68,7 +69,8 @@ def test_the_head_of_a_run_says_what_it_will_cost(
 def config_file(tmp_path: Path) -> Path:
     values = read_yaml(Path("config/config.yaml"))
     values |= {"results": str(tmp_path / "results"), "cache": str(tmp_path / "cache")}
-    values["teachers"]["smollm2"] |= {"backend": "openai", "model": "m", "prompts": "config/prompts/tags.yaml"}
+    asked = {"backend": "openai", "model": "m", "prompts": "config/prompts/tags.yaml"}
+    values["teachers"]["smollm2"] = changed(values["teachers"]["smollm2"], ReflectConfig, **asked)
     values["execution"]["prices"] = {"smollm2": {"prompt": 1.0, "completion": 10.0, "batch": 0.5}}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(values))
     return tmp_path / "config.yaml"

@@ -8,18 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from helpers.cases import teacher
 from helpers.scores import score
 from srt.experiment.config import load
 from srt.llm.requests import Completion, Request
 from srt.llm.servers import ServerError
-from srt.reflection.reflect import Service, reflect
+from srt.reflection.reflect import Service, _finished_key, conversations, reflect, speaker_of, unreflected
 from srt.settings import Endpoint
 from srt.settings.job import Job
 from srt.storage.files import read_records, write_records
+from srt.storage.readers import read_json
 from srt.storage.records import Pair, ReflectedPair
+from srt.storage.shipped import locate
 
 CONFIG, _ = load()
-SETTINGS = CONFIG.teachers["smollm2"].model_copy(update={"prompts": "config/prompts/tags.yaml", "backend": "openai"})
+SETTINGS = teacher(CONFIG.teachers["smollm2"], prompts="config/prompts/tags.yaml", backend="openai")
 SERVER = Endpoint(base_url="http://127.0.0.1:9/v1", api_key_env=None)
 PAIRS = [Pair(id=f"r{i}", instruction=f"Say {i}.", input="loud" if i else "", output=f"{i}") for i in range(3)]
 
@@ -235,10 +238,29 @@ def test_first_records_that_are_too_long_for_a_model_of_ours_stop_no_run(tmp_pat
     model = FakeModel(lambda prompt: too_long if "long" in prompt else good(prompt))
     monkeypatch.setattr("srt.llm.opening.open_backend", lambda *_: model)
     for backend in ("transformers", "vllm-server"):
-        settings = SETTINGS.model_copy(update={"backend": backend})
+        settings = teacher(CONFIG.teachers["smollm2"], prompts="config/prompts/tags.yaml", backend=backend)
         for records, passes in ((rows[::-1], True), (rows[10:], False)):
             write_records(pairs, records)
             with contextlib.nullcontext() if passes else pytest.raises(ServerError, match="refused all of 30 requests"):
                 reflect(pairs, "instruction", settings, Job(out, tmp_path / f"{backend} {passes}", CONFIG.execution))
         found = {pair.id: pair.status for pair in read_records(out, ReflectedPair)}
         assert found == {row.id: "failed" if "long" in row.id else "reflected" for row in rows}
+
+
+def test_an_endpoints_answers_and_finished_reflections_are_known_by_what_they_were() -> None:
+    """The keys are of the version in which an endpoint had revision, dtype and max_total_tokens."""
+    asked = teacher(load(locate("config/paper.yaml"))[0].teachers["gpt"], pair_tokenizer=None)
+    talks = conversations(unreflected([Pair(id="a", instruction="Say so.", output="So.")]), "instruction", asked)
+    assert speaker_of(asked).identity() == "openai gpt-4o-mini"
+    key = "81344e77e86280007099c3a59db2762a75152fbe1ff922098fe896b381b5632b"
+    assert _finished_key("instruction", talks, asked) == key
+
+
+def test_a_sidecar_says_nothing_of_an_endpoint_that_it_does_not_have(tmp_path: Path, monkeypatch) -> None:
+    source = tmp_path / "pairs.jsonl"
+    write_records(source, PAIRS)
+    monkeypatch.setattr("srt.llm.opening.open_backend", lambda *_: FakeModel(good))
+    reflect(source, "instruction", SETTINGS, Job(tmp_path / "out.jsonl", tmp_path, CONFIG.execution), Service(SERVER))
+    said = read_json(tmp_path / "out.meta.json")["settings"]
+    assert said["backend"] == "openai"
+    assert not {"revision", "dtype", "max_total_tokens"} & set(said)

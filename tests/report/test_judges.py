@@ -78,6 +78,13 @@ def test_a_calibration_with_another_prompt_says_nothing(results):
         assert judges.judge_cells(results, other, "alpaca_eval").judge_agreement is None
 
 
+@pytest.mark.parametrize(("serve", "agreement"), [(False, 0.5), (True, None)])
+def test_a_calibration_of_an_endpoint_that_once_had_a_dtype_counts(results, serve, agreement):
+    asked = {**JUDGE, "serve": serve, "dtype": "bfloat16"}
+    found = evaluation("alpaca_eval", {"win_rate": (26.0, 1.0, 805)}).model_copy(update={"judge": asked})
+    assert judges.judge_cells(results, found, "alpaca_eval").judge_agreement == agreement
+
+
 def test_the_difference_to_the_paper_is_inside_the_error_or_not(results):
     (row,) = [row for row in rows(results, "alpaca_eval") if row["run"] == "one"]
     assert row["reported_win_rate"] == "26.46"

@@ -156,6 +156,6 @@ def test_the_papers_values_and_the_defaults_agree():
         f"{section}.{key}"
         for section, values in sections.items()
         for key, value in defaults[section].items()
-        if getattr(values, key) != value
+        if key in type(values).model_fields and getattr(values, key) != value  # the paper's teacher is an endpoint
     }
     assert differ == {"score.precision", "reflect.backend", "reflect.pair_tokenizer", "finetune.sharding"}

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from helpers.cases import changed
 from helpers.tree import copy_of_tree, snakemake
 from srt import cli
 from srt.experiment.config import default_config, parse
 from srt.experiment.runs import Run
+from srt.settings import ReflectConfig
 from srt.settings.flags import flag
 from srt.settings.values import validated
 from srt.storage.errors import InputError
@@ -68,7 +70,7 @@ def everything(tree: Path, mark: Marks) -> str:
     files = lambda: {variant: mark() for variant in FILES}  # noqa: E731
     columns = lambda *names: {name: mark("text") for name in names}  # noqa: E731
     data = {"revision": mark("text"), "split": mark("text"), "duplicates": "keep", "limit": None}
-    teacher = {**values["teachers"]["smollm2"], "backend": "openai", "model": mark(), "revision": mark("text")}
+    teacher = changed(values["teachers"]["smollm2"], ReflectConfig, backend="openai", model=mark())
     teacher |= {"prompts": mark(), "answers": mark(), "pair_tokenizer": mark(before="owner/")}
     student, proxy = [
         {"model": mark(before="owner/"), "revision": mark("text"), "prompt": "chat"} for _ in ("student", "proxy")

@@ -11,6 +11,7 @@ from srt.report.formats import Column, Part, Row
 from srt.report.reported import metric, read_evaluation
 from srt.report.tables.columns import COUNTS, FILE
 from srt.report.tables.rows import AnswersCells, JudgeCells
+from srt.settings.judge import SERVED
 from srt.storage import sidecars
 from srt.storage.records import Evaluation
 from srt.storage.sidecars import Sidecar, read_sidecar
@@ -34,13 +35,14 @@ JUDGES = (
     *COUNTS,
     FILE,
 )
-SAME = ("version", "model", "revision", "dtype", "max_model_len")
+SAME = ("version", "model")
 
 
 def judge_cells(results: Path, found: Evaluation, form: str | None) -> JudgeCells:
     """Who judged, and how far that judge agrees with published judgments in this form.
 
-    The calibration counts only if it is of the same judge, asked in the same way: SAME, and the prompt's hash.
+    The calibration counts only if it is of the same judge, asked in the same way: SAME, the prompt's hash, and of a
+    judge that is served what only such a one has.
     """
     judge = found.judge or {}
     path = results / layout.CALIBRATION.format(judge=judge.get("name"))
@@ -48,7 +50,8 @@ def judge_cells(results: Path, found: Evaluation, form: str | None) -> JudgeCell
         return JudgeCells(judge=told(judge))
     calibration = read_evaluation(path)
     theirs = calibration.judge or {}
-    same = all(theirs.get(key) == judge.get(key) for key in SAME)
+    facts = SAME if judge.get("serve") is False else (*SAME, *SERVED)
+    same = all(theirs.get(key) == judge.get(key) for key in facts)
     asked_alike = (theirs.get("prompts") or {}).get(form) == judge.get("prompt_sha256")
     values = {metric.name: metric.value for metric in calibration.metrics} if same and asked_alike else {}
     agreement, kappa = (values.get(metric_name(form, key)) for key in ("agreement", "kappa"))

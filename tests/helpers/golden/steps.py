@@ -16,12 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+import yaml
+
 from helpers import ROOT
 from helpers.fake_judge import KEY, KEY_VARIABLE, FakeJudge
 from helpers.fake_teacher import answer_to
 from helpers.golden.model import write_model
 from srt import cli
 from srt.selection.builtin import METHODS
+from srt.settings import ReflectConfig
+from srt.settings.flags import as_flags
 from srt.storage.yaml_files import read_yaml
 
 IN, OUT, MODEL = Path("in"), Path("out"), Path("in/model")
@@ -150,10 +154,24 @@ def teacher() -> Callable[[dict, int], str | dict]:
     return answer
 
 
+TEACHER = {
+    "model": "teacher",
+    "backend": "openai",
+    "prompts": "in/tags.yaml",
+    "answers": "in/answers.yaml",
+    "temperature": 0.0,
+    "top_p": 1.0,
+    "repetition_penalty": 1.0,
+    "max_new_tokens": 2048,
+    "max_pair_tokens": 2048,
+    "pair_tokenizer": None,
+}
+
+
 def reflect_run() -> None:
     with FakeJudge(teacher()) as asked:
-        address = f"--backend openai --model teacher --base-url {asked.endpoint.base_url} --journal journal"
-        flags = f"{address} --prompts in/tags.yaml --answers in/answers.yaml"
+        settings = as_flags(ReflectConfig.model_validate(read_yaml(IN / "teacher.yaml")))
+        flags = f"{settings} --base-url {asked.endpoint.base_url} --journal journal"
         for variant in ("instruction", "response"):
             srt(f"reflect in/original.jsonl out/{variant}.jsonl --variant {variant} {flags}")
         srt(f"reflect in/instruction.jsonl out/both.jsonl --variant both {flags}")
@@ -161,6 +179,7 @@ def reflect_run() -> None:
 
 def reflect_inputs() -> None:
     write_variants()
+    Path(IN / "teacher.yaml").write_text(yaml.safe_dump(TEACHER))
     for name in ("tags", "answers"):
         shutil.copy(ROOT / f"config/prompts/{name}.yaml", IN)
 
@@ -299,10 +318,7 @@ JUDGE = {
     "version": 1,
     "about": "a fake one",
     "model": "judge",
-    "revision": None,
     "serve": False,
-    "dtype": "float32",
-    "max_model_len": None,
     "alpaca_eval": "in/prompts/alpaca_eval_logprob",
     "pairwise": "in/prompts/pairwise.yaml",
     "mt_bench": "in/prompts/mt_bench.yaml",
