@@ -3,8 +3,10 @@
 A unit test starts no process and asks for no model; it fails by name where it does, in whatever tier it is run.
 """
 
+import platform
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ PROCESSES = {"os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "
 PROCESSES |= {"subprocess.Popen"}
 MODELS = {"demo_model", "tiny_base", "vllm_starts"}
 WHOLE_FILE = re.compile(rf"^pytestmark = .*pytest\.mark\.({'|'.join(ABOVE)})\b", re.MULTILINE)
+platform.platform()  # asks `uname` once for the whole process: the openai client does so with its first request
 running: list[pytest.Item] = []  # the unit test that runs now
 started: list[str] = []  # what it has started
 
@@ -26,6 +29,8 @@ def is_unit(item: pytest.Item) -> bool:
 def refuse_a_process(event: str, arguments: tuple[Any, ...]) -> None:
     if event in PROCESSES and running:
         started.append(f"{event} {arguments[:1]}")
+        if threading.current_thread() is not threading.main_thread():
+            raise OSError("a unit test starts no process")  # the test fails at its end: this thread's owner may wait
         pytest.fail(f"{running[0].nodeid} is a unit test and starts a process: mark it slow ({started[-1]})")
 
 
