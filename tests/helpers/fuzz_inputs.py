@@ -319,7 +319,7 @@ def records(at: Path) -> list[Input]:
             "model": "m",
             "identity": "i",
             "settings": {"dtype": "float32"},
-            "texts": {"t": 1},
+            "texts": {"t": "1"},
             "batch_tokens": 9,
         }
         (at / f"{variant}.scores.meta.json").write_bytes(JSON.dump(sidecar))

@@ -25,7 +25,7 @@ for key in EVALUATED:
         params:
             **evaluation_params(key),
         shell:
-            evaluation_command(key)
+            "{params.command} {params.settings} {resources.how} > {log:q} 2>&1"
 
 
 if CONFIG.evaluate.calibration is not None:

@@ -97,26 +97,29 @@ def evaluation_params(key):
     """What its command is told beside its files, and what a change of which reruns it."""
     found, section = benchmarks()[key], section_of(key)
     told = {
+        "command": evaluation_command(key),
         "settings": lambda wildcards: flags.as_flags(section(wildcards).settings),
         "version": VERSION["evaluate"],
     }
-    if found.asks:
-        told["questions"] = question_source(key)
     if found.is_judged:
         told["weights"] = lambda wildcards: judge_weights(section(wildcards).judge)
     if found.runs_model:
-        told["model"] = lambda wildcards: run_model_flags(wildcards.run)
         told["weights"] = lambda wildcards: run_weights(wildcards.run)
     return told
 
 
 def evaluation_command(key):
-    """Its command."""
-    found = benchmarks()[key]
-    words = [f"srt evaluate {found.command}"]
-    words += [f"{{input.{name}:q}}" for name in evaluation_answers(key)]
-    words += ["{output.result:q}"]
-    words += ["--questions {params.questions:q}"] if found.asks else []
-    words += ["--use-profile {wildcards.profile:q}"] if found.by_profile else []
-    words += ["{params.model}"] if found.runs_model else []
-    return " ".join([*words, "{params.settings}", "{resources.how}", "> {log:q} 2>&1"])
+    """Its command up to its settings. A parameter: the text under `shell:` is looked up when a job runs, after the loop."""
+    found, answers = benchmarks()[key], evaluation_answers(key)
+
+    def command(wildcards, input, output):
+        files = [str(getattr(input, name)) for name in answers]
+        words = ["srt", "evaluate", found.command, *files, output.result]
+        if found.asks:
+            words += ["--questions", question_source(key)(wildcards)]
+        if found.by_profile:
+            words += ["--use-profile", wildcards.profile]
+        model = [run_model_flags(wildcards.run)] if found.runs_model else []
+        return " ".join([shlex.join(words), *model])
+
+    return command
