@@ -521,6 +521,7 @@ def test_a_broken_config_is_refused(refused, tmp_path, change, message):
 @pytest.mark.parametrize("command", ["score P S --model M --config mine.yaml", "report tables R --config mine.yaml"])
 def test_a_broken_run_table_is_refused(refused, tmp_path, command, row, message):
     (tmp_path / "runs.tsv").write_text(HEADER + row)
+    (tmp_path / "R").mkdir()
     values = {**read_yaml(default_config()), "run_table": "runs.tsv"}
     values["evaluate"]["pairwise"], values["report"]["compare"] = None, {}  # which name other runs
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(values))
